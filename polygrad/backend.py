@@ -1,0 +1,327 @@
+"""What a backend says about its array library, and the device values built from it.
+
+A backend is one subclass of :class:`Backend` in one small module, named by an entry point in the group
+``polygrad.backends``. polygrad's own six are written the same way; ``polygrad.testing.BackendConformance``
+checks any of them. CONTRIBUTING.md has the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, ClassVar, Final
+
+from .core.kernels import GENERIC
+from .dtypes import BY_NAME, DType, as_dtype
+from .errors import DeviceError, DTypeError
+from .typing import Raw
+
+__all__ = ["Backend", "Device", "RawNamespace"]
+
+
+# What the modules above this one provide: "device" (registry), "namespace" (array_api).
+_hooks: dict[str, Callable[..., Any]] = {}
+
+
+def provide(name: str, function: Callable[..., Any]) -> None:
+    """Fill in one of the functions that a Device needs from the modules above this one."""
+    _hooks[name] = function
+
+
+class RawNamespace:
+    """A library's namespace with some names mended; the rest are read from ``base`` on first use and kept.
+
+    Args:
+        base: the namespace to fall back on, or a function returning it (called on first need, so that a
+            slow import is only paid for by those who use it).
+        mended: the functions that replace or add to the base's.
+    """
+
+    def __init__(self, base: Any, /, **mended: Any) -> None:
+        self._base = base
+        self.__dict__.update(mended)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name in GENERIC:
+            value = self.__dict__[name] = partial(GENERIC[name], self)
+            return value
+        base = self._base
+        if callable(base) and not hasattr(base, "__spec__"):
+            base = self._base = base()
+        value = getattr(base, name)
+        self.__dict__[name] = value
+        return value
+
+    def __repr__(self) -> str:
+        return f"<raw namespace over {getattr(self._base, '__name__', self._base)}>"
+
+
+class Device:
+    """Where arrays live: a backend and one of its devices. Hashable; one object per device.
+
+    ``pg.Device("cuda:1")`` looks the name up; two devices are equal when they are the same object, and a
+    device equals its own name.
+
+    Attributes:
+        name: ``"cpu"``, ``"cuda:0"``, ``"torch:cpu"``, ``"strict:device1"``, ...
+        backend: the :class:`Backend` that owns it.
+        native: the library's own device object.
+        raw: the library's namespace, whose creation functions land on this device.
+        array_type: the type of most arrays here, for a fast check; others are looked at again.
+    """
+
+    __slots__ = ("__weakref__", "_xp", "array_type", "backend", "name", "native", "raw")
+
+    name: str
+    backend: Backend
+    native: Any
+    raw: Any
+    array_type: type
+    _xp: Any
+
+    def __new__(cls, name: str | Device) -> Device:
+        return _hooks["device"](name)  # type: ignore[no-any-return]
+
+    @classmethod
+    def make(cls, name: str, backend: Backend, native: Any) -> Device:
+        """A new device value; only backends call this, once per device."""
+        self = object.__new__(cls)
+        self.name = name
+        self.backend = backend
+        self.native = native
+        self.raw = backend.namespace(native)
+        self.array_type = backend.array_types[0]
+        self._xp = None
+        return self
+
+    @property
+    def xp(self) -> Any:
+        """polygrad's own namespace, whose creation functions land on this device."""
+        if self._xp is None:
+            self._xp = _hooks["namespace"](self)
+        return self._xp
+
+    def __repr__(self) -> str:
+        return f"Device({self.name!r})"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, str) and other == self.name)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Device, (self.name,)
+
+    @property
+    def type(self) -> str:
+        """The kind of hardware or place, as the backend names it: ``"cpu"``, ``"cuda"``, ``"device1"``."""
+        parts = [p for p in self.name.split(":") if not p.isdigit()]
+        return parts[-1]
+
+
+class Backend:
+    """One array library, as polygrad sees it. Subclass it, set the class attributes, fill in the methods.
+
+    Importing a backend's module must be cheap: the library itself is imported in ``__init__``, which runs
+    when the backend is first asked for by name or when one of its arrays is first seen.
+    """
+
+    name: ClassVar[str]
+    """The entry point's name, and the first part of its device strings."""
+    library: ClassVar[str]
+    """The top-level module of the library (``"numpy"``); arrays are recognised once it is imported."""
+    install: ClassVar[str] = ""
+    """What to type to install the library, told in errors."""
+    mutable: ClassVar[bool] = True
+    """Whether ``array[key] = value`` writes into memory that views of the array share."""
+    lazy: ClassVar[bool] = False
+    """Whether values are computed later (Dask): then shapes may be unknown and reading a value computes."""
+
+    array_types: tuple[type, ...]
+    """The library's array classes, the most common one first."""
+    native_dtypes: dict[str, Any]
+    """The library's dtype objects by the standard's names; what it lacks is absent."""
+    complex_dtypes: frozenset[Any]
+    """Those of them that are complex."""
+    kernels: dict[str, Callable[..., Any]]
+    """Faster versions of named functions that the standard lacks; the namespace has them under these names."""
+    compile: Callable[..., Callable[..., Any]] | None = None
+    """Turns a captured graph into a callable, or None for the generic executor."""
+
+    @classmethod
+    def reason(cls) -> str | None:
+        """Why this backend cannot run here, or None if it can. Must not raise, and must be cheap."""
+        if find_spec(cls.library) is None:
+            return f"{cls.library} is not installed" + (f": {cls.install}" if cls.install else "")
+        return None
+
+    def __init__(self) -> None:
+        self._devices: dict[Any, Device] = {}
+        self._dtype_of: dict[Any, DType] = {}
+
+    # -- what a subclass must say ------------------------------------------------------------------
+
+    def namespace(self, native: Any) -> RawNamespace:
+        """The mended namespace whose creation functions land on this native device."""
+        raise NotImplementedError
+
+    def native_devices(self) -> Sequence[tuple[str, Any]]:
+        """The name and native object of every device that can be used here, the default first."""
+        raise NotImplementedError
+
+    def native_device_of(self, array: Raw) -> Any:
+        """The native device an array lives on (hashable, equal to one of :meth:`native_devices`)."""
+        raise NotImplementedError
+
+    def to_numpy(self, array: Raw) -> Any:
+        """The array's values as a NumPy array, sharing memory where the library can."""
+        raise NotImplementedError
+
+    def from_numpy(self, array: Any, native: Any) -> Raw:
+        """An array of this library on the native device with a NumPy array's values, sharing memory where
+        the library can."""
+        raise NotImplementedError
+
+    # -- what a subclass may say better ------------------------------------------------------------
+
+    def owns(self, array: object) -> bool:
+        """Whether an object is one of this library's arrays."""
+        return isinstance(array, self.array_types)
+
+    def as_raw(self, value: Any, device: Device) -> Raw:
+        """What an op returned, as a proper array: libraries that return scalars from reductions (NumPy)
+        wrap them here."""
+        return value
+
+    def find_native(self, rest: str) -> Any:
+        """The native device for the part of a device string behind the backend's name; None if there is none."""
+        for name, native in self.native_devices():
+            if name == rest or name.partition(":")[2] == rest:
+                return native
+        return None
+
+    def to_native(self, array: Raw, native: Any) -> Raw:
+        """The array moved to another device of the same library."""
+        return array
+
+    def from_dlpack(self, x: Any, native: Any, copy: bool | None) -> Raw:
+        """An array over a DLPack capsule's memory, or a copy of it."""
+        return self.namespace(native).from_dlpack(x)
+
+    def borrow(self, array: Raw) -> Raw:
+        """An array taken over from the user, sharing memory; raises where the library already tracks it."""
+        return array
+
+    def copy(self, array: Raw) -> Raw:
+        """A copy that shares no memory."""
+        return self.device_of(array).raw.asarray(array, copy=True)
+
+    def lock(self, array: Raw) -> Callable[[], None] | None:
+        """Make the user's array read-only while a graph holds its memory; returns how to undo it."""
+        return None
+
+    def read_only(self, array: Raw) -> Raw:
+        """A view of a NumPy-like array that cannot be written through, or the array itself."""
+        return array
+
+    def is_view(self, result: Raw, array: Raw) -> bool:
+        """Whether ``result``, reshaped from ``array``, shares its memory (immutable libraries: as if)."""
+        return True
+
+    flip_is_view: ClassVar[bool] = True
+    """Whether the library's ``flip`` gives a view, as NumPy's does (PyTorch copies)."""
+
+    def write(self, array: Raw, key: Any, value: Raw) -> None:
+        """Write into memory (``mutable`` backends only)."""
+        array[key] = value
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """The scope derivative rules run in: no floating-point warnings for slopes that are infinite."""
+        return nullcontext()
+
+    def not_finite(self, array: Raw) -> str | None:
+        """What of NaN and infinity an array contains, in words, or None (``detect_anomaly`` asks)."""
+        if not self.dtype_of(array).inexact:
+            return None
+        xp = self.device_of(array).raw
+        found = [word for word, test in (("NaN", xp.isnan), ("infinity", xp.isinf)) if bool(xp.any(test(array)))]
+        return " and ".join(found) or None
+
+    def checksum(self, array: Raw) -> Any:
+        """A number that changes when the array's values do (``detect_anomaly`` compares)."""
+        import zlib
+
+        return zlib.crc32(self.to_numpy(array).tobytes())
+
+    def synchronize(self, native: Any) -> None:
+        """Wait until everything queued on the device has run."""
+
+    def compute(self, *arrays: Raw) -> tuple[Raw, ...]:
+        """The arrays with their values present (``lazy`` backends compute here)."""
+        return arrays
+
+    # -- what is the same for all ------------------------------------------------------------------
+
+    def devices(self) -> list[Device]:
+        """Every device that can be used here, the default first."""
+        return [self.device(native, name) for name, native in self.native_devices()]
+
+    @property
+    def default_device(self) -> Device:
+        """Where creation functions of this backend's namespace land."""
+        return self.devices()[0]
+
+    def device(self, native: Any, name: str | None = None) -> Device:
+        """The one :class:`Device` for a native device."""
+        found = self._devices.get(native)
+        if found is None:
+            if name is None:
+                names = dict((n, d) for d, n in self.native_devices())
+                name = names.get(native)
+                if name is None:
+                    raise DeviceError(f"backend {self.name!r} has no device {native!r}; it has {list(names.values())}")
+            found = self._devices.setdefault(native, Device.make(name, self, native))
+        return found
+
+    def device_of(self, array: Raw) -> Device:
+        """The :class:`Device` an array lives on."""
+        return self.device(self.native_device_of(array))
+
+    def dtype_of(self, array: Raw) -> DType:
+        """polygrad's dtype of an array."""
+        return self.to_dtype(array.dtype)
+
+    def to_dtype(self, native: Any) -> DType:
+        """polygrad's dtype for the library's dtype object."""
+        found = self._dtype_of.get(native)
+        if found is None:
+            found = self._dtype_of[native] = as_dtype(native)
+        return found
+
+    def to_native_dtype(self, dtype: Any) -> Any:
+        """The library's dtype object for any dtype-like value."""
+        name = as_dtype(dtype).name
+        try:
+            return self.native_dtypes[name]
+        except KeyError:
+            raise DTypeError(
+                f"backend {self.name!r} has no dtype {name}; it has: {', '.join(self.native_dtypes)}"
+            ) from None
+
+    def dtypes(self) -> list[DType]:
+        """The dtypes this library has."""
+        return [BY_NAME[name] for name in self.native_dtypes]
+
+    def __repr__(self) -> str:
+        return f"<polygrad backend {self.name!r}>"
+
+
+ENTRY_POINT_GROUP: Final = "polygrad.backends"

@@ -1,0 +1,1 @@
+"""The graph: cells and nodes, declarations of ops, the walks over the graph, and the modes."""

@@ -1,0 +1,163 @@
+"""A cell: what the graph knows of a Tensor, and how views and writes in place keep it right.
+
+A Tensor is a handle (a cell) on a value. Nodes refer to values, never to cells, and the values in a graph
+never change: writing through a cell puts a new value in it, or writes into memory where no graph can see it.
+
+A view remembers its base and how to make itself again (``replay``) and how to put itself back into the base
+(``write_back``). The base has a version; a view that finds its base's version changed makes itself again,
+graph and all, the next time it is used. This gives NumPy's and PyTorch's aliasing on immutable libraries too.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Cell", "Extra", "Pin", "bind", "extra_of", "link_view", "mark_saved", "new_tensor", "root_of", "settle"]
+
+
+class Cell:
+    """The slots of a Tensor.
+
+    ``_value`` the backend's array; ``_node`` the graph node that made it, a Leaf, or None; ``_device`` the
+    :class:`~polygrad.backend.Device`; ``_saved`` whether some graph may hold this memory, so that the next
+    write must not touch it; ``_extra`` None for nearly every tensor (views, their bases, borrowed memory).
+    """
+
+    __slots__ = ("__weakref__", "_device", "_extra", "_node", "_saved", "_value")
+
+    _value: Any
+    _node: Any
+    _device: Any
+    _saved: bool
+    _extra: Extra | None
+
+
+class Extra:
+    """What only some cells need."""
+
+    __slots__ = ("base", "borrowed", "pin", "replay", "seen", "version", "write_back")
+
+    def __init__(self) -> None:
+        self.base: Cell | None = None  # the cell this one is a view of
+        self.replay: Callable[[Any], Any] | None = None  # base -> this view's tensor
+        self.write_back: Callable[[Any, Any], Any] | None = None  # (base, this view) -> the base's new tensor
+        self.seen = 0  # the base's version this view was made from
+        self.version = 0  # how often this cell's value was replaced
+        self.borrowed: Any = None  # the user's own array, whose memory this cell shares
+        self.pin: weakref.ref[Pin] | None = None  # alive while a graph holds borrowed memory
+
+
+class Pin:
+    """Held by the nodes that saved borrowed memory; its death lets the user write to the array again."""
+
+    __slots__ = ("__weakref__", "_unlock")
+
+    def __init__(self, unlock: Callable[[], None] | None) -> None:
+        self._unlock = unlock
+
+    def __del__(self) -> None:
+        if self._unlock is not None:
+            self._unlock()
+
+
+_tensor_type: type = Cell
+_new = object.__new__
+
+
+def bind(tensor_type: type) -> None:
+    """Tell the core which class to make tensors of (called once, by ``polygrad.tensor``)."""
+    global _tensor_type
+    _tensor_type = tensor_type
+
+
+def new_tensor(value: Any, node: Any, device: Any) -> Any:
+    """A Tensor on a value, made by a node."""
+    cell: Cell = _new(_tensor_type)
+    cell._value = value
+    cell._node = node
+    cell._device = device
+    cell._saved = False
+    cell._extra = None
+    return cell
+
+
+def extra_of(cell: Cell) -> Extra:
+    """The cell's Extra, made if it has none."""
+    if cell._extra is None:
+        cell._extra = Extra()
+    return cell._extra
+
+
+def link_view(
+    view: Cell, base: Cell, replay: Callable[[Any], Any], write_back: Callable[[Any, Any], Any]
+) -> None:
+    """Make ``view`` follow ``base``."""
+    extra = extra_of(view)
+    extra.base = base
+    extra.replay = replay
+    extra.write_back = write_back
+    extra.seen = extra_of(base).version
+
+
+def root_of(cell: Cell) -> Cell:
+    """The cell whose memory this one's is part of."""
+    while cell._extra is not None and cell._extra.base is not None:
+        cell = cell._extra.base
+    return cell
+
+
+def settle(cell: Cell) -> None:
+    """Bring a view up to date with its base (a no-op for everything else)."""
+    chain = []
+    extra = cell._extra
+    while extra is not None and extra.base is not None:
+        chain.append((cell, extra))
+        cell = extra.base
+        extra = cell._extra
+    for view, own in reversed(chain):
+        base = own.base
+        assert base is not None
+        assert base._extra is not None
+        if base._extra.version != own.seen:
+            assert own.replay is not None
+            made = own.replay(base)
+            view._value, view._node, view._saved = made._value, made._node, made._saved
+            own.seen = base._extra.version
+            own.version += 1
+
+
+def mark_saved(cell: Cell) -> Pin | None:
+    """Note that a graph holds this cell's memory; for borrowed memory, the pin the node must keep."""
+    root = root_of(cell)
+    cell._saved = root._saved = True
+    extra = root._extra
+    if extra is None or extra.borrowed is None:
+        return None
+    pin = extra.pin() if extra.pin is not None else None
+    if pin is None:
+        pin = Pin(root._device.backend.lock(extra.borrowed))
+        extra.pin = weakref.ref(pin)
+    return pin
+
+
+def replace(cell: Cell, made: Any, keep_node: bool) -> None:
+    """Put the value of the tensor ``made`` into a cell; its base and its views follow.
+
+    Args:
+        keep_node: leave the graph node as it is (writing under ``no_grad``).
+    """
+    extra = cell._extra
+    if extra is not None and extra.base is not None:
+        assert extra.write_back is not None
+        replace(extra.base, extra.write_back(extra.base, made), keep_node)
+        settle(cell)
+        return
+    cell._value = made._value
+    cell._saved = made._saved
+    if not keep_node:
+        cell._node = made._node
+    if extra is not None:
+        extra.version += 1
+        extra.borrowed = None

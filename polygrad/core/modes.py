@@ -1,0 +1,190 @@
+"""Grad mode and anomaly mode: one small integer in a ContextVar, read once per op.
+
+A ContextVar gives every thread and every asyncio task its own mode. A generator shares its caller's
+context, so the decorators switch the mode around each step of a generator instead of around its life.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
+from typing import Any, Final, ParamSpec, TypeVar, cast
+
+__all__ = ["ANOMALY", "GRAD", "Mode", "detect_anomaly", "enable_grad", "get_mode", "is_grad_enabled", "no_grad",
+           "set_grad_enabled"]  # fmt: skip
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+GRAD: Final = 1
+ANOMALY: Final = 2
+
+_mode: ContextVar[int] = ContextVar("polygrad_mode", default=GRAD)
+_entered: ContextVar[tuple[int, ...]] = ContextVar("polygrad_modes_entered", default=())
+get_mode = _mode.get
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops record a graph in this thread or task."""
+    return bool(_mode.get() & GRAD)
+
+
+class Mode:
+    """A context manager and decorator that sets some bits of the mode and clears others.
+
+    An instance may be entered more than once, nested or in several threads.
+    """
+
+    def __init__(self, on: int, off: int) -> None:
+        self._on = on
+        self._off = off
+
+    def __enter__(self) -> Mode:
+        before = _mode.get()
+        _entered.set((*_entered.get(), before))
+        _mode.set((before | self._on) & ~self._off)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        *rest, before = _entered.get()
+        _entered.set(tuple(rest))
+        _mode.set(before)
+
+    def __call__(self, f: Callable[P, R]) -> Callable[P, R]:
+        on, off = self._on, self._off
+
+        if inspect.isgeneratorfunction(f):
+
+            @functools.wraps(f)
+            def generator(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, Any, Any]:
+                return _step(f(*args, **kwargs), on, off)
+
+            return cast("Callable[P, R]", generator)
+
+        if inspect.isasyncgenfunction(f):
+
+            @functools.wraps(f)
+            async def async_generator(*args: P.args, **kwargs: P.kwargs) -> Any:
+                steps = f(*args, **kwargs)
+                send: Any = None
+                try:
+                    while True:
+                        with Mode(on, off):
+                            try:
+                                item = await steps.asend(send)
+                            except StopAsyncIteration:
+                                return
+                        send = yield item
+                finally:
+                    await steps.aclose()
+
+            return cast("Callable[P, R]", async_generator)
+
+        if inspect.iscoroutinefunction(f):
+
+            @functools.wraps(f)
+            async def coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with Mode(on, off):
+                    return await f(*args, **kwargs)
+
+            return cast("Callable[P, R]", coroutine)
+
+        @functools.wraps(f)
+        def function(*args: P.args, **kwargs: P.kwargs) -> R:
+            with Mode(on, off):
+                return f(*args, **kwargs)
+
+        return function
+
+
+def _step(generator: Generator[Any, Any, Any], on: int, off: int) -> Generator[Any, Any, Any]:
+    """Run each step of a generator in the mode, and give the caller its own back in between."""
+    step: Callable[[], Any] = lambda: next(generator)  # noqa: E731
+    try:
+        while True:
+            with Mode(on, off):
+                try:
+                    item = step()
+                except StopIteration as stop:
+                    return stop.value
+            try:
+                sent = yield item
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                step = functools.partial(generator.throw, error)
+            else:
+                step = functools.partial(generator.send, sent)
+    finally:
+        generator.close()
+
+
+class no_grad(Mode):  # noqa: N801  (named as in PyTorch)
+    """Ops inside record no graph; a context manager and a decorator.
+
+    >>> import polygrad as pg
+    >>> x = pg.asarray([1.0], requires_grad=True)
+    >>> with pg.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0, GRAD)
+
+
+class enable_grad(Mode):  # noqa: N801
+    """Ops inside record a graph again, within a ``no_grad``; a context manager and a decorator."""
+
+    def __init__(self) -> None:
+        super().__init__(GRAD, 0)
+
+
+class set_grad_enabled(Mode):  # noqa: N801
+    """Sets the grad mode from here on, or, used as a context manager or decorator, for a while.
+
+    >>> import polygrad as pg
+    >>> with pg.set_grad_enabled(False):
+    ...     pg.is_grad_enabled()
+    False
+    >>> pg.is_grad_enabled()
+    True
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(GRAD if mode else 0, 0 if mode else GRAD)
+        self._before: int | None = _mode.get()
+        _mode.set((self._before | self._on) & ~self._off)
+
+    def __enter__(self) -> Mode:
+        if self._before is not None:  # it took effect when made; entering makes that temporary
+            _mode.set(self._before)
+            self._before = None
+        return super().__enter__()
+
+    def __call__(self, f: Callable[P, R]) -> Callable[P, R]:
+        if self._before is not None:
+            _mode.set(self._before)
+            self._before = None
+        return super().__call__(f)
+
+
+class detect_anomaly(Mode):  # noqa: N801
+    """Ops inside raise :class:`~polygrad.errors.AnomalyError` at the first NaN or infinity, forward or
+    backward, naming the op and the line of your code; backward also checks that no array saved by the
+    graph was changed since. Slow: every result is read.
+
+    >>> import polygrad as pg
+    >>> x = pg.asarray([-1.0], requires_grad=True)
+    >>> with pg.detect_anomaly():
+    ...     pg.sqrt(x)
+    Traceback (most recent call last):
+    ...
+    polygrad.errors.AnomalyError: ...
+    """
+
+    def __init__(self) -> None:
+        super().__init__(ANOMALY, 0)

@@ -1,0 +1,720 @@
+"""Ops: how one is declared, and how one is applied.
+
+An op is a forward function on raw arrays, and for each of its arrays a pair of rules. All are written with
+``xp.`` functions and operators only, so that they run on raw arrays, on Tensors and on traced values alike::
+
+    @unary(derivative=lambda xp, out: out)
+    def exp(xp, x, /):
+        return xp.exp(x)
+
+A forward's positional-only parameters are its arrays, the rest are static. A rule ``vjp(xp, g, ...)`` or
+``jvp(xp, t, ...)`` names what else it needs, by the forward's own parameter names, by ``out``, or by
+``x_shape`` and ``x_dtype`` for an array ``x``; only what the rules of *tracked* arguments name is saved.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeAlias
+
+from ..errors import AnomalyError, DeviceError, DTypeError
+from . import cell as _cell
+from .cell import Cell, mark_saved, settle
+from .modes import ANOMALY, GRAD, get_mode
+from .tape import Leaf, Node, OutputParts, extra_of, new_saved, next_seq
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = ["OPS", "Op", "Rule", "apply", "apply_many", "apply_multiple", "binary", "op", "unary"]
+
+P = ParamSpec("P")
+Rule: TypeAlias = Callable[..., Any]
+Pick: TypeAlias = Callable[[tuple[Any, ...]], tuple[Any, ...]]
+
+OPS: Final[dict[str, Op]] = {}
+"""Every op by name."""
+
+_PACKAGE: Final = str(Path(__file__).resolve().parent.parent)
+_new = object.__new__
+_Tensor: Any = Cell
+_to_tensor: Callable[[Any], Any]
+
+
+def bind(tensor_type: type, to_tensor: Callable[[Any], Any]) -> None:
+    """Tell the core which class tensors are of and how to make one of anything else (``polygrad.tensor``)."""
+    global _Tensor, _to_tensor
+    _cell.bind(tensor_type)
+    _Tensor = tensor_type
+    _to_tensor = to_tensor
+
+
+class Op:
+    """One operation: its forward, and for each array argument a vjp and a jvp rule.
+
+    Attributes:
+        name: as in the standard.
+        forward: ``forward(xp, *arrays, *params)`` on raw arrays.
+        vjps: for each array, ``rule(xp, g, *args)`` giving the array's cotangent, or None.
+        jvps: for each array, ``rule(xp, t, *args)`` giving the output's tangent, or None.
+        picks: for each array, what of ``(out, *arrays, *params)`` its rules' ``args`` are.
+        sources: for each array, where each of ``args`` comes from: -1 the output, i the array i, None static.
+        broadcasts: whether cotangents are to be summed over broadcast axes (elementwise ops).
+        multiple: whether the forward returns a tuple of arrays.
+        conjugate: the twin with conjugated rules, applied where the output is complex.
+    """
+
+    __slots__ = ("broadcasts", "conjugate", "forward", "jvps", "multiple", "name", "picks", "saves", "sources", "vjps")
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        vjps: Sequence[Rule | None] = (),
+        jvps: Sequence[Rule | None] = (),
+        *,
+        broadcasts: bool = False,
+        multiple: bool = False,
+        conjugate: Op | None = None,
+        variadic: bool = False,
+    ) -> None:
+        arrays, params = _parameters(forward)
+        if variadic:
+            arrays = ["x"]
+        self.name = name
+        self.forward = forward
+        self.broadcasts = broadcasts
+        self.multiple = multiple
+        self.conjugate = conjugate
+        n = len(arrays)
+        vjps = list(vjps) + [None] * (n - len(vjps))
+        jvps = list(jvps) + [None] * (n - len(jvps))
+        layout = {"out": 0, **{a: 1 + i for i, a in enumerate(arrays)}}
+        layout |= {p: 1 + n + i for i, p in enumerate(params)}
+        if variadic:
+            layout["index"] = 1 + n + len(params)
+        picks, sources, saves = [], [], []
+        for i in range(n):
+            names = _needs(vjps[i]) + [m for m in _needs(jvps[i]) if m not in _needs(vjps[i])]
+            vjps[i], jvps[i] = _adapt(vjps[i], names), _adapt(jvps[i], names)
+            spec = [_locate(name, m, layout) for m in names]
+            picks.append(_picker(spec))
+            source = tuple(None if attr or k > n else k - 1 for k, attr in spec)
+            sources.append(source)
+            saves.append(tuple(s for s in source if s is not None and s >= 0))
+        self.vjps: tuple[Rule | None, ...] = tuple(vjps)
+        self.jvps: tuple[Rule | None, ...] = tuple(jvps)
+        self.picks: tuple[Pick, ...] = tuple(picks)
+        self.sources: tuple[tuple[int | None, ...], ...] = tuple(sources)
+        self.saves: tuple[tuple[int, ...], ...] = tuple(saves)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether any argument has a rule."""
+        return any(rule is not None for rule in self.vjps)
+
+    def rebuild_output(self, node: Node, value: Any) -> Any:
+        """The op's output as a Tensor again, from the value that the node saved."""
+        if self.multiple:
+            return tuple(
+                new_saved(v, item_node(node, i, v), node.device) if _is_inexact(node.device, v) else
+                new_saved(v, None, node.device)
+                for i, v in enumerate(value)
+            )  # fmt: skip
+        return new_saved(value, node, node.device)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+# -- declarations ------------------------------------------------------------------------------------
+
+
+def _parameters(f: Callable[..., Any]) -> tuple[list[str], list[str]]:
+    """The names of a forward's arrays (positional-only, after xp) and of its static parameters."""
+    code = f.__code__
+    count = code.co_argcount + code.co_kwonlyargcount
+    names = code.co_varnames[:count]
+    return list(names[1 : code.co_posonlyargcount]), list(names[max(code.co_posonlyargcount, 1) :])
+
+
+def _needs(rule: Rule | None) -> list[str]:
+    """What a rule names behind ``(xp, g)``."""
+    if rule is None:
+        return []
+    names: list[str] | None = getattr(rule, "needs", None)
+    if names is None:
+        code = rule.__code__
+        names = list(code.co_varnames[2 : code.co_argcount])
+    return names
+
+
+def _adapt(rule: Rule | None, names: list[str]) -> Rule | None:
+    """The rule, taking all of ``names`` where it names only some."""
+    if rule is None or _needs(rule) == names:
+        return rule
+    if not _needs(rule):
+        return lambda xp, g, *_: rule(xp, g)
+    own = itemgetter(*(names.index(m) for m in _needs(rule)))
+    if len(_needs(rule)) == 1:
+        return lambda xp, g, *args: rule(xp, g, own(args))
+    return lambda xp, g, *args: rule(xp, g, *own(args))
+
+
+def _locate(op_name: str, name: str, layout: dict[str, int]) -> tuple[int, str]:
+    """Where in ``(out, *arrays, *params)`` a rule's parameter is found: an index, and an attribute or ''."""
+    if name in layout:
+        return layout[name], ""
+    for attr in ("shape", "dtype"):
+        base = name.removesuffix("_" + attr)
+        if base != name and base in layout:
+            return layout[base], attr
+    raise TypeError(
+        f"a rule of op {op_name!r} names {name!r}, which is none of {', '.join(layout)}, nor one of them "
+        "followed by _shape or _dtype"
+    )
+
+
+def _picker(spec: list[tuple[int, str]]) -> Pick:
+    indices = [k for k, _ in spec]
+    if not spec:
+        return lambda record: ()
+    if any(attr for _, attr in spec):
+        return lambda record: tuple([getattr(record[k], attr) if attr else record[k] for k, attr in spec])
+    if len(spec) == 1:
+        return itemgetter(slice(indices[0], indices[0] + 1))
+    return itemgetter(*indices)
+
+
+def _from_partial(partial: Rule) -> tuple[Rule, Rule, Rule]:
+    """The vjp, its conjugated twin and the jvp of an elementwise argument with this partial derivative."""
+
+    def vjp(xp: Any, g: Any, *args: Any) -> Any:
+        return g * partial(xp, *args)
+
+    def conjugated(xp: Any, g: Any, *args: Any) -> Any:
+        return g * xp.conj(xp.asarray(partial(xp, *args)))
+
+    code = partial.__code__
+    names = list(code.co_varnames[1 : code.co_argcount])
+    for rule in (vjp, conjugated):
+        rule.needs = names  # type: ignore[attr-defined]
+        rule.__name__ = f"{partial.__name__}_vjp"
+    return vjp, conjugated, vjp
+
+
+def _signature(f: Callable[..., Any]) -> inspect.Signature:
+    """The forward's signature without ``xp``."""
+    signature = inspect.Signature.from_callable(f)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def _public(caller: Any, f: Callable[..., Any], declared: Op) -> Any:
+    OPS[declared.name] = declared
+    caller.__name__ = caller.__qualname__ = f.__name__
+    caller.__doc__ = f.__doc__
+    caller.__module__ = f.__module__
+    caller.__annotations__ = {k: v for k, v in f.__annotations__.items() if k != "xp"}
+    caller.op = declared
+    return caller
+
+
+Unary: TypeAlias = "Callable[[Callable[[Any, Any], Any]], Callable[[Any], Tensor]]"
+Binary: TypeAlias = "Callable[[Callable[[Any, Any, Any], Any]], Callable[[Any, Any], Tensor]]"
+
+
+def unary(
+    derivative: Rule | None = None,
+    *,
+    vjp: Rule | None = None,
+    jvp: Rule | None = None,
+) -> Unary:
+    """Declare an elementwise function of one array.
+
+    Args:
+        derivative: ``derivative(xp, ...)`` gives f'(x) from whichever of ``x`` and ``out`` it names. One
+            derivative serves reverse and forward mode, real and complex (where f must be holomorphic).
+        vjp, jvp: rules ``(xp, g, ...)`` and ``(xp, t, ...)`` that go before the derivative, where a
+            function is not holomorphic or a shorter way exists.
+
+    With none of them the function is declared non-differentiable.
+    """
+
+    def declare(f: Callable[[Any, Any], Any]) -> Callable[[Any], Tensor]:
+        v, c, j = (None, None, None) if derivative is None else _from_partial(derivative)
+        twin = None if c is None or vjp is not None else Op(f.__name__, f, [c], [j], broadcasts=True)
+        declared = Op(f.__name__, f, [vjp or v], [jvp or j], broadcasts=True, conjugate=twin)
+        caller: Callable[[Any], Tensor] = _public(_unary_caller(declared), f, declared)
+        return caller
+
+    return declare
+
+
+def binary(
+    partials: tuple[Rule | None, Rule | None] = (None, None),
+    *,
+    vjps: tuple[Rule | None, Rule | None] = (None, None),
+    jvps: tuple[Rule | None, Rule | None] = (None, None),
+    real_vjps: tuple[Rule | None, Rule | None] = (None, None),
+    scalars: bool = False,
+    broadcasts: bool = True,
+) -> Binary:
+    """Declare an elementwise function of two arrays.
+
+    Args:
+        partials: for each argument its partial derivative, as ``derivative`` of :func:`unary`.
+        vjps, jvps: rules that go before the partials.
+        real_vjps: shorter rules for real output only.
+        scalars: whether the forward takes Python scalars as they are (the operators do).
+        broadcasts: False for functions of two arrays that are not elementwise (matmul).
+    """
+
+    def declare(f: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
+        made = [(None, None, None) if p is None else _from_partial(p) for p in partials]
+        real = [r or s or m[0] for r, s, m in zip(real_vjps, vjps, made)]
+        other = [s or m[1] or r for r, s, m in zip(real_vjps, vjps, made)]
+        forward = [s or m[2] for s, m in zip(jvps, made)]
+        twin = None
+        if any(o is not r for o, r in zip(other, real)):
+            twin = Op(f.__name__, f, other, forward, broadcasts=broadcasts)
+        declared = Op(f.__name__, f, real, forward, broadcasts=broadcasts, conjugate=twin)
+        if twin is not None and twin.sources != declared.sources:
+            raise TypeError(f"op {f.__name__!r}: its real_vjps must name the same arguments as the other rules")
+        caller: Callable[[Any, Any], Tensor] = _public(_binary_caller(declared, scalars), f, declared)
+        return caller
+
+    return declare
+
+
+def op(
+    *,
+    vjps: Sequence[Rule | None] = (),
+    jvps: Sequence[Rule | None] = (),
+    name: str | None = None,
+    broadcasts: bool = False,
+    multiple: bool = False,
+    variadic: bool = False,
+) -> Callable[[Callable[Concatenate[Any, P], Any]], Op]:
+    """Declare an op that a public function applies with :func:`apply`, after checking its arguments."""
+
+    def declare(f: Callable[Concatenate[Any, P], Any]) -> Op:
+        declared = Op(
+            name or f.__name__.strip("_"), f, vjps, jvps, broadcasts=broadcasts, multiple=multiple, variadic=variadic
+        )
+        OPS[declared.name] = declared
+        return declared
+
+    return declare
+
+
+# -- application -------------------------------------------------------------------------------------
+
+
+def _unary_caller(declared: Op) -> Callable[[Any], Any]:
+    forward = declared.forward
+    pick = declared.picks[0]
+    saves = bool(declared.saves[0])
+    conjugate = declared.conjugate
+    differentiable = declared.differentiable
+
+    def call(x: Any, /) -> Any:
+        if not isinstance(x, _Tensor):
+            x = _to_tensor(x)
+        if x._extra is not None:
+            settle(x)
+        device = x._device
+        raw = x._value
+        out = forward(device.raw, raw)
+        if type(out) is not device.array_type:
+            out = device.backend.as_raw(out, device)
+        result = _new(_Tensor)
+        result._value = out
+        result._device = device
+        result._saved = False
+        result._extra = None
+        result._node = None
+        parent = x._node
+        mode = get_mode()
+        if parent is not None and mode & GRAD and differentiable:
+            result._node = node = _new(Node)
+            dtype = out.dtype
+            node.op = conjugate if conjugate is not None and dtype in device.backend.complex_dtypes else declared
+            node.parents = (parent,)
+            node.saved = (pick((out, raw)),)
+            node.shape = out.shape
+            node.dtype = dtype
+            node.device = device
+            node.seq = next_seq()
+            node.extra = None
+            if saves:
+                if x._extra is None:
+                    x._saved = True
+                else:
+                    _pin(node, x)
+        if mode & ANOMALY:
+            _note_anomaly(declared, result)
+        return result
+
+    return call
+
+
+def _binary_caller(declared: Op, scalars: bool) -> Callable[[Any, Any], Any]:
+    forward = declared.forward
+    pick1, pick2 = declared.picks
+    saves1, saves2 = declared.saves
+    conjugate = declared.conjugate
+    differentiable = declared.differentiable
+    name = declared.name
+
+    def call(x1: Any, x2: Any, /) -> Any:
+        if isinstance(x1, _Tensor):
+            device = x1._device
+            if x1._extra is not None:
+                settle(x1)
+            a = x1._value
+            parent1 = x1._node
+            if isinstance(x2, _Tensor):
+                if x2._device is not device:
+                    raise mixed_devices(name, x1, x2)
+                if x2._extra is not None:
+                    settle(x2)
+                b = x2._value
+                parent2 = x2._node
+            elif scalars and type(x2) in _SCALARS:
+                b = x2
+                parent2 = None
+            else:
+                return call(x1, _second(name, x2, x1))
+        elif isinstance(x2, _Tensor):
+            device = x2._device
+            if not (scalars and type(x1) in _SCALARS):
+                return call(_second(name, x1, x2), x2)
+            if x2._extra is not None:
+                settle(x2)
+            a = x1
+            b = x2._value
+            parent1 = None
+            parent2 = x2._node
+        else:
+            return call(*_both(name, x1, x2))
+        out = forward(device.raw, a, b)
+        if type(out) is not device.array_type:
+            out = device.backend.as_raw(out, device)
+        result = _new(_Tensor)
+        result._value = out
+        result._device = device
+        result._saved = False
+        result._extra = None
+        result._node = None
+        mode = get_mode()
+        if (parent1 is not None or parent2 is not None) and mode & GRAD and differentiable:
+            result._node = node = _new(Node)
+            dtype = out.dtype
+            node.op = conjugate if conjugate is not None and dtype in device.backend.complex_dtypes else declared
+            node.parents = (parent1, parent2)
+            record = (out, a, b)
+            node.saved = (
+                None if parent1 is None else pick1(record),
+                None if parent2 is None else pick2(record),
+            )
+            node.shape = out.shape
+            node.dtype = dtype
+            node.device = device
+            node.seq = next_seq()
+            node.extra = None
+            cells = (x1, x2)
+            if parent1 is not None:
+                for i in saves1:
+                    x = cells[i]
+                    if type(x) not in _SCALARS:
+                        if x._extra is None:
+                            x._saved = True
+                        else:
+                            _pin(node, x)
+            if parent2 is not None:
+                for i in saves2:
+                    x = cells[i]
+                    if type(x) not in _SCALARS:
+                        if x._extra is None:
+                            x._saved = True
+                        else:
+                            _pin(node, x)
+        if mode & ANOMALY:
+            _note_anomaly(declared, result)
+        return result
+
+    return call
+
+
+_SCALARS: Final = frozenset({float, int, complex, bool})
+
+
+def apply(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> Any:
+    """Apply an op to arrays (Tensors, or what :func:`polygrad.asarray` takes) and static parameters."""
+    if len(arrays) == 1 and isinstance(arrays[0], _Tensor):
+        cells = arrays
+    else:
+        cells = together(declared.name, arrays)
+    device = cells[0]._device
+    values = []
+    parents = []
+    tracked = False
+    for x in cells:
+        if x._extra is not None:
+            settle(x)
+        values.append(x._value)
+        parent = x._node
+        parents.append(parent)
+        if parent is not None:
+            tracked = True
+    out = declared.forward(device.raw, *values, *params)
+    if type(out) is not device.array_type and not declared.multiple:
+        out = device.backend.as_raw(out, device)
+    mode = get_mode()
+    node = None
+    if tracked and mode & GRAD and declared.differentiable:
+        node = _new(Node)
+        node.op = declared
+        node.parents = tuple(parents)
+        record = (out, *values, *params)
+        picks = declared.picks
+        node.saved = tuple([None if p is None else picks[i](record) for i, p in enumerate(parents)])
+        _describe(node, out, device, declared.multiple)
+        for i, p in enumerate(parents):
+            if p is not None:
+                for s in declared.saves[i]:
+                    _pin(node, cells[s])
+    if declared.multiple:
+        return _outputs(declared, node, out, device, mode)
+    if node is not None and not _is_inexact(device, out):
+        node = None
+    result = _cell.new_tensor(out, node, device)
+    if mode & ANOMALY:
+        _note_anomaly(declared, result)
+    return result
+
+
+def apply_many(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> Any:
+    """Apply a variadic op (``concat``): its forward takes a list of arrays, its one pair of rules may name
+    ``x``, ``out``, the static parameters and the argument's ``index``."""
+    cells = together(declared.name, arrays)
+    device = cells[0]._device
+    for x in cells:
+        if x._extra is not None:
+            settle(x)
+    values = [x._value for x in cells]
+    out = declared.forward(device.raw, values, *params)
+    if type(out) is not device.array_type:
+        out = device.backend.as_raw(out, device)
+    mode = get_mode()
+    node = None
+    if mode & GRAD and any(x._node is not None for x in cells):
+        many = _many(declared, len(cells))
+        node = _new(Node)
+        node.op = many
+        node.parents = tuple(x._node for x in cells)
+        pick = declared.picks[0]
+        node.saved = tuple(
+            [
+                None if x._node is None else pick((out, v, *params, i))
+                for i, (x, v) in enumerate(zip(cells, values, strict=True))
+            ]
+        )
+        _describe(node, out, device, False)
+        if declared.saves[0]:
+            for x in cells:
+                if x._node is not None:
+                    _pin(node, x)
+    result = _cell.new_tensor(out, node, device)
+    if mode & ANOMALY:
+        _note_anomaly(declared, result)
+    return result
+
+
+def apply_multiple(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+    """Apply an op with several outputs."""
+    results: tuple[Any, ...] = apply(declared, arrays, params)
+    return results
+
+
+_many_ops: dict[tuple[str, int], Op] = {}
+
+
+def _many(declared: Op, n: int) -> Op:
+    """A variadic op's twin for n arrays."""
+    found = _many_ops.get((declared.name, n))
+    if found is None:
+        found = Op.__new__(Op)
+        for slot in ("name", "forward", "broadcasts", "multiple", "conjugate"):
+            setattr(found, slot, getattr(declared, slot))
+        for slot in ("vjps", "jvps", "picks"):
+            setattr(found, slot, getattr(declared, slot) * n)
+        found.sources = tuple(tuple(None if s is None or s < 0 else i for s in declared.sources[0]) for i in range(n))
+        found.saves = tuple((i,) if declared.saves[0] else () for i in range(n))
+        _many_ops[declared.name, n] = found
+    return found
+
+
+def _describe(node: Node, out: Any, device: Any, multiple: bool) -> None:
+    if multiple:
+        node.shape = tuple(o.shape for o in out)
+        node.dtype = tuple(o.dtype for o in out)
+    else:
+        node.shape = out.shape
+        node.dtype = out.dtype
+    node.device = device
+    node.seq = next_seq()
+    node.extra = None
+
+
+def _item_vjp(xp: Any, g: Any, index: int) -> OutputParts:
+    return OutputParts([(index, g)])
+
+
+def _item_jvp(xp: Any, t: Any, index: int) -> Any:
+    return t[index]
+
+
+ITEM: Final = Op("item", lambda xp, x, /, index: x[index], [_item_vjp], [_item_jvp])
+
+
+def item_node(parent: Node, index: int, value: Any) -> Node:
+    """The node of one of an op's several outputs."""
+    node: Node = _new(Node)
+    node.op = ITEM
+    node.parents = (parent,)
+    node.saved = ((index,),)
+    _describe(node, value, parent.device, False)
+    return node
+
+
+def _outputs(declared: Op, node: Node | None, out: Any, device: Any, mode: int) -> tuple[Any, ...]:
+    results = []
+    for i, value in enumerate(out):
+        if type(value) is not device.array_type:
+            value = device.backend.as_raw(value, device)
+        own = item_node(node, i, value) if node is not None and _is_inexact(device, value) else None
+        result = _cell.new_tensor(value, own, device)
+        if mode & ANOMALY:
+            _note_anomaly(declared, result)
+        results.append(result)
+    return tuple(results)
+
+
+def _pin(node: Node, x: Any) -> None:
+    """The node saved the memory of this cell."""
+    pin = mark_saved(x)
+    if pin is not None:
+        extra_of(node).pins.append(pin)
+
+
+def _is_inexact(device: Any, value: Any) -> bool:
+    return bool(device.backend.to_dtype(value.dtype).inexact)
+
+
+# -- arguments that are not Tensors of one device ----------------------------------------------------
+
+
+def mixed_devices(name: str, *cells: Any) -> DeviceError:
+    """The error for tensors that live in different places."""
+    places = " and ".join(f"{x._device.name} (shape {tuple(x._value.shape)})" for x in cells)
+    first = cells[0]._device.name
+    return DeviceError(
+        f"{name}: the arrays live on different devices: {places}. Move one: x.to_device({first!r}) keeps the graph"
+    )
+
+
+def _second(name: str, value: Any, tensor: Any) -> Any:
+    """An argument beside a Tensor, as a Tensor."""
+    if type(value) in _SCALARS:
+        return scalar_tensor(value, tensor)
+    backend = tensor._device.backend
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == () and not backend.owns(value):
+        if type(value).__module__ == "numpy":  # a NumPy scalar is a number, at home on every device
+            host = tensor._device
+            return _cell.new_tensor(backend.from_numpy(value, host.native), None, host)
+    made = _to_tensor(value)
+    if made._device is not tensor._device:
+        if made._node is None and not hasattr(value, "dtype"):  # a list of numbers, at home on every device
+            return _to_tensor(value).to_device(tensor._device)
+        raise mixed_devices(name, tensor, made)
+    return made
+
+
+def _both(name: str, x1: Any, x2: Any) -> tuple[Any, Any]:
+    if type(x1) in _SCALARS and type(x2) not in _SCALARS:
+        x2 = _to_tensor(x2)
+        return scalar_tensor(x1, x2), x2
+    x1 = _to_tensor(x1)
+    return x1, _second(name, x2, x1)
+
+
+def scalar_tensor(value: Any, like: Any) -> Any:
+    """A Python scalar as a 0-d Tensor beside another, with the standard's weak promotion."""
+    device = like._device
+    backend = device.backend
+    kind = backend.to_dtype(like._value.dtype).kind
+    dtype = like._value.dtype
+    if type(value) is bool:
+        dtype = backend.native_dtypes["bool"] if kind == "b" else dtype
+    elif type(value) is int:
+        dtype = backend.native_dtypes["int64"] if kind == "b" else dtype
+    elif type(value) is float:
+        dtype = backend.native_dtypes["float64"] if kind in "biu" else dtype
+    elif kind != "c":
+        wide = kind in "biu" or backend.to_dtype(dtype).itemsize > 4
+        dtype = backend.native_dtypes["complex128" if wide else "complex64"]
+    return _cell.new_tensor(device.raw.asarray(value, dtype=dtype), None, device)
+
+
+def together(name: str, arrays: Sequence[Any]) -> list[Any]:
+    """The arguments as Tensors of one device."""
+    anchor = next((x for x in arrays if isinstance(x, _Tensor)), None)
+    if anchor is None:
+        anchor = next((x for x in arrays if type(x) not in _SCALARS), None)
+        if anchor is None:
+            if not arrays:
+                raise DTypeError(f"{name}: needs at least one array")
+            anchor = arrays[0]
+        anchor_value, anchor = anchor, _to_tensor(anchor)
+        arrays = [anchor if x is anchor_value else x for x in arrays]
+    device = anchor._device
+    cells = []
+    for x in arrays:
+        if not isinstance(x, _Tensor):
+            x = _second(name, x, anchor)
+        elif x._device is not device:
+            raise mixed_devices(name, anchor, x)
+        cells.append(x)
+    return cells
+
+
+# -- anomalies ---------------------------------------------------------------------------------------
+
+
+def user_line() -> str:
+    """The innermost line of the calling program that is not polygrad's."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return "an unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _note_anomaly(declared: Op, result: Any) -> None:
+    """Under ``detect_anomaly``: check an op's result, and note the user's line and the saved arrays' sums."""
+    where = user_line()
+    backend = result._device.backend
+    bad = backend.not_finite(result._value)
+    if bad is not None:
+        raise AnomalyError(f"forward of {declared.name!r} made {bad}, called at {where}")
+    node = result._node
+    if node is None or isinstance(node, Leaf):
+        return
+    extra = extra_of(node)
+    extra.where = where
+    arrays = [v for args in node.saved or () if args for v in args if isinstance(v, backend.array_types)]
+    extra.checksums = [(v, backend.checksum(v)) for v in arrays]

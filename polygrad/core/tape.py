@@ -1,0 +1,485 @@
+"""Nodes, and the two walks over them: backward (cotangents to the leaves) and forward (tangents from them).
+
+Both walks run the same rules on raw arrays, or on Tensors when their result is to be differentiated again.
+They visit each node once, in order of creation, never recurse, and change nothing until all is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import AnomalyError, FreedGraphError, NoRuleError, ShapeError
+from .cell import new_tensor
+from .modes import ANOMALY, get_mode
+
+if TYPE_CHECKING:
+    from .op import Op
+
+__all__ = ["Leaf", "Node", "NodeExtra", "Parts", "depends_outside", "fit", "leaf", "pull", "push", "reachable",
+           "release"]  # fmt: skip
+
+next_seq = count().__next__
+_new = object.__new__
+
+
+class Node:
+    """One op's application: a handle for the value it made, and what its rules need.
+
+    ``parents`` has one entry per differentiable argument, None where that argument carries no graph.
+    ``saved`` has, for each parent, the arguments of its rules; it is None once the graph was freed.
+    ``shape``, ``dtype`` (the backend's) and ``device`` are the value's; ``seq`` grows with creation.
+    """
+
+    __slots__ = ("__weakref__", "device", "dtype", "extra", "op", "parents", "saved", "seq", "shape")
+
+    op: Op
+    parents: tuple[Node | None, ...]
+    saved: tuple[Any, ...] | None
+    shape: tuple[int, ...]
+    dtype: Any
+    device: Any
+    seq: int
+    extra: NodeExtra | None
+
+    @property
+    def name(self) -> str:
+        """The op's name."""
+        return self.op.name
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node, int], ...]:
+        """The nodes of the arguments, in PyTorch's form."""
+        return tuple((p, 0) for p in self.parents if p is not None)
+
+    def __repr__(self) -> str:
+        dtype = getattr(self.dtype, "name", None) or str(self.dtype).rpartition(".")[2]
+        return f"<{self.op.name} -> {dtype}{list(self.shape)}>"
+
+
+class Leaf(Node):
+    """An input or parameter: nothing made it; gradients end here, in ``grad``."""
+
+    __slots__ = ("grad",)
+    grad: Any
+
+
+class NodeExtra:
+    """What only some nodes need: hooks, a retained gradient, pins of borrowed memory, anomaly's notes."""
+
+    __slots__ = ("checksums", "grad", "hooks", "pins", "retain", "where")
+
+    def __init__(self) -> None:
+        self.hooks: dict[int, Callable[[Any], Any]] = {}
+        self.grad: Any = None
+        self.retain = False
+        self.pins: list[Any] = []
+        self.where: str | None = None
+        self.checksums: list[tuple[Any, Any]] | None = None
+
+
+def extra_of(node: Node) -> NodeExtra:
+    """The node's NodeExtra, made if it has none."""
+    if node.extra is None:
+        node.extra = NodeExtra()
+    return node.extra
+
+
+class _LeafOp:
+    name = "leaf"
+    broadcasts = False
+
+
+_LEAF: Any = _LeafOp()
+
+
+def leaf(value: Any, device: Any, parent: Node | None = None) -> Leaf:
+    """A new leaf for a raw value."""
+    node: Leaf = _new(Leaf)
+    node.op = _LEAF
+    node.parents = ()
+    node.saved = ()
+    node.shape = value.shape
+    node.dtype = value.dtype
+    node.device = device
+    node.seq = next_seq()
+    node.extra = None
+    node.grad = None
+    return node
+
+
+# -- cotangents --------------------------------------------------------------------------------------
+
+
+class Parts:
+    """The cotangent of a value, in parts that are put together only when it is needed: of some of an op's
+    several outputs, or of some entries of an array. ``a + b`` collects."""
+
+    __slots__ = ("dense", "parts")
+
+    def __init__(self, parts: list[Any], dense: Any = None) -> None:
+        self.parts = parts
+        self.dense = dense
+
+    def __add__(self, other: Any) -> Parts:
+        # A rule made both sides for this walk alone, so the left list may grow in place.
+        if isinstance(other, Parts):
+            self.parts.extend(other.parts)
+            other = other.dense
+        if other is not None:
+            self.dense = other if self.dense is None else self.dense + other
+        return self
+
+    __radd__ = __add__
+
+    def whole(self, xp: Any, node: Node) -> Any:
+        """The cotangent as the node's rules take it."""
+        raise NotImplementedError
+
+
+class OutputParts(Parts):
+    """Cotangents ``(index, g)`` of an op with several outputs; its rules take a list, None where there is none."""
+
+    __slots__ = ()
+
+    def whole(self, xp: Any, node: Node) -> Any:
+        gathered: list[Any] = [None] * len(node.shape)
+        for index, g in self.parts:
+            gathered[index] = g if gathered[index] is None else gathered[index] + g
+        return gathered
+
+
+class EntryParts(Parts):
+    """Cotangents ``(key, g)`` of entries ``x[key]``: one buffer takes all of them."""
+
+    __slots__ = ()
+
+    def whole(self, xp: Any, node: Node) -> Any:
+        total = xp.scatter_add(node.shape, node.dtype, self.parts)
+        return total if self.dense is None else total + self.dense
+
+
+def fit(xp: Any, g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an argument that was broadcast or promoted: summed over the broadcast axes, its real
+    part taken where the argument is real, cast to the argument's dtype."""
+    if g.shape != shape:
+        extra = len(g.shape) - len(shape)
+        if extra < 0:
+            g = xp.broadcast_to(g, shape)  # a rule gave a constant slope
+        else:
+            axes = tuple(range(extra)) + tuple(
+                i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1
+            )
+            if axes:
+                g = xp.sum(g, axis=axes, keepdims=True)
+            if extra:
+                g = xp.reshape(g, shape)
+            if g.shape != shape:
+                g = xp.broadcast_to(g, shape)
+    if g.dtype != dtype:
+        if xp.isdtype(g.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
+            g = xp.real(g)
+        if g.dtype != dtype:
+            g = xp.astype(g, dtype)
+    return g
+
+
+# -- the graph ---------------------------------------------------------------------------------------
+
+_by_seq = attrgetter("seq")
+
+
+def reachable(roots: Iterable[Node], stop: frozenset[Node] | set[Node] = frozenset()) -> list[Node]:
+    """Every node the roots depend on, in order of creation; nodes in ``stop`` are included, not passed."""
+    seen = set(roots)
+    stack = list(seen)
+    order = []
+    while stack:
+        node = stack.pop()
+        order.append(node)
+        if node in stop:
+            continue
+        for parent in node.parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    order.sort(key=_by_seq)
+    return order
+
+
+def _leading_to(order: list[Node], targets: set[Node]) -> set[Node]:
+    """Those of the nodes (in order of creation) from which a target is reached."""
+    leading = set(targets)
+    for node in order:
+        if node not in leading:
+            for parent in node.parents:
+                if parent is not None and parent in leading:
+                    leading.add(node)
+                    break
+    return leading
+
+
+def depends_outside(roots: Sequence[Node], targets: set[Node]) -> bool:
+    """Whether derivatives of the roots by the targets can depend on any other graph: on what the targets
+    were made of, or on another leaf that meets them on the way."""
+    if any(target.parents for target in targets):
+        return True
+    order = reachable(roots, targets)
+    leading = _leading_to(order, targets)
+    return any(
+        parent is not None and parent not in leading
+        for node in order
+        if node in leading and node not in targets
+        for parent in node.parents
+    )
+
+
+def _rebuild(node: Node, index: int) -> tuple[Any, ...]:
+    """The arguments of a node's rules for one parent, as Tensors that carry their graph."""
+    op = node.op
+    assert node.saved is not None
+    made: list[Any] = []
+    for value, source in zip(node.saved[index], op.sources[index], strict=True):
+        if source is None or value is None:
+            made.append(value)
+        elif source < 0:
+            made.append(op.rebuild_output(node, value))
+        else:
+            parent = node.parents[source]
+            if type(value) in (int, float, complex, bool):
+                made.append(value)
+            else:
+                made.append(new_saved(value, parent, node.device if parent is None else parent.device))
+    return tuple(made)
+
+
+def new_saved(value: Any, node: Node | None, device: Any) -> Any:
+    """A Tensor on a value that a graph holds: writing through it must not touch the memory."""
+    tensor = new_tensor(value, node, device)
+    tensor._saved = True
+    return tensor
+
+
+def _freed(node: Node) -> FreedGraphError:
+    return FreedGraphError(
+        f"backward needs what {node.op.name!r} saved, but an earlier backward freed it; "
+        "pass retain_graph=True to every backward over this graph but the last, or run the forward again"
+    )
+
+
+def _no_rule(node: Node, index: int, mode: str) -> NoRuleError:
+    return NoRuleError(
+        f"{node.op.name!r} has no {mode} rule for its argument {index}; detach the argument "
+        "(x.detach()) if no derivative through it is wanted, or register a rule (see pg.custom_vjp)"
+    )
+
+
+def pull(
+    roots: Sequence[Node],
+    cotangents: Sequence[Any],
+    targets: Sequence[Node] | None,
+    create_graph: bool,
+) -> tuple[dict[Node, Any], list[Node]]:
+    """Run backward from the roots.
+
+    Args:
+        roots: nodes to start from.
+        cotangents: one for each root: raw arrays, or Tensors if ``create_graph``.
+        targets: the nodes to stop at and return cotangents of; None for all leaves.
+        create_graph: run the rules on Tensors, so that the results carry a graph of their own.
+
+    Returns:
+        The cotangents of the targets (those that were reached), of nodes that retain theirs, and every node
+        that was visited, whose saved arrays the caller may free (``release``).
+    """
+    stop = set() if targets is None else set(targets)
+    order = reachable(roots, stop)
+    wanted: set[Node] | None = None if targets is None else _leading_to(order, stop)
+    grads: dict[Node, Any] = {}
+    found: dict[Node, Any] = {}
+    anomaly = get_mode() & ANOMALY
+    node: Node | None = None
+    try:
+        for node, g in zip(roots, cotangents, strict=True):
+            grads[node] = grads[node] + g if node in grads else g
+        quiet = order[0].device.backend.quiet() if order else None
+        if quiet is not None:
+            quiet.__enter__()
+        try:
+            for node in reversed(order):
+                g = grads.pop(node, None)
+                if g is None or (wanted is not None and node not in wanted):
+                    continue
+                op = node.op
+                device = node.device
+                xp = device.xp if create_graph else device.raw
+                if isinstance(g, Parts):
+                    g = g.whole(xp, node)
+                extra = node.extra
+                if extra is not None:
+                    if extra.hooks:
+                        g = _run_hooks(node, extra, g, create_graph)
+                    if extra.retain:
+                        found[node] = g
+                if op is _LEAF or node in stop:
+                    found[node] = g
+                    continue
+                saved = node.saved
+                if saved is None:
+                    raise _freed(node)
+                if anomaly and extra is not None and extra.checksums:
+                    _check_sums(node, extra.checksums)
+                broadcasts = op.broadcasts
+                index = 0
+                for parent in node.parents:
+                    if parent is not None and (wanted is None or parent in wanted):
+                        rule = op.vjps[index]
+                        if rule is None:
+                            raise _no_rule(node, index, "vjp")
+                        args = _rebuild(node, index) if create_graph else saved[index]
+                        c = rule(xp, g, *args)
+                        if c is not None:
+                            if not isinstance(c, Parts):
+                                if c.shape != parent.shape or c.dtype != parent.dtype:
+                                    if not broadcasts and c.shape != parent.shape:
+                                        raise ShapeError(
+                                            f"the vjp rule of {op.name!r} for its argument {index} returned a cotangent "
+                                            f"of shape {tuple(c.shape)}, but the argument has shape {tuple(parent.shape)}"
+                                        )
+                                    c = fit(xp, c, parent.shape, parent.dtype)
+                                if anomaly:
+                                    _check_finite(c, node, "backward")
+                            before = grads.get(parent)
+                            grads[parent] = c if before is None else before + c
+                    index += 1
+        finally:
+            if quiet is not None:
+                quiet.__exit__(None, None, None)
+    finally:
+        # A traceback keeps this frame alive; the arrays must not live as long.
+        grads.clear()
+        node = g = c = args = saved = None
+    return found, order
+
+
+def _run_hooks(node: Node, extra: NodeExtra, g: Any, create_graph: bool) -> Any:
+    for hook in tuple(extra.hooks.values()):
+        given = g if create_graph else new_saved(g, None, node.device)
+        result = hook(given)
+        if result is not None:
+            if tuple(result.shape) != tuple(node.shape):
+                raise ShapeError(
+                    f"a hook on the output of {node.op.name!r} returned a gradient of shape {tuple(result.shape)}; "
+                    f"it must keep the shape {tuple(node.shape)}"
+                )
+            g = result if create_graph else result._value
+    return g
+
+
+def release(order: Iterable[Node]) -> None:
+    """Free what the nodes saved."""
+    for node in order:
+        if node.op is not _LEAF:
+            node.saved = None
+            if node.extra is not None:
+                node.extra.pins = []
+                node.extra.checksums = None
+
+
+def push(
+    order: Sequence[Node], tangents: dict[Node, Any], create_graph: bool
+) -> dict[Node, Any]:
+    """Run forward along nodes in order of creation, from the tangents of some of them.
+
+    Args:
+        order: the nodes, as :func:`reachable` gives them.
+        tangents: the tangents to start from: raw arrays, or Tensors if ``create_graph``.
+        create_graph: run the rules on Tensors.
+
+    Returns:
+        The tangents of all nodes that the starting ones lead to.
+    """
+    known = dict(tangents)
+    quiet = order[0].device.backend.quiet() if order else None
+    if quiet is not None:
+        quiet.__enter__()
+    try:
+        for node in order:
+            if node in known or not node.parents:
+                continue
+            op = node.op
+            xp = node.device.xp if create_graph else node.device.raw
+            total: Any = None
+            for index, parent in enumerate(node.parents):
+                t = known.get(parent) if parent is not None else None
+                if t is None:
+                    continue
+                if node.saved is None:
+                    raise _freed(node)
+                rule = op.jvps[index]
+                if rule is None:
+                    raise _no_rule(node, index, "jvp")
+                args = _rebuild(node, index) if create_graph else node.saved[index]
+                c = rule(xp, t, *args)
+                if c is None:
+                    continue
+                if op.multiple:
+                    total = c if total is None else [_plus(a, b) for a, b in zip(total, c, strict=True)]
+                else:
+                    if c.shape != node.shape or c.dtype != node.dtype:
+                        c = _stretch(xp, c, node)
+                    total = c if total is None else total + c
+            if total is not None:
+                known[node] = total
+    finally:
+        if quiet is not None:
+            quiet.__exit__(None, None, None)
+    return known
+
+
+def _plus(a: Any, b: Any) -> Any:
+    return a if b is None else b if a is None else a + b
+
+
+def _stretch(xp: Any, t: Any, node: Node) -> Any:
+    """A tangent of one argument as part of the output's: cast and broadcast to it."""
+    if t.dtype != node.dtype:
+        t = xp.astype(t, node.dtype)
+    if t.shape != node.shape:
+        if not node.op.broadcasts:
+            raise ShapeError(
+                f"the jvp rule of {node.op.name!r} returned a tangent of shape {tuple(t.shape)}, "
+                f"but the output has shape {tuple(node.shape)}"
+            )
+        t = xp.broadcast_to(t, node.shape)
+    return t
+
+
+# -- anomalies ---------------------------------------------------------------------------------------
+
+
+def _check_finite(value: Any, node: Node, direction: str) -> None:
+    raw = getattr(value, "_value", value)
+    bad = node.device.backend.not_finite(raw)
+    if bad is not None:
+        where = node.extra.where if node.extra is not None else None
+        raise AnomalyError(
+            f"{direction} of {node.op.name!r} made {bad}"
+            + (f"; the op was called at {where}" if where else " (run the forward under detect_anomaly to see its line)")
+        )
+
+
+def _check_sums(node: Node, checksums: list[tuple[Any, Any]]) -> None:
+    for array, before in checksums:
+        if node.device.backend.checksum(array) != before:
+            where = node.extra.where if node.extra is not None else None
+            raise AnomalyError(
+                f"an array that {node.op.name!r} saved for its derivative was changed afterwards, outside polygrad"
+                + (f"; the op was called at {where}" if where else "")
+                + "; copy the array before changing it"
+            )
+
+
+LEAF_OP: Final = _LEAF

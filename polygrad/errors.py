@@ -1,0 +1,88 @@
+"""Every exception polygrad raises on purpose.
+
+::
+
+    PolygradError (Exception)
+     ├── BackendError (also RuntimeError)     a backend is unknown, or cannot run on this machine
+     ├── DeviceError (also ValueError)        unknown device, or arrays of different devices in one op
+     ├── DTypeError (also TypeError)          a dtype the op, the backend or differentiation does not take
+     ├── ShapeError (also ValueError)         shapes that do not fit each other
+     ├── GradientError (also RuntimeError)    the graph cannot be differentiated as asked
+     │    ├── DetachedError                   no graph leads from the output to what it should be differentiated by
+     │    ├── FreedGraphError                 backward a second time over a graph already freed
+     │    └── NoRuleError                     the op, or this use of it, has no derivative
+     ├── DetachError (also TypeError)         a conversion would silently drop the graph
+     ├── MutationError (also RuntimeError)    writing in place where a graph, or a leaf, forbids it
+     ├── AnomalyError (also ArithmeticError)  a NaN or inf appeared under ``detect_anomaly``
+     └── CheckError (also AssertionError)     a gradient check failed
+
+Each also derives from the built-in exception that NumPy, PyTorch or JAX users would catch.
+"""
+
+__all__ = [
+    "AnomalyError",
+    "BackendError",
+    "CheckError",
+    "DTypeError",
+    "DetachError",
+    "DetachedError",
+    "DeviceError",
+    "FreedGraphError",
+    "GradientError",
+    "MutationError",
+    "NoRuleError",
+    "PolygradError",
+    "ShapeError",
+]
+
+
+class PolygradError(Exception):
+    """The root of polygrad's exceptions."""
+
+
+class BackendError(PolygradError, RuntimeError):
+    """A backend is unknown, or cannot run on this machine; the message says why and what to install."""
+
+
+class DeviceError(PolygradError, ValueError):
+    """An unknown device, or arrays of different devices or backends in one op."""
+
+
+class DTypeError(PolygradError, TypeError):
+    """A dtype that the op, the backend or differentiation does not accept."""
+
+
+class ShapeError(PolygradError, ValueError):
+    """Shapes that do not fit each other, or an axis out of range."""
+
+
+class GradientError(PolygradError, RuntimeError):
+    """The graph cannot be differentiated as asked."""
+
+
+class DetachedError(GradientError):
+    """No graph leads from the output to what it should be differentiated with respect to."""
+
+
+class FreedGraphError(GradientError):
+    """Backward ran a second time over a graph whose saved arrays were freed by the first."""
+
+
+class NoRuleError(GradientError):
+    """The op, or this use of it, has no derivative rule."""
+
+
+class DetachError(PolygradError, TypeError):
+    """A conversion would silently drop the graph; ``x.detach()`` says it out loud."""
+
+
+class MutationError(PolygradError, RuntimeError):
+    """Writing in place where a graph, or a leaf that requires grad, forbids it."""
+
+
+class AnomalyError(PolygradError, ArithmeticError):
+    """A NaN or an infinity appeared under :func:`polygrad.detect_anomaly`."""
+
+
+class CheckError(PolygradError, AssertionError):
+    """A gradient check of :mod:`polygrad.testing` failed."""

@@ -1,0 +1,1 @@
+"""Every op with its derivatives, one block each, one file per chapter of the standard."""

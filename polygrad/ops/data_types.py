@@ -1,0 +1,251 @@
+"""Data types: casting, promotion and what a dtype can hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import dtypes as dt
+from ..core.cell import Cell, new_tensor
+from ..core.op import _second as beside
+from ..core.op import apply, op, together
+from ..dtypes import DType, as_dtype
+from ..errors import DTypeError
+from ..registry import device as find_device
+from ..typing import ArrayLike, DTypeLike, Namespace, Raw
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+_bool = bool
+
+
+@op(
+    vjps=[lambda xp, g, x_dtype: cast(xp, g, x_dtype)],
+    jvps=[lambda xp, t, dtype: cast(xp, t, dtype)],
+)
+def _astype(xp: Namespace, x: Raw, /, dtype: Any) -> Raw:
+    return xp.astype(x, dtype)
+
+
+def cast(xp: Namespace, x: Raw, dtype: Any) -> Raw:
+    """A cotangent or tangent in another dtype; the real part where that is real."""
+    if xp.isdtype(x.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
+        x = xp.real(x)
+    return xp.astype(x, dtype)
+
+
+def astype(x: ArrayLike, dtype: DTypeLike, /, *, copy: _bool = True, device: Any = None) -> Tensor:
+    """``x`` in another dtype. Between floating dtypes the gradient is cast back.
+
+    Raises:
+        DTypeError: from complex to real; take ``real(x)`` or ``abs(x)``.
+
+    >>> import polygrad as pg
+    >>> pg.astype(pg.asarray([1.5, 2.5]), "int64")
+    tensor([1, 2], dtype=int64)
+    """
+    (x,) = together("astype", (x,))
+    target = as_dtype(dtype)
+    backend = x._device.backend
+    before = backend.to_dtype(x._value.dtype)
+    if before.kind == "c" and target.kind not in "cb":
+        raise DTypeError(f"astype: {before} to {target} would drop the imaginary part; use real(x) or abs(x) first")
+    if before is target and not copy:
+        result = x
+    else:
+        result = apply(_astype, (x,), (backend.to_native_dtype(target),))
+    return result if device is None else result.to_device(find_device(device))
+
+
+def as_same_dtype(name: str, x: ArrayLike, *others: ArrayLike | None) -> list[Any]:
+    """``x`` and further arguments on its device and in its dtype; None stays None."""
+    (x,) = together(name, (x,))
+    made: list[Any] = [x]
+    for value in others:
+        if value is not None:
+            value = beside(name, value, x)
+            if value._value.dtype != x._value.dtype:
+                value = astype(value, x._value.dtype)
+        made.append(value)
+    return made
+
+
+# -- promotion ---------------------------------------------------------------------------------------
+
+_FLOAT_OF_COMPLEX = {"complex64": dt.float32, "complex128": dt.float64}
+_COMPLEX_OF_FLOAT = {"float32": dt.complex64, "float64": dt.complex128}
+_SIGNED = [dt.int8, dt.int16, dt.int32, dt.int64]
+_UNSIGNED = [dt.uint8, dt.uint16, dt.uint32, dt.uint64]
+
+
+def promote(a: DType, b: DType) -> DType:
+    """The dtype of an op's result on two dtypes: the standard's table, and where that is silent NumPy's."""
+    if a is b:
+        return a
+    if a.kind == "b" or b.kind == "b":
+        return b if a.kind == "b" else a
+    kinds = {a.kind, b.kind}
+    if kinds <= {"i"} or kinds <= {"u"}:
+        return a if a.itemsize >= b.itemsize else b
+    if kinds == {"i", "u"}:
+        signed, unsigned = (a, b) if a.kind == "i" else (b, a)
+        if unsigned.itemsize >= 8:
+            return dt.float64
+        need = max(signed.itemsize, 2 * unsigned.itemsize)
+        return next(d for d in _SIGNED if d.itemsize == need)
+    if "c" in kinds:
+        parts = [_FLOAT_OF_COMPLEX.get(d.name, d) for d in (a, b)]
+        real = promote(*parts)
+        return _COMPLEX_OF_FLOAT.get(real.name, dt.complex64 if real.itemsize <= 4 else dt.complex128)
+    if kinds == {"f"}:
+        if a.itemsize == b.itemsize:  # float16 with bfloat16
+            return dt.float32
+        return a if a.itemsize > b.itemsize else b
+    floating, integer = (a, b) if a.kind == "f" else (b, a)  # NumPy's rule: wide enough for the integers
+    if integer.itemsize == 1:
+        return floating
+    if integer.itemsize == 2:
+        return floating if floating.itemsize >= 4 else dt.float32
+    return dt.float64
+
+
+def _dtype_of(value: Any) -> DType:
+    if isinstance(value, Cell):
+        return value._device.backend.to_dtype(value._value.dtype)  # type: ignore[no-any-return]
+    native = getattr(value, "dtype", None)
+    if native is not None and not isinstance(value, DType) and hasattr(value, "shape"):
+        return as_dtype(native)
+    return as_dtype(value)
+
+
+def result_type(*arrays_and_dtypes: Any) -> DType:
+    """The dtype of a result that combines these arrays, dtypes and (at most) Python scalars.
+
+    >>> import polygrad as pg
+    >>> pg.result_type(pg.float32, pg.complex64, 1.0)
+    polygrad.complex64
+    """
+    scalars = [v for v in arrays_and_dtypes if type(v) in (bool, int, float, complex)]
+    found = [_dtype_of(v) for v in arrays_and_dtypes if type(v) not in (bool, int, float, complex)]
+    if not found:
+        if not scalars:
+            raise DTypeError("result_type: at least one array or dtype is required")
+        found = [{bool: dt.bool, int: dt.int64, float: dt.float64, complex: dt.complex128}[type(scalars.pop())]]
+    total = found[0]
+    for other in found[1:]:
+        total = promote(total, other)
+    for scalar in scalars:
+        if type(scalar) is complex and total.kind != "c":
+            total = promote(total if total.inexact else dt.float64, dt.complex64)
+        elif type(scalar) is float and not total.inexact:
+            total = dt.float64
+        elif type(scalar) is int and total.kind == "b":
+            total = dt.int64
+    return total
+
+
+def can_cast(from_: Any, to: DTypeLike, /) -> _bool:
+    """Whether the standard's promotion leads from one dtype (or an array's) to another.
+
+    >>> import polygrad as pg
+    >>> pg.can_cast(pg.int8, pg.int16), pg.can_cast(pg.float64, pg.float32)
+    (True, False)
+    """
+    source, target = _dtype_of(from_), as_dtype(to)
+    if source.kind in "biu" and target.kind in "fc":
+        return source.kind == "b" or promote(source, target) is target
+    return promote(source, target) is target
+
+
+_KINDS = {
+    "bool": "b",
+    "signed integer": "i",
+    "unsigned integer": "u",
+    "integral": "iu",
+    "real floating": "f",
+    "complex floating": "c",
+    "numeric": "iufc",
+}
+
+
+def isdtype(dtype: DTypeLike, kind: DTypeLike | str | tuple[Any, ...]) -> _bool:
+    """Whether a dtype is of a kind: a dtype, one of the standard's kind names, or a tuple of either.
+
+    >>> import polygrad as pg
+    >>> pg.isdtype(pg.float32, "real floating"), pg.isdtype(pg.int8, ("bool", pg.int8))
+    (True, True)
+    """
+    own = as_dtype(dtype)
+    if isinstance(kind, tuple):
+        return any(isdtype(own, k) for k in kind)
+    if isinstance(kind, str) and kind in _KINDS and kind != "bool":
+        return own.kind in _KINDS[kind]
+    try:
+        return own is as_dtype(kind)
+    except DTypeError:
+        raise DTypeError(f"isdtype: unknown kind {kind!r}; the kinds are: {', '.join(_KINDS)}, or a dtype") from None
+
+
+@dataclass(frozen=True)
+class finfo_object:  # noqa: N801  (the standard's name)
+    """Machine limits of a floating dtype; Python floats, except ``dtype``."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class iinfo_object:  # noqa: N801
+    """Machine limits of an integer dtype."""
+
+    bits: int
+    max: int
+    min: int
+    dtype: DType
+
+
+# (mantissa bits, largest exponent) of IEEE 754's formats and of bfloat16
+_FLOATS = {"float16": (10, 15), "bfloat16": (7, 127), "float32": (23, 127), "float64": (52, 1023)}
+
+
+def finfo(type: Any, /) -> finfo_object:
+    """Machine limits of a floating dtype (of a complex one: of its parts).
+
+    >>> import polygrad as pg
+    >>> pg.finfo(pg.float32).eps
+    1.1920928955078125e-07
+    """
+    own = _dtype_of(type)
+    own = _FLOAT_OF_COMPLEX.get(own.name, own)
+    if own.name not in _FLOATS:
+        raise DTypeError(f"finfo: {own} is not a floating dtype; for integers use iinfo")
+    mantissa, exponent = _FLOATS[own.name]
+    largest = (2.0 - 2.0**-mantissa) * 2.0**exponent
+    return finfo_object(own.itemsize * 8, 2.0**-mantissa, largest, -largest, 2.0 ** (1 - exponent), own)
+
+
+def iinfo(type: Any, /) -> iinfo_object:
+    """Machine limits of an integer dtype.
+
+    >>> import polygrad as pg
+    >>> pg.iinfo(pg.int8).min
+    -128
+    """
+    own = _dtype_of(type)
+    if own.kind not in "iu":
+        raise DTypeError(f"iinfo: {own} is not an integer dtype; for floating dtypes use finfo")
+    bits = own.itemsize * 8
+    if own.kind == "u":
+        return iinfo_object(bits, 2**bits - 1, 0, own)
+    return iinfo_object(bits, 2 ** (bits - 1) - 1, -(2 ** (bits - 1)), own)
+
+
+def constant(value: Any, like: Any) -> Any:
+    """A NumPy array as an untracked tensor on another tensor's device."""
+    device = like._device
+    return new_tensor(device.backend.from_numpy(value, device.native), None, device)

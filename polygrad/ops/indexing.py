@@ -1,0 +1,309 @@
+"""Indexing: ``take``, ``take_along_axis``, and what ``x[key]`` and ``x[key] = value`` do.
+
+A key is an int, slice, None, ``...``, integer array or mask, or a tuple of these; Tensors, NumPy arrays and
+lists are all accepted. Repeated indices sum in the derivative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import registry
+from ..core.cell import Cell, link_view, replace, root_of, settle
+from ..core.modes import GRAD, get_mode
+from ..core.op import apply, apply_many, op, together
+from ..core.op import _second as beside
+from ..core.tape import EntryParts, Leaf
+from ..dtypes import as_dtype
+from ..errors import DTypeError, MutationError, ShapeError
+from ..typing import ArrayLike, Namespace, Raw, Shape
+from .creation import to_tensor, transfer
+from .data_types import astype
+from .kernels import is_basic
+from .manipulation import broadcast_shapes, normal_axis, reshape, with_entries
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+# -- reading -----------------------------------------------------------------------------------------
+
+
+@op(
+    vjps=[lambda xp, g, key: EntryParts([(key, g)])],
+    jvps=[lambda xp, t, key: t[key]],
+)
+def _getitem(xp: Namespace, x: Raw, /, key: Any) -> Raw:
+    return x[key]
+
+
+def getitem(x: Tensor, key: Any) -> Tensor:
+    """``x[key]``: a view for basic keys, a copy for index arrays and masks."""
+    if type(key) is int or type(key) is slice:
+        basic = True
+    else:
+        key = raw_key(x, key)
+        basic = is_basic(key)
+    try:
+        result = apply(_getitem, (x,), (key,))
+    except IndexError as error:
+        raise IndexError(f"getitem: {error} (shape {tuple(x._value.shape)})") from None
+    if basic:
+        link_view(result, x, lambda base: getitem(base, key), lambda base, made: with_entries(base, key, made))
+    return result  # type: ignore[no-any-return]
+
+
+def raw_key(x: Tensor, key: Any) -> Any:
+    """A key with the backend's own arrays in it, on ``x``'s device."""
+    if isinstance(key, tuple):
+        return tuple([_raw_entry(x, k) for k in key])
+    return _raw_entry(x, key)
+
+
+def _raw_entry(x: Tensor, entry: Any) -> Any:
+    if entry is None or entry is Ellipsis or type(entry) is int:
+        return entry
+    if isinstance(entry, slice):
+        return slice(_whole(entry.start), _whole(entry.stop), _whole(entry.step))
+    if type(entry) is bool:
+        entry = to_tensor(entry)
+    elif isinstance(entry, Cell):
+        settle(entry)
+    else:
+        if hasattr(entry, "__index__") and getattr(entry, "shape", ()) == ():
+            return entry.__index__()
+        if isinstance(entry, (list, range)) and len(entry) == 0:
+            entry = registry.default_device().raw.zeros((0,), dtype=registry.default_device().backend.native_dtypes["int64"])
+        entry = to_tensor(entry)
+    own = entry._device
+    raw = entry._value
+    kind = own.backend.to_dtype(raw.dtype).kind
+    if kind in "iu" and raw.ndim == 0 and not own.backend.lazy:
+        return int(raw)
+    if kind not in "biu":
+        raise IndexError(f"an index array must be of integers or booleans, not {own.backend.to_dtype(raw.dtype)}")
+    return transfer(raw, own, x._device)
+
+
+def _whole(value: Any) -> int | None:
+    return value if value is None or type(value) is int else value.__index__()
+
+
+def _check_indices(name: str, indices: Any) -> None:
+    if indices._device.backend.to_dtype(indices._value.dtype).kind not in "iu":
+        raise DTypeError(f"{name}: indices must be integers, not {indices.dtype}")
+
+
+@op(
+    vjps=[lambda xp, g, indices, axis: EntryParts([((slice(None),) * axis + (indices,), g)]), None],
+    jvps=[lambda xp, t, indices, axis: xp.take(t, indices, axis=axis), None],
+)
+def _take(xp: Namespace, x: Raw, indices: Raw, /, axis: int) -> Raw:
+    return xp.take(x, indices, axis=axis)
+
+
+def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Tensor:
+    """The slices of ``x`` at ``indices`` along ``axis``; repeated indices sum in the gradient.
+
+    >>> import polygrad as pg
+    >>> pg.take(pg.asarray([1.0, 2.0, 3.0]), pg.asarray([2, 0, 2]))
+    tensor([3., 1., 3.], dtype=float64)
+    """
+    x, indices = together("take", (x, indices))
+    _check_indices("take", indices)
+    ndim = x._value.ndim
+    if axis is None:
+        if ndim != 1:
+            raise ShapeError(f"take: axis is required for an array of {ndim} dimensions")
+        axis = 0
+    return apply(_take, (x, indices), (normal_axis("take", axis, ndim),))  # type: ignore[no-any-return]
+
+
+def _along_key(xp: Namespace, indices: Raw, shape: Shape, axis: int) -> tuple[Raw, ...]:
+    """The integer arrays that pick what ``take_along_axis`` picks."""
+    ndim = len(shape)
+    key = []
+    for i in range(ndim):
+        if i == axis:
+            key.append(indices)
+        else:
+            grid = xp.arange(indices.shape[i]) if shape[i] != 1 else xp.zeros((indices.shape[i],), dtype=indices.dtype)
+            key.append(xp.reshape(xp.astype(grid, indices.dtype), tuple(-1 if j == i else 1 for j in range(ndim))))
+    return tuple(xp.broadcast_to(k, indices.shape) for k in key)
+
+
+@op(
+    vjps=[lambda xp, g, indices, axis, x_shape: EntryParts([(_along_key(xp, raw_of(indices), x_shape, axis), g)]), None],
+    jvps=[lambda xp, t, indices, axis: xp.take_along_axis(t, indices, axis=axis), None],
+)
+def _take_along_axis(xp: Namespace, x: Raw, indices: Raw, /, axis: int) -> Raw:
+    return xp.take_along_axis(x, indices, axis=axis)
+
+
+def raw_of(x: Any) -> Any:
+    """The raw array of a Tensor without a graph, or a raw array itself."""
+    return x._value if isinstance(x, Cell) else x
+
+
+def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """For each position of ``indices``, the element of ``x`` at that index along ``axis``; the other axes
+    broadcast. Repeated indices sum in the gradient."""
+    x, indices = together("take_along_axis", (x, indices))
+    _check_indices("take_along_axis", indices)
+    ndim = x._value.ndim
+    if indices._value.ndim != ndim:
+        raise ShapeError(f"take_along_axis: x has {ndim} dimensions, indices have {indices._value.ndim}")
+    place = normal_axis("take_along_axis", axis, ndim)
+    shape, wanted = tuple(x._value.shape), tuple(indices._value.shape)
+    common = broadcast_shapes(shape[:place] + shape[place + 1 :], wanted[:place] + wanted[place + 1 :])
+    xp = x._device.xp
+    x = xp.broadcast_to(x, (*common[:place], shape[place], *common[place:]))
+    indices = xp.broadcast_to(indices, (*common[:place], wanted[place], *common[place:]))
+    return apply(_take_along_axis, (x, indices), (place,))  # type: ignore[no-any-return]
+
+
+# -- adding at indices -------------------------------------------------------------------------------
+
+
+@op(
+    name="scatter_add",
+    vjps=[lambda xp, g, keys, index: g[keys[index]]],
+    jvps=[lambda xp, t, keys, index, out_shape, out_dtype: xp.scatter_add(out_shape, out_dtype, [(keys[index], t)])],
+    variadic=True,
+    broadcasts=True,
+)
+def _scatter_add(xp: Namespace, values: Sequence[Raw], /, keys: tuple[Any, ...], shape: Shape, dtype: Any) -> Raw:
+    return xp.scatter_add(shape, dtype, list(zip(keys, values, strict=True)))
+
+
+def scatter_add(shape: tuple[int, ...], dtype: Any, parts: Sequence[tuple[Any, ArrayLike]]) -> Tensor:
+    """Zeros of ``shape`` with each ``values`` of ``parts`` added at its ``key``; repeated indices sum.
+
+    >>> import polygrad as pg
+    >>> pg.scatter_add((3,), "float64", [(pg.asarray([0, 2, 2]), pg.asarray([1.0, 2.0, 3.0]))])
+    tensor([1., 0., 5.], dtype=float64)
+    """
+    cells = together("scatter_add", [values for _, values in parts])
+    target = as_dtype(dtype)
+    cells = [astype(x, target, copy=False) for x in cells]
+    keys = tuple([raw_key(cells[0], key) for key, _ in parts])
+    native = cells[0]._device.backend.to_native_dtype(target)
+    return apply_many(_scatter_add, cells, (keys, tuple(shape), native))  # type: ignore[no-any-return]
+
+
+def entries_replaced(x: ArrayLike, key: Any, value: ArrayLike) -> Tensor:
+    """A copy of ``x`` with ``value`` at ``key``: ``x[key] = value`` without writing in place."""
+    (x,) = together("setitem", (x,))
+    value = _fitted("setitem", x, value)
+    return with_entries(x, raw_key(x, key), value)  # type: ignore[no-any-return]
+
+
+# -- writing -----------------------------------------------------------------------------------------
+
+
+def _fitted(name: str, x: Any, value: Any) -> Any:
+    """A value to be written into ``x``, on its device and in its dtype."""
+    value = beside(name, value, x) if not isinstance(value, Cell) else value
+    (x, value) = together(name, (x, value))
+    if value._value.dtype != x._value.dtype:
+        kinds = "biufc"
+        if kinds.index(value.dtype.kind) > kinds.index(x.dtype.kind) and (value.dtype.kind == "c" or x.dtype.kind == "b"):
+            raise DTypeError(f"{name}: cannot write {value.dtype} values into an array of {x.dtype}")
+        value = astype(value, x._value.dtype)
+    return value
+
+
+def check_writable(name: str, x: Any) -> bool:
+    """Refuse to write into a leaf that requires grad; says whether the write is outside the graph
+    (``no_grad``), so that the node stays."""
+    if get_mode() & GRAD:
+        root = root_of(x)
+        if isinstance(root._node, Leaf) or isinstance(x._node, Leaf):
+            view = "" if root is x else " (this is a view of it)"
+            raise MutationError(
+                f"{name}: writing in place into a leaf that requires grad{view}, of shape {tuple(root._value.shape)}; "
+                "use a copy (x = x + 0), or write under pg.no_grad() to update a parameter"
+            )
+        return False
+    return True
+
+
+def setitem(x: Tensor, key: Any, value: ArrayLike) -> None:
+    """``x[key] = value``: in memory where no graph can see it, as a new value of the handle elsewhere."""
+    settle(x)
+    outside = check_writable("setitem", x)
+    key = raw_key(x, key)
+    value = _fitted("setitem", x, value)
+    tracked = not outside and (x._node is not None or value._node is not None or root_of(x)._node is not None)
+    if not tracked and may_write(x):
+        try:
+            x._device.backend.write(x._value, key, value._value)
+        except IndexError as error:
+            raise IndexError(f"setitem: {error} (shape {tuple(x._value.shape)})") from None
+        except ValueError as error:
+            raise ShapeError(f"setitem: {error} (shape {tuple(x._value.shape)})") from None
+        return
+    if value._value.ndim > x._value.ndim:  # NumPy drops leading axes of length 1
+        value = _drop_leading(value, x._value.ndim)
+    replace(x, with_entries(x, key, value), keep_node=outside)
+
+
+def _drop_leading(value: Any, ndim: int) -> Any:
+    shape = tuple(value._value.shape)
+    extra = len(shape) - ndim
+    return reshape(value, shape[extra:]) if all(n == 1 for n in shape[:extra]) else value
+
+
+def may_write(x: Any) -> bool:
+    """Whether memory may be written: the library allows it, and no graph holds it.
+
+    Raises:
+        MutationError: if the memory is borrowed from the user and a live graph holds it: neither writing nor
+            copying would do what was asked.
+    """
+    if not x._device.backend.mutable:
+        return False
+    root = root_of(x)
+    if isinstance(x._node, Leaf) and not root._saved:
+        return True
+    if x._node is not None and not isinstance(x._node, Leaf):
+        return False
+    if not root._saved and not x._saved:
+        return True
+    extra = root._extra
+    if extra is not None and extra.borrowed is not None:
+        if extra.pin is not None and extra.pin() is not None:
+            raise MutationError(
+                f"writing in place into a tensor of shape {tuple(root._value.shape)} that shares its memory with an "
+                f"array of yours, while a graph holds that memory; copy it first (pg.asarray(x, copy=True)), or "
+                "free the graph"
+            )
+        root._saved = x._saved = False
+        return True
+    return False
+
+
+def assign(x: Tensor, made: Tensor, name: str) -> Tensor:
+    """``x op= y`` once ``x op y`` is computed: put it in the handle, and in the memory others share."""
+    outside = check_writable(name, x)
+    before, after = x._value, made._value
+    if after.dtype != before.dtype:
+        raise DTypeError(
+            f"{name}: the result's dtype would change from {x.dtype} to {made.dtype}; in place it cannot, write "
+            f"x = x {name} y"
+        )
+    if tuple(after.shape) != tuple(before.shape):
+        raise ShapeError(
+            f"{name}: the result's shape would change from {tuple(before.shape)} to {tuple(after.shape)}; in place it "
+            f"cannot, write x = x {name} y"
+        )
+    if x._extra is None:
+        x._value = after
+        x._saved = made._saved
+        if not outside:
+            x._node = made._node
+    elif (outside or (made._node is None and root_of(x)._node is None)) and may_write(x):
+        x._device.backend.write(before, ..., after)
+    else:
+        replace(x, made, keep_node=outside)
+    return x

@@ -1,0 +1,80 @@
+"""The generic kernels: written with the standard's functions, so they run on raw arrays and on Tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.kernels import kernel
+from ..typing import Namespace, Raw, Shape
+
+__all__ = ["is_basic", "scatter_add", "sum_at", "tanh_slope", "with_entries"]
+
+
+# 1 - tanh^2 cancels in the tails; 1 / cosh^2 = (2 e / (1 + e^2))^2 with e = exp(-|x|) does not.
+@kernel
+def tanh_slope(xp: Namespace, out: Raw, x: Raw) -> Raw:
+    """The derivative of tanh at ``x``, where ``out`` is ``tanh(x)``."""
+    if xp.isdtype(x.dtype, "complex floating"):
+        return 1 - out * out
+    e = xp.exp(-xp.abs(x))
+    sech = 2 * e / (1 + e * e)
+    return sech * sech
+
+
+@kernel
+def scatter_add(xp: Namespace, shape: Shape, dtype: Any, parts: Sequence[tuple[Any, Raw]]) -> Raw:
+    """Zeros of ``shape`` with each ``values`` added at its ``key``, repeated indices summing."""
+    total = xp.zeros(shape, dtype=dtype)
+    size = 1
+    for n in shape:
+        size *= n
+    for key, values in parts:
+        if is_basic(key):
+            own = xp.zeros(shape, dtype=dtype)
+            own[key] = values
+        else:
+            picked = xp.reshape(xp.arange(size), shape)[key]
+            values = xp.reshape(xp.broadcast_to(values, picked.shape), (-1,))
+            own = xp.reshape(sum_at(xp, size, xp.reshape(picked, (-1,)), values), shape)
+        total = total + own
+    return total
+
+
+def is_basic(key: Any) -> bool:
+    """Whether a key is basic indexing: it selects each entry at most once, and gives a view."""
+    entries = key if isinstance(key, tuple) else (key,)
+    return all(k is None or k is Ellipsis or isinstance(k, (int, slice)) for k in entries)
+
+
+def sum_at(xp: Namespace, size: int, positions: Raw, values: Raw) -> Raw:
+    """For each position 0 to size - 1, the sum of the values that stand at it.
+
+    Sorted by position, equal ones stand together; a scan by doubling steps adds up each run within itself
+    (never across, so one nan stays where it belongs), and a run's last entry is its sum.
+    """
+    n = values.shape[0]
+    if n == 0 or size == 0:
+        return xp.zeros((size,), dtype=values.dtype)
+    order = xp.argsort(positions)
+    places, sums = xp.take(positions, order, axis=0), xp.take(values, order, axis=0)
+    nothing = xp.zeros_like(sums)
+    step = 1
+    while step < n:
+        same = places[step:] == places[:-step]
+        reached = xp.where(same, sums[:-step], nothing[step:])
+        sums = xp.concat([sums[:step], sums[step:] + reached])
+        step *= 2
+    every = xp.arange(size, dtype=places.dtype)
+    first = xp.searchsorted(places, every, side="left")
+    end = xp.searchsorted(places, every, side="right")
+    last = xp.where(end > 0, end - 1, end)
+    return xp.where(end > first, xp.take(sums, last, axis=0), xp.zeros((size,), dtype=values.dtype))
+
+
+@kernel
+def with_entries(xp: Namespace, x: Raw, key: Any, value: Raw) -> Raw:
+    """A copy of ``x`` with ``value`` at ``key``."""
+    result = xp.asarray(x, copy=True)
+    result[key] = value
+    return result

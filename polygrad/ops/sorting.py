@@ -1,0 +1,39 @@
+"""Sorting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..core.op import apply, op, together
+from ..typing import ArrayLike, Namespace, Raw
+from .indexing import take_along_axis
+from .manipulation import normal_axis
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+@op()
+def _argsort(xp: Namespace, x: Raw, /, axis: int, descending: bool, stable: bool) -> Raw:
+    return xp.argsort(x, axis=axis, descending=descending, stable=stable)
+
+
+def argsort(x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """The indices that sort ``x`` along ``axis``; they have no derivative."""
+    (x,) = together("argsort", (x,))
+    place = normal_axis("argsort", axis, x._value.ndim)
+    return apply(_argsort, (x,), (place, descending, stable))  # type: ignore[no-any-return]
+
+
+@op()
+def _sort(xp: Namespace, x: Raw, /, axis: int, descending: bool, stable: bool) -> Raw:
+    return xp.sort(x, axis=axis, descending=descending, stable=stable)
+
+
+def sort(x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """``x`` sorted along ``axis``; each element's gradient goes back to where it came from."""
+    (x,) = together("sort", (x,))
+    place = normal_axis("sort", axis, x._value.ndim)
+    if x._node is None:
+        return apply(_sort, (x,), (place, descending, stable))  # type: ignore[no-any-return]
+    return take_along_axis(x, argsort(x, axis=place, descending=descending, stable=stable), axis=place)

@@ -1,0 +1,696 @@
+"""The Tensor: one array of some backend, and the graph node that made it, if any.
+
+It is an Array API array, so that code for the standard takes it, and has PyTorch's habits for gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from .backend import Device
+from .core import op as _core
+from .core import tape
+from .core.cell import Cell, extra_of, link_view, new_tensor, settle
+from .core.modes import GRAD, get_mode
+from .core.tape import Leaf, Node, leaf, new_saved
+from .dtypes import DType
+from .errors import DetachedError, DetachError, DTypeError, GradientError, ShapeError
+from .ops import creation, data_types, indexing, linear_algebra, logic, manipulation, statistical
+from .ops import elementwise as el
+from .ops import utility
+from .typing import ArrayLike
+
+__all__ = ["Tensor"]
+
+_bool = bool
+_SCALARS = frozenset({float, int, complex, bool})
+
+
+def _foreign(other: Any) -> _bool:
+    """Whether an operator should leave the answer to the other side."""
+    return not (
+        type(other) in _SCALARS or isinstance(other, Cell) or hasattr(other, "dtype") or isinstance(other, (int, float))
+    ) or hasattr(other, "__polygrad_defer__")
+
+
+class Tensor(Cell):
+    """An array that remembers how it was made. Make one with :func:`polygrad.asarray`.
+
+    >>> import polygrad as pg
+    >>> x = pg.asarray([1.0, 2.0, 3.0], requires_grad=True)
+    >>> loss = pg.sum(x * x)
+    >>> loss.backward()
+    >>> x.grad
+    tensor([2., 4., 6.], dtype=float64)
+    """
+
+    __slots__ = ()
+    __array_priority__: ClassVar[float] = 1000.0
+
+    def __init__(self, data: ArrayLike, *, requires_grad: _bool = False) -> None:
+        made = creation.asarray(data)
+        self._value = made._value
+        self._node = made._node
+        self._device = made._device
+        self._saved = made._saved
+        self._extra = None
+        if isinstance(made._extra, object) and made._extra is not None:
+            extra_of(self).borrowed = made._extra.borrowed
+        if requires_grad:
+            self.requires_grad_()
+
+    # -- what it is --------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        shape = self._value.shape
+        return shape if type(shape) is tuple else tuple(shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self._value.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        n = 1
+        for length in self._value.shape:
+            n *= length
+        return n
+
+    @property
+    def dtype(self) -> DType:
+        """The data type, one of polygrad's own."""
+        return self._device.backend.to_dtype(self._value.dtype)  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> Device:
+        """Where the array lives."""
+        return self._device  # type: ignore[no-any-return]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.size * self.itemsize
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802  (the standard's name)
+        """The transpose of a matrix."""
+        return linear_algebra.transpose(self)
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802
+        """The last two axes exchanged."""
+        return linear_algebra.matrix_transpose(self)
+
+    @property
+    def real(self) -> Tensor:
+        """The real part."""
+        return el.real(self) if self.dtype.kind == "c" else self
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part."""
+        return el.imag(self) if self.dtype.kind == "c" else creation.zeros_like(self)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return self._device.backend.default_device.xp.__array_namespace__(api_version=api_version)
+
+    # -- the graph ---------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> _bool:
+        """Whether a graph leads here, or this is a leaf that collects its gradient."""
+        if self._extra is not None:
+            settle(self)
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: _bool) -> None:
+        self.requires_grad_(value)
+
+    @property
+    def is_leaf(self) -> _bool:
+        """Whether no op made it: an input, a parameter, or a tensor without a graph."""
+        return self._node is None or isinstance(self._node, Leaf)
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The graph node of the op that made it, or None for a leaf."""
+        return None if self.is_leaf else self._node
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward left here: on leaves, and where :meth:`retain_grad` asked for it."""
+        node = self._node
+        if isinstance(node, Leaf):
+            return node.grad  # type: ignore[no-any-return]
+        return None if node is None or node.extra is None else node.extra.grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        node = self._node
+        if node is None:
+            if value is None:
+                return
+            raise GradientError("a tensor that does not require grad has no gradient to set; see requires_grad_()")
+        if value is not None and not isinstance(value, Tensor):
+            value = creation.asarray(value)
+        if value is not None and (value.shape != self.shape or value.dtype is not self.dtype):
+            raise ShapeError(
+                f"a gradient of shape {value.shape} and dtype {value.dtype} does not fit a tensor of shape {self.shape} "
+                f"and dtype {self.dtype}"
+            )
+        if isinstance(node, Leaf):
+            node.grad = value
+        else:
+            tape.extra_of(node).grad = value
+
+    def requires_grad_(self, requires_grad: _bool = True) -> Tensor:
+        """Make this tensor a leaf that collects its gradient (or one that does not); returns itself.
+
+        Raises:
+            DTypeError: for integer and boolean dtypes: only floating numbers have derivatives.
+            GradientError: asked to stop on a tensor that an op made; use :meth:`detach`.
+        """
+        settle(self)
+        if requires_grad:
+            if not self.dtype.inexact:
+                raise DTypeError(
+                    f"requires_grad: a tensor of dtype {self.dtype} has no derivative; only floating dtypes do. "
+                    'Cast it first: pg.astype(x, "float64")'
+                )
+            if self._node is None:
+                self._node = leaf(self._value, self._device)
+        elif self._node is not None:
+            if not isinstance(self._node, Leaf):
+                raise GradientError("only a leaf can stop requiring grad; x.detach() gives a tensor without the graph")
+            self._node = None
+        return self
+
+    def detach(self) -> Tensor:
+        """The same values without the graph; shares memory, but a write to either is never seen by a graph."""
+        settle(self)
+        made: Tensor = new_saved(self._value, None, self._device)
+        node = self._node
+        if node is None or isinstance(node, Leaf):
+            made._saved = self._saved
+            link_view(made, self, lambda base: new_saved(base._value, None, base._device), lambda base, new: new)
+        return made
+
+    def detach_(self) -> Tensor:
+        """Forget the graph, in this handle; returns itself."""
+        settle(self)
+        if self._node is not None:
+            self._saved = True
+            self._node = None
+        return self
+
+    def retain_grad(self) -> None:
+        """Keep the gradient that backward computes for this tensor in ``.grad``, though it is no leaf."""
+        if self._node is None:
+            raise GradientError("retain_grad: no graph leads to this tensor")
+        if not isinstance(self._node, Leaf):
+            tape.extra_of(self._node).retain = True
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+        """Call ``hook(grad)`` when backward has this tensor's gradient; what it returns replaces the gradient.
+
+        Returns:
+            A function that removes the hook.
+        """
+        if self._node is None:
+            raise GradientError("register_hook: no graph leads to this tensor, so backward never comes by")
+        hooks = tape.extra_of(self._node).hooks
+        key = max(hooks, default=-1) + 1
+        hooks[key] = hook
+        return lambda: hooks.pop(key, None) and None
+
+    def backward(
+        self,
+        gradient: ArrayLike | None = None,
+        retain_graph: _bool | None = None,
+        create_graph: _bool = False,
+        inputs: list[Tensor] | tuple[Tensor, ...] | None = None,
+    ) -> None:
+        """Add the gradients of this tensor to the ``.grad`` of every leaf it depends on.
+
+        Args:
+            gradient: dL/dself, of this tensor's shape; may be left out for one element (then 1).
+            retain_graph: keep what the graph saved, for another backward; by default as ``create_graph``.
+            create_graph: make the gradients differentiable themselves.
+            inputs: only these tensors collect a gradient.
+
+        Raises:
+            GradientError: no graph leads here; or ``gradient`` is left out for several elements.
+            FreedGraphError: an earlier backward freed the graph.
+            ShapeError: ``gradient`` has another shape.
+        """
+        settle(self)
+        root = self._node
+        if root is None:
+            raise DetachedError(
+                f"backward: no graph leads to this tensor (shape {self.shape}, dtype {self.dtype}); none of what it "
+                "was made of requires grad, or it was made under no_grad, or detached"
+            )
+        keep = create_graph if retain_graph is None else retain_graph
+        seed = self._seed(gradient, create_graph)
+        targets = None
+        if inputs is not None:
+            targets = [x._node for x in inputs if x._node is not None]
+            if len(targets) != len(inputs):
+                raise DetachedError("backward: one of the inputs does not require grad")
+        found, order = tape.pull([root], [seed], targets, create_graph)
+        results = []
+        for node, g in found.items():
+            if isinstance(node, Leaf):
+                before = node.grad
+                if before is not None:
+                    g = before + g if create_graph else before._value + g
+            if not create_graph:
+                g = new_saved(g, None, node.device)
+            results.append((node, g))
+        for node, g in results:  # all is computed: now it counts
+            if isinstance(node, Leaf):
+                node.grad = g
+            else:
+                tape.extra_of(node).grad = g
+        if not keep:
+            tape.release(order)
+
+    def _seed(self, gradient: ArrayLike | None, create_graph: _bool) -> Any:
+        value = self._value
+        if gradient is None:
+            if self.size != 1:
+                raise GradientError(
+                    f"backward: this tensor has {self.size} elements (shape {self.shape}), so the gradient to start from "
+                    "must be given: y.backward(pg.ones_like(y)), or reduce it first: pg.sum(y).backward()"
+                )
+            one = self._device.raw.ones(value.shape, dtype=value.dtype)
+            return new_tensor(one, None, self._device) if create_graph else one
+        if not isinstance(gradient, Tensor):
+            gradient = creation.asarray(gradient)
+            if gradient._device is not self._device and not hasattr(gradient, "_extra"):
+                gradient = gradient.to_device(self._device)
+        if gradient._device is not self._device:
+            raise _core.mixed_devices("backward", self, gradient)
+        if gradient.shape != self.shape:
+            raise ShapeError(
+                f"backward: the gradient has shape {gradient.shape}, but the tensor has shape {self.shape}; they must be equal"
+            )
+        if gradient.dtype is not self.dtype:
+            gradient = data_types.astype(gradient, self.dtype)
+        return gradient if create_graph else gradient._value
+
+    # -- conversions -------------------------------------------------------------------------------
+
+    def _scalar(self, target: str) -> Any:
+        if self.size != 1:
+            raise TypeError(f"only a tensor of one element converts to a Python {target}; this has shape {self.shape}")
+        settle(self)
+        (value,) = self._device.backend.compute(self._value)
+        return self._device.backend.to_numpy(value).reshape(()).item()
+
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python number; explicit, so it works on graphs too."""
+        return self._scalar("number")
+
+    def __float__(self) -> float:
+        return float(self._scalar("float"))
+
+    def __int__(self) -> int:
+        return int(self._scalar("int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._scalar("complex"))
+
+    def __bool__(self) -> _bool:
+        if self.size != 1:
+            raise ValueError(
+                f"the truth of a tensor of shape {self.shape} is ambiguous; use pg.any or pg.all"
+            )
+        return bool(self._scalar("bool"))
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu" or self.ndim != 0:
+            raise TypeError(f"only a 0-d integer tensor can be an index; this is {self.dtype} of shape {self.shape}")
+        return int(self._scalar("int"))
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self._host().tolist()
+
+    def numpy(self) -> Any:
+        """The values as a NumPy array, sharing memory where the library can.
+
+        Raises:
+            DetachError: on a tensor that requires grad: the graph would be lost. ``x.detach().numpy()``.
+        """
+        settle(self)
+        if self._node is not None:
+            raise DetachError(
+                "numpy() would drop the graph of a tensor that requires grad; write x.detach().numpy() if that is meant"
+            )
+        return self._export(self._host())
+
+    def _host(self) -> Any:
+        settle(self)
+        (value,) = self._device.backend.compute(self._value)
+        return self._device.backend.to_numpy(value)
+
+    def _export(self, array: Any) -> Any:
+        """A NumPy array to hand out: writable only where no graph can hold its memory."""
+        root = self if self._extra is None else _root(self)
+        if self._saved or root._saved or isinstance(root._node, Node):
+            return self._device.backend.read_only(array)
+        if self._device.backend.mutable and extra_of(root).borrowed is None:
+            extra_of(root).borrowed = root._value
+        return array
+
+    def __array__(self, dtype: Any = None, copy: _bool | None = None) -> Any:
+        settle(self)
+        if self._node is not None:
+            raise DetachError(
+                "np.asarray would drop the graph of a tensor that requires grad; use x.detach() if that is meant, or a "
+                "function of polygrad's own namespace"
+            )
+        array = self.numpy() if copy is not True else self._host().copy()
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"a copy is needed to convert {array.dtype} to {dtype}")
+            array = array.astype(dtype)
+        return array
+
+    def __dlpack__(self, **options: Any) -> Any:
+        settle(self)
+        if self._node is not None:
+            raise DetachError("DLPack would drop the graph of a tensor that requires grad; export x.detach()")
+        value = self._value
+        if self._device.backend.mutable and not options.get("copy"):
+            value = self._export(value) if self._device.backend.name == "numpy" else value
+        return value.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._value.__dlpack_device__()
+
+    def to_device(self, device: str | Device, /, *, stream: Any = None) -> Tensor:
+        """The tensor on another device, across libraries too; the gradient comes back. ``stream`` is the
+        standard's; only None is taken."""
+        if stream is not None:
+            raise ValueError("to_device: stream must be None; polygrad orders transfers itself")
+        return creation.to_device(self, device)  # type: ignore[no-any-return]
+
+    def astype(self, dtype: Any, /, *, copy: _bool = True) -> Tensor:
+        """The tensor in another dtype; the gradient is cast back."""
+        return data_types.astype(self, dtype, copy=copy)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self._node is not None and not isinstance(self._node, Leaf):
+            raise DetachError("only leaves can be deep-copied; a tensor that an op made has a graph: copy x.detach()")
+        settle(self)
+        made: Tensor = type(self).__new__(type(self))
+        made._value = self._device.backend.copy(self._value)
+        made._node, made._device, made._saved, made._extra = None, self._device, False, None
+        memo[id(self)] = made
+        if self._node is not None:
+            made.requires_grad_()
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._node is not None and not isinstance(self._node, Leaf):
+            raise DetachError("only leaves can be pickled; a tensor that an op made has a graph: pickle x.detach()")
+        host = self._host()
+        state = (host.dtype.name, tuple(host.shape), host.tobytes(), self._device.name, self._node is not None)
+        return _unpickle, (type(self), *state)
+
+    # -- methods that arrays are expected to have ---------------------------------------------------
+
+    def sum(self, axis: Any = None, *, keepdims: _bool = False, dtype: Any = None) -> Tensor:
+        """See :func:`polygrad.sum`."""
+        return statistical.sum(self, axis=axis, keepdims=keepdims, dtype=dtype)
+
+    def mean(self, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.mean`."""
+        return statistical.mean(self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.max`."""
+        return statistical.max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.min`."""
+        return statistical.min(self, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.any`."""
+        return utility.any(self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.all`."""
+        return utility.all(self, axis=axis, keepdims=keepdims)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """See :func:`polygrad.reshape`; lengths or one tuple."""
+        return manipulation.reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+
+    # -- a container -------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(manipulation.unstack(self))
+
+    def __contains__(self, value: Any) -> _bool:
+        return bool(utility.any(logic.equal(self, value)))
+
+    def __getitem__(self, key: Any, /) -> Tensor:
+        return indexing.getitem(self, key)
+
+    def __setitem__(self, key: Any, value: ArrayLike, /) -> None:
+        indexing.setitem(self, key, value)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return _describe(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.size == 1 else format(str(self), spec)
+
+    # -- operators ---------------------------------------------------------------------------------
+
+    def __add__(self, other: Any, /) -> Tensor:
+        if type(other) is not Tensor and _foreign(other):
+            return NotImplemented
+        return el.add(self, other)
+
+    def __radd__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else el.add(other, self)
+
+    def __sub__(self, other: Any, /) -> Tensor:
+        if type(other) is not Tensor and _foreign(other):
+            return NotImplemented
+        return el.subtract(self, other)
+
+    def __rsub__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else el.subtract(other, self)
+
+    def __mul__(self, other: Any, /) -> Tensor:
+        if type(other) is not Tensor and _foreign(other):
+            return NotImplemented
+        return el.multiply(self, other)
+
+    def __rmul__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else el.multiply(other, self)
+
+    def __truediv__(self, other: Any, /) -> Tensor:
+        if type(other) is not Tensor and _foreign(other):
+            return NotImplemented
+        return el.divide(self, other)
+
+    def __rtruediv__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else el.divide(other, self)
+
+    def __floordiv__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else el.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else el.floor_divide(other, self)
+
+    def __mod__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else el.remainder(self, other)
+
+    def __rmod__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else el.remainder(other, self)
+
+    def __pow__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else el.power(self, other)
+
+    def __rpow__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else el.pow(other, self)
+
+    def __matmul__(self, other: Any, /) -> Tensor:
+        if type(other) is not Tensor and _foreign(other):
+            return NotImplemented
+        return linear_algebra.matmul(self, other)
+
+    def __rmatmul__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else linear_algebra.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return el.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return el.positive(self)
+
+    def __abs__(self) -> Tensor:
+        return el.abs(self)
+
+    def __invert__(self) -> Tensor:
+        return logic.bitwise_invert(self)
+
+    def __and__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.bitwise_and(self, other)
+
+    def __rand__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.bitwise_and(other, self)
+
+    def __or__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.bitwise_or(self, other)
+
+    def __ror__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.bitwise_or(other, self)
+
+    def __xor__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.bitwise_xor(self, other)
+
+    def __rxor__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.bitwise_xor(other, self)
+
+    def __lshift__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.bitwise_left_shift(self, other)
+
+    def __rlshift__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.bitwise_left_shift(other, self)
+
+    def __rshift__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.bitwise_right_shift(self, other)
+
+    def __rrshift__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.bitwise_right_shift(other, self)
+
+    def __eq__(self, other: Any, /) -> Tensor:  # type: ignore[override]
+        return NotImplemented if _foreign(other) else logic.equal(self, other)
+
+    def __ne__(self, other: Any, /) -> Tensor:  # type: ignore[override]
+        return NotImplemented if _foreign(other) else logic.not_equal(self, other)
+
+    def __lt__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.less(self, other)
+
+    def __le__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.less_equal(self, other)
+
+    def __gt__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.greater(self, other)
+
+    def __ge__(self, other: Any, /) -> Tensor:
+        return NotImplemented if _foreign(other) else logic.greater_equal(self, other)
+
+    def __iadd__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, el.add(self, other), "+")
+
+    def __isub__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, el.subtract(self, other), "-")
+
+    def __imul__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, el.multiply(self, other), "*")
+
+    def __itruediv__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, el.divide(self, other), "/")
+
+    def __ifloordiv__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, el.floor_divide(self, other), "//")
+
+    def __imod__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, el.remainder(self, other), "%")
+
+    def __ipow__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, el.power(self, other), "**")
+
+    def __imatmul__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, linear_algebra.matmul(self, other), "@")
+
+    def __iand__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, logic.bitwise_and(self, other), "&")
+
+    def __ior__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, logic.bitwise_or(self, other), "|")
+
+    def __ixor__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, logic.bitwise_xor(self, other), "^")
+
+    def __ilshift__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, logic.bitwise_left_shift(self, other), "<<")
+
+    def __irshift__(self, other: Any, /) -> Tensor:
+        return indexing.assign(self, logic.bitwise_right_shift(self, other), ">>")
+
+
+def _root(x: Any) -> Any:
+    while x._extra is not None and x._extra.base is not None:
+        x = x._extra.base
+    return x
+
+
+def _describe(x: Tensor) -> str:
+    """``tensor([...], dtype=float64, device=..., requires_grad=True)``, the values as NumPy prints them."""
+    settle(x)
+    backend = x._device.backend
+    notes = [f"dtype={x.dtype}"]
+    if x._device.name != "cpu":
+        notes.append(f"device={x._device.name!r}")
+    if x._node is not None:
+        notes.append("requires_grad=True" if x.is_leaf else f"grad_fn=<{x._node.op.name}>")
+    if backend.lazy:
+        return f"tensor(<lazy, shape {x.shape}>, {', '.join(notes)})"
+    host = backend.to_numpy(x._value)
+    text = repr(host)
+    inner = text[text.index("(") + 1 : text.rindex(")")] if "(" in text else text
+    for mark in (", dtype=", ",\n      dtype=", ", shape=", ",\n"):
+        cut = inner.rfind(mark)
+        if cut >= 0 and "]" not in inner[cut:]:
+            inner = inner[:cut]
+    inner = inner.rstrip(", \n").replace("\n ", "\n  ")
+    return f"tensor({inner}, {', '.join(notes)})"
+
+
+def _unpickle(cls: type[Tensor], dtype: str, shape: tuple[int, ...], data: bytes, device: str, grad: _bool) -> Tensor:
+    host = creation.registry.load("numpy")
+    xp = host.namespace("cpu")
+    flat = xp.asarray(memoryview(data), dtype=host.to_native_dtype("uint8")).view(host.to_native_dtype(dtype))
+    made = creation.asarray(xp.reshape(flat, shape), device=device, copy=True)
+    result: Tensor = cls.__new__(cls)
+    result._value, result._node, result._device = made._value, None, made._device
+    result._saved, result._extra = False, None
+    if grad:
+        result.requires_grad_()
+    return result
+
+
+_core.bind(Tensor, creation.to_tensor)
+_ = (GRAD, get_mode)
