@@ -64,6 +64,7 @@ _ON_DEVICE: Final = "arange empty eye full linspace ones zeros".split()
 
 # Not in the standard; rules call them, and so may anyone.
 _KERNELS: Final = {
+    "getitem": indexing.getitem,
     "scatter_add": indexing.scatter_add,
     "with_entries": indexing.entries_replaced,
 }

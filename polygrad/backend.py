@@ -74,13 +74,15 @@ class Device:
         array_type: the type of most arrays here, for a fast check; others are looked at again.
     """
 
-    __slots__ = ("__weakref__", "_xp", "array_type", "backend", "name", "native", "raw")
+    __slots__ = ("__weakref__", "_xp", "array_type", "backend", "complex_dtypes", "inexact_dtypes", "name", "native", "raw")
 
     name: str
     backend: Backend
     native: Any
     raw: Any
     array_type: type
+    complex_dtypes: frozenset[Any]
+    inexact_dtypes: frozenset[Any]
     _xp: Any
 
     def __new__(cls, name: str | Device) -> Device:
@@ -95,6 +97,8 @@ class Device:
         self.native = native
         self.raw = backend.namespace(native)
         self.array_type = backend.array_types[0]
+        self.complex_dtypes = backend.complex_dtypes
+        self.inexact_dtypes = frozenset(d for n, d in backend.native_dtypes.items() if BY_NAME[n].inexact)
         self._xp = None
         return self
 
@@ -224,8 +228,9 @@ class Backend:
         """A copy that shares no memory."""
         return self.device_of(array).raw.asarray(array, copy=True)
 
-    def lock(self, array: Raw) -> Callable[[], None] | None:
-        """Make the user's array read-only while a graph holds its memory; returns how to undo it."""
+    def lock(self, array: Raw) -> Any:
+        """Make the user's array read-only while a graph holds its memory: a pin (an object that may be weakly
+        referenced) that makes it writable again when it dies, or None if this library cannot."""
         return None
 
     def read_only(self, array: Raw) -> Raw:

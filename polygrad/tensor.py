@@ -24,14 +24,16 @@ from .typing import ArrayLike
 __all__ = ["Tensor"]
 
 _bool = bool
-_SCALARS = frozenset({float, int, complex, bool})
+
+def operator_of(function: Any) -> Callable[[Any, Any], Tensor]:
+    """The method of a binary operator: the op, or NotImplemented beside what is no array."""
+    operator: Callable[[Any, Any], Tensor] = function.operator
+    return operator
 
 
-def _foreign(other: Any) -> _bool:
-    """Whether an operator should leave the answer to the other side."""
-    return not (
-        type(other) in _SCALARS or isinstance(other, Cell) or hasattr(other, "dtype") or isinstance(other, (int, float))
-    ) or hasattr(other, "__polygrad_defer__")
+def reflected_of(function: Any) -> Callable[[Any, Any], Tensor]:
+    """The method of a reflected binary operator."""
+    return _core.reflected(function.operator)
 
 
 class Tensor(Cell):
@@ -269,27 +271,14 @@ class Tensor(Cell):
             if len(targets) != len(inputs):
                 raise DetachedError("backward: one of the inputs does not require grad")
         found, order = tape.pull([root], [seed], targets, create_graph)
-        results = []
-        for node, g in found.items():
-            if isinstance(node, Leaf):
-                before = node.grad
-                if before is not None:
-                    g = before + g if create_graph else before._value + g
-            if not create_graph:
-                g = new_saved(g, None, node.device)
-            results.append((node, g))
-        for node, g in results:  # all is computed: now it counts
-            if isinstance(node, Leaf):
-                node.grad = g
-            else:
-                tape.extra_of(node).grad = g
+        tape.deposit(found, create_graph)
         if not keep:
             tape.release(order)
 
     def _seed(self, gradient: ArrayLike | None, create_graph: _bool) -> Any:
         value = self._value
         if gradient is None:
-            if self.size != 1:
+            if value.shape != () and self.size != 1:
                 raise GradientError(
                     f"backward: this tensor has {self.size} elements (shape {self.shape}), so the gradient to start from "
                     "must be given: y.backward(pg.ones_like(y)), or reduce it first: pg.sum(y).backward()"
@@ -493,63 +482,39 @@ class Tensor(Cell):
 
     # -- operators ---------------------------------------------------------------------------------
 
-    def __add__(self, other: Any, /) -> Tensor:
-        if type(other) is not Tensor and _foreign(other):
-            return NotImplemented
-        return el.add(self, other)
-
-    def __radd__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else el.add(other, self)
-
-    def __sub__(self, other: Any, /) -> Tensor:
-        if type(other) is not Tensor and _foreign(other):
-            return NotImplemented
-        return el.subtract(self, other)
-
-    def __rsub__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else el.subtract(other, self)
-
-    def __mul__(self, other: Any, /) -> Tensor:
-        if type(other) is not Tensor and _foreign(other):
-            return NotImplemented
-        return el.multiply(self, other)
-
-    def __rmul__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else el.multiply(other, self)
-
-    def __truediv__(self, other: Any, /) -> Tensor:
-        if type(other) is not Tensor and _foreign(other):
-            return NotImplemented
-        return el.divide(self, other)
-
-    def __rtruediv__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else el.divide(other, self)
-
-    def __floordiv__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else el.floor_divide(self, other)
-
-    def __rfloordiv__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else el.floor_divide(other, self)
-
-    def __mod__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else el.remainder(self, other)
-
-    def __rmod__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else el.remainder(other, self)
-
-    def __pow__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else el.power(self, other)
-
-    def __rpow__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else el.pow(other, self)
-
-    def __matmul__(self, other: Any, /) -> Tensor:
-        if type(other) is not Tensor and _foreign(other):
-            return NotImplemented
-        return linear_algebra.matmul(self, other)
-
-    def __rmatmul__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else linear_algebra.matmul(other, self)
+    # The ops' own functions are the methods: a call less on the hottest path.
+    __add__ = operator_of(el.add)
+    __radd__ = reflected_of(el.add)
+    __sub__ = operator_of(el.subtract)
+    __rsub__ = reflected_of(el.subtract)
+    __mul__ = operator_of(el.multiply)
+    __rmul__ = reflected_of(el.multiply)
+    __truediv__ = operator_of(el.divide)
+    __rtruediv__ = reflected_of(el.divide)
+    __floordiv__ = operator_of(el.floor_divide)
+    __rfloordiv__ = reflected_of(el.floor_divide)
+    __mod__ = operator_of(el.remainder)
+    __rmod__ = reflected_of(el.remainder)
+    __matmul__ = operator_of(linear_algebra.matmul)
+    __rmatmul__ = reflected_of(linear_algebra.matmul)
+    __and__ = operator_of(logic.bitwise_and)
+    __rand__ = reflected_of(logic.bitwise_and)
+    __or__ = operator_of(logic.bitwise_or)
+    __ror__ = reflected_of(logic.bitwise_or)
+    __xor__ = operator_of(logic.bitwise_xor)
+    __rxor__ = reflected_of(logic.bitwise_xor)
+    __lshift__ = operator_of(logic.bitwise_left_shift)
+    __rlshift__ = reflected_of(logic.bitwise_left_shift)
+    __rshift__ = operator_of(logic.bitwise_right_shift)
+    __rrshift__ = reflected_of(logic.bitwise_right_shift)
+    __pow__ = operator_of(el.power)
+    __rpow__ = reflected_of(el.pow)
+    __eq__ = operator_of(logic.equal)  # type: ignore[assignment]
+    __ne__ = operator_of(logic.not_equal)  # type: ignore[assignment]
+    __lt__ = operator_of(logic.less)
+    __le__ = operator_of(logic.less_equal)
+    __gt__ = operator_of(logic.greater)
+    __ge__ = operator_of(logic.greater_equal)
 
     def __neg__(self) -> Tensor:
         return el.negative(self)
@@ -562,54 +527,6 @@ class Tensor(Cell):
 
     def __invert__(self) -> Tensor:
         return logic.bitwise_invert(self)
-
-    def __and__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.bitwise_and(self, other)
-
-    def __rand__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.bitwise_and(other, self)
-
-    def __or__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.bitwise_or(self, other)
-
-    def __ror__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.bitwise_or(other, self)
-
-    def __xor__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.bitwise_xor(self, other)
-
-    def __rxor__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.bitwise_xor(other, self)
-
-    def __lshift__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.bitwise_left_shift(self, other)
-
-    def __rlshift__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.bitwise_left_shift(other, self)
-
-    def __rshift__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.bitwise_right_shift(self, other)
-
-    def __rrshift__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.bitwise_right_shift(other, self)
-
-    def __eq__(self, other: Any, /) -> Tensor:  # type: ignore[override]
-        return NotImplemented if _foreign(other) else logic.equal(self, other)
-
-    def __ne__(self, other: Any, /) -> Tensor:  # type: ignore[override]
-        return NotImplemented if _foreign(other) else logic.not_equal(self, other)
-
-    def __lt__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.less(self, other)
-
-    def __le__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.less_equal(self, other)
-
-    def __gt__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.greater(self, other)
-
-    def __ge__(self, other: Any, /) -> Tensor:
-        return NotImplemented if _foreign(other) else logic.greater_equal(self, other)
 
     def __iadd__(self, other: Any, /) -> Tensor:
         return indexing.assign(self, el.add(self, other), "+")

@@ -46,20 +46,14 @@ class Extra:
         self.seen = 0  # the base's version this view was made from
         self.version = 0  # how often this cell's value was replaced
         self.borrowed: Any = None  # the user's own array, whose memory this cell shares
-        self.pin: weakref.ref[Pin] | None = None  # alive while a graph holds borrowed memory
+        self.pin: weakref.ref[Any] | None = None  # alive while a graph holds borrowed memory
 
 
 class Pin:
-    """Held by the nodes that saved borrowed memory; its death lets the user write to the array again."""
+    """Held by the nodes that saved borrowed memory: while it lives, a graph holds that memory. A backend's own
+    pin also makes the user's array read-only until it dies."""
 
-    __slots__ = ("__weakref__", "_unlock")
-
-    def __init__(self, unlock: Callable[[], None] | None) -> None:
-        self._unlock = unlock
-
-    def __del__(self) -> None:
-        if self._unlock is not None:
-            self._unlock()
+    __slots__ = ("__weakref__",)
 
 
 _tensor_type: type = Cell
@@ -128,16 +122,19 @@ def settle(cell: Cell) -> None:
             own.version += 1
 
 
-def mark_saved(cell: Cell) -> Pin | None:
+def mark_saved(cell: Cell) -> Any:
     """Note that a graph holds this cell's memory; for borrowed memory, the pin the node must keep."""
-    root = root_of(cell)
-    cell._saved = root._saved = True
-    extra = root._extra
+    cell._saved = True
+    extra = cell._extra
+    while extra is not None and extra.base is not None:
+        cell = extra.base
+        cell._saved = True
+        extra = cell._extra
     if extra is None or extra.borrowed is None:
         return None
-    pin = extra.pin() if extra.pin is not None else None
+    pin = None if extra.pin is None else extra.pin()
     if pin is None:
-        pin = Pin(root._device.backend.lock(extra.borrowed))
+        pin = cell._device.backend.lock(extra.borrowed) or Pin()
         extra.pin = weakref.ref(pin)
     return pin
 

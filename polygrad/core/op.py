@@ -9,7 +9,7 @@ An op is a forward function on raw arrays, and for each of its arrays a pair of 
 
 A forward's positional-only parameters are its arrays, the rest are static. A rule ``vjp(xp, g, ...)`` or
 ``jvp(xp, t, ...)`` names what else it needs, by the forward's own parameter names, by ``out``, or by
-``x_shape`` and ``x_dtype`` for an array ``x``; only what the rules of *tracked* arguments name is saved.
+``x_shape``, ``x_dtype`` and ``x_ndim`` for an array ``x``; only what the rules of *tracked* arguments name is saved.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..errors import AnomalyError, DeviceError, DTypeError
 from . import cell as _cell
 from .cell import Cell, mark_saved, settle
 from .modes import ANOMALY, GRAD, get_mode
-from .tape import Leaf, Node, OutputParts, extra_of, new_saved, next_seq
+from .tape import Leaf, Node, OutputParts, add_pin, extra_of, new_saved, next_seq
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -169,13 +169,13 @@ def _locate(op_name: str, name: str, layout: dict[str, int]) -> tuple[int, str]:
     """Where in ``(out, *arrays, *params)`` a rule's parameter is found: an index, and an attribute or ''."""
     if name in layout:
         return layout[name], ""
-    for attr in ("shape", "dtype"):
+    for attr in ("shape", "dtype", "ndim"):
         base = name.removesuffix("_" + attr)
         if base != name and base in layout:
             return layout[base], attr
     raise TypeError(
         f"a rule of op {op_name!r} names {name!r}, which is none of {', '.join(layout)}, nor one of them "
-        "followed by _shape or _dtype"
+        "followed by _shape, _dtype or _ndim"
     )
 
 
@@ -261,6 +261,7 @@ def binary(
     jvps: tuple[Rule | None, Rule | None] = (None, None),
     real_vjps: tuple[Rule | None, Rule | None] = (None, None),
     scalars: bool = False,
+    direct: Callable[[Any, Any], Any] | None = None,
     broadcasts: bool = True,
 ) -> Binary:
     """Declare an elementwise function of two arrays.
@@ -270,6 +271,7 @@ def binary(
         vjps, jvps: rules that go before the partials.
         real_vjps: shorter rules for real output only.
         scalars: whether the forward takes Python scalars as they are (the operators do).
+        direct: the forward as a function of the two arrays alone, where it is an operator.
         broadcasts: False for functions of two arrays that are not elementwise (matmul).
     """
 
@@ -284,7 +286,9 @@ def binary(
         declared = Op(f.__name__, f, real, forward, broadcasts=broadcasts, conjugate=twin)
         if twin is not None and twin.sources != declared.sources:
             raise TypeError(f"op {f.__name__!r}: its real_vjps must name the same arguments as the other rules")
-        caller: Callable[[Any, Any], Tensor] = _public(_binary_caller(declared, scalars), f, declared)
+        caller: Callable[[Any, Any], Tensor] = _public(_binary_caller(declared, scalars, direct, False), f, declared)
+        operator = _public(_binary_caller(declared, scalars, direct, True), f, declared)
+        caller.operator, caller.reflected = operator, reflected(operator)  # type: ignore[attr-defined]
         return caller
 
     return declare
@@ -324,37 +328,38 @@ def _unary_caller(declared: Op) -> Callable[[Any], Any]:
     def call(x: Any, /) -> Any:
         if not isinstance(x, _Tensor):
             x = _to_tensor(x)
-        if x._extra is not None:
+        extra = x._extra
+        if extra is not None and extra.base is not None:
             settle(x)
         device = x._device
         raw = x._value
         out = forward(device.raw, raw)
-        if type(out) is not device.array_type:
+        if out.__class__ is not device.array_type:
             out = device.backend.as_raw(out, device)
         result = _new(_Tensor)
         result._value = out
         result._device = device
         result._saved = False
         result._extra = None
-        result._node = None
-        parent = x._node
         mode = get_mode()
-        if parent is not None and mode & GRAD and differentiable:
+        parent = x._node
+        if parent is not None and differentiable and mode & GRAD:
             result._node = node = _new(Node)
-            dtype = out.dtype
-            node.op = conjugate if conjugate is not None and dtype in device.backend.complex_dtypes else declared
+            dtype = node.dtype = out.dtype
+            node.op = conjugate if conjugate is not None and dtype in device.complex_dtypes else declared
             node.parents = (parent,)
             node.saved = (pick((out, raw)),)
             node.shape = out.shape
-            node.dtype = dtype
             node.device = device
             node.seq = next_seq()
-            node.extra = None
+            node.extra = node.pins = None
             if saves:
-                if x._extra is None:
+                if extra is None:
                     x._saved = True
                 else:
                     _pin(node, x)
+        else:
+            result._node = None
         if mode & ANOMALY:
             _note_anomaly(declared, result)
         return result
@@ -362,59 +367,48 @@ def _unary_caller(declared: Op) -> Callable[[Any], Any]:
     return call
 
 
-def _binary_caller(declared: Op, scalars: bool) -> Callable[[Any, Any], Any]:
+def _binary_caller(declared: Op, scalars: bool, direct: Callable[[Any, Any], Any] | None, operator: bool) -> Any:
+    """The function that applies a binary op; with ``operator`` it answers NotImplemented to what is not an
+    array, as the methods of Python's operators do."""
     forward = declared.forward
     pick1, pick2 = declared.picks
     saves1, saves2 = declared.saves
+    saves_own, saves_other = (0 in saves1, 1 in saves1), (0 in saves2, 1 in saves2)
+    (first1, second1), (first2, second2) = saves_own, saves_other
     conjugate = declared.conjugate
     differentiable = declared.differentiable
-    name = declared.name
+    beside = _operands(declared.name, scalars, operator)
 
     def call(x1: Any, x2: Any, /) -> Any:
-        if isinstance(x1, _Tensor):
-            device = x1._device
-            if x1._extra is not None:
-                settle(x1)
-            a = x1._value
-            parent1 = x1._node
-            if isinstance(x2, _Tensor):
-                if x2._device is not device:
-                    raise mixed_devices(name, x1, x2)
-                if x2._extra is not None:
-                    settle(x2)
-                b = x2._value
-                parent2 = x2._node
-            elif scalars and type(x2) in _SCALARS:
-                b = x2
-                parent2 = None
-            else:
-                return call(x1, _second(name, x2, x1))
-        elif isinstance(x2, _Tensor):
-            device = x2._device
-            if not (scalars and type(x1) in _SCALARS):
-                return call(_second(name, x1, x2), x2)
-            if x2._extra is not None:
-                settle(x2)
-            a = x1
-            b = x2._value
-            parent1 = None
-            parent2 = x2._node
-        else:
-            return call(*_both(name, x1, x2))
-        out = forward(device.raw, a, b)
-        if type(out) is not device.array_type:
+        if not (isinstance(x1, _Tensor) and isinstance(x2, _Tensor) and x1._device is x2._device):
+            operands = beside(x1, x2)
+            if operands is None:
+                return NotImplemented
+            x1, x2 = operands
+        extra = x1._extra
+        if extra is not None and extra.base is not None:
+            settle(x1)
+        extra = x2._extra
+        if extra is not None and extra.base is not None:
+            settle(x2)
+        device = x1._device
+        a = x1._value
+        b = x2._value
+        out = forward(device.raw, a, b) if direct is None else direct(a, b)
+        if out.__class__ is not device.array_type:
             out = device.backend.as_raw(out, device)
         result = _new(_Tensor)
         result._value = out
         result._device = device
         result._saved = False
         result._extra = None
-        result._node = None
         mode = get_mode()
-        if (parent1 is not None or parent2 is not None) and mode & GRAD and differentiable:
+        parent1 = x1._node
+        parent2 = x2._node
+        if (parent1 is not None or parent2 is not None) and differentiable and mode & GRAD:
             result._node = node = _new(Node)
-            dtype = out.dtype
-            node.op = conjugate if conjugate is not None and dtype in device.backend.complex_dtypes else declared
+            dtype = node.dtype = out.dtype
+            node.op = conjugate if conjugate is not None and dtype in device.complex_dtypes else declared
             node.parents = (parent1, parent2)
             record = (out, a, b)
             node.saved = (
@@ -422,27 +416,21 @@ def _binary_caller(declared: Op, scalars: bool) -> Callable[[Any, Any], Any]:
                 None if parent2 is None else pick2(record),
             )
             node.shape = out.shape
-            node.dtype = dtype
             node.device = device
             node.seq = next_seq()
-            node.extra = None
-            cells = (x1, x2)
-            if parent1 is not None:
-                for i in saves1:
-                    x = cells[i]
-                    if type(x) not in _SCALARS:
-                        if x._extra is None:
-                            x._saved = True
-                        else:
-                            _pin(node, x)
-            if parent2 is not None:
-                for i in saves2:
-                    x = cells[i]
-                    if type(x) not in _SCALARS:
-                        if x._extra is None:
-                            x._saved = True
-                        else:
-                            _pin(node, x)
+            node.extra = node.pins = None
+            if (first1 and parent1 is not None) or (first2 and parent2 is not None):
+                if x1._extra is None:
+                    x1._saved = True
+                else:
+                    _pin(node, x1)
+            if (second1 and parent1 is not None) or (second2 and parent2 is not None):
+                if x2._extra is None:
+                    x2._saved = True
+                else:
+                    _pin(node, x2)
+        else:
+            result._node = None
         if mode & ANOMALY:
             _note_anomaly(declared, result)
         return result
@@ -450,42 +438,85 @@ def _binary_caller(declared: Op, scalars: bool) -> Callable[[Any, Any], Any]:
     return call
 
 
+class _Number:
+    """A Python number as an argument: where an op takes numbers as they are, they stand for a tensor."""
+
+    __slots__ = ("_device", "_extra", "_node", "_saved", "_value")
+
+    def __init__(self, value: Any, device: Any) -> None:
+        self._value = value
+        self._device = device
+        self._node = self._extra = None
+
+
+def _operands(name: str, scalars: bool, operator: bool) -> Callable[[Any, Any], Any]:
+    """What makes two arguments Tensors of one device (or a Tensor and a number)."""
+
+    def beside(x1: Any, x2: Any) -> Any:
+        if isinstance(x1, _Tensor):
+            if x2.__class__ in _SCALARS:
+                return x1, (_Number(x2, x1._device) if scalars else scalar_tensor(x2, x1))
+            if isinstance(x2, _Tensor):
+                raise mixed_devices(name, x1, x2)
+            if operator and not _is_operand(x2):
+                return None
+            return x1, _second(name, x2, x1)
+        if isinstance(x2, _Tensor):
+            if x1.__class__ in _SCALARS:
+                # the forward runs where x1 says; a number has no place of its own
+                return (_Number(x1, x2._device) if scalars else scalar_tensor(x1, x2)), x2
+            if operator and not _is_operand(x1):
+                return None
+            return _second(name, x1, x2), x2
+        return _both(name, x1, x2)
+
+    return beside
+
+
+def _is_operand(value: Any) -> bool:
+    """Whether an operator takes this beside a Tensor (else Python asks the other side)."""
+    return isinstance(value, (int, float, complex)) or (
+        hasattr(value, "dtype") and hasattr(value, "shape") and not hasattr(value, "dims")
+    )
+
+
+def reflected(call: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The method of a reflected operator."""
+
+    def reflected_call(self: Any, other: Any, /) -> Any:
+        return call(other, self)
+
+    return reflected_call
+
+
 _SCALARS: Final = frozenset({float, int, complex, bool})
 
 
 def apply(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> Any:
     """Apply an op to arrays (Tensors, or what :func:`polygrad.asarray` takes) and static parameters."""
-    if len(arrays) == 1 and isinstance(arrays[0], _Tensor):
-        cells = arrays
-    else:
-        cells = together(declared.name, arrays)
+    if len(arrays) == 1 and isinstance(arrays[0], _Tensor) and not declared.multiple:
+        return _apply_one(declared, arrays[0], params)
+    cells = together(declared.name, arrays)
     device = cells[0]._device
-    values = []
-    parents = []
-    tracked = False
     for x in cells:
         if x._extra is not None:
             settle(x)
-        values.append(x._value)
-        parent = x._node
-        parents.append(parent)
-        if parent is not None:
-            tracked = True
+    values = [x._value for x in cells]
     out = declared.forward(device.raw, *values, *params)
-    if type(out) is not device.array_type and not declared.multiple:
+    if out.__class__ is not device.array_type and not declared.multiple:
         out = device.backend.as_raw(out, device)
     mode = get_mode()
     node = None
-    if tracked and mode & GRAD and declared.differentiable:
+    if mode & GRAD and declared.differentiable and any(x._node is not None for x in cells):
         node = _new(Node)
         node.op = declared
-        node.parents = tuple(parents)
+        node.parents = tuple([x._node for x in cells])
         record = (out, *values, *params)
         picks = declared.picks
-        node.saved = tuple([None if p is None else picks[i](record) for i, p in enumerate(parents)])
+        node.saved = tuple([None if x._node is None else picks[i](record) for i, x in enumerate(cells)])
         _describe(node, out, device, declared.multiple)
-        for i, p in enumerate(parents):
-            if p is not None:
+        for i, x in enumerate(cells):
+            if x._node is not None:
                 for s in declared.saves[i]:
                     _pin(node, cells[s])
     if declared.multiple:
@@ -493,6 +524,45 @@ def apply(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> 
     if node is not None and not _is_inexact(device, out):
         node = None
     result = _cell.new_tensor(out, node, device)
+    if mode & ANOMALY:
+        _note_anomaly(declared, result)
+    return result
+
+
+def _apply_one(declared: Op, x: Any, params: tuple[Any, ...]) -> Any:
+    """``apply`` for one Tensor, the most common case: the same without the loops."""
+    extra = x._extra
+    if extra is not None and extra.base is not None:
+        settle(x)
+    device = x._device
+    raw = x._value
+    out = declared.forward(device.raw, raw, *params)
+    if out.__class__ is not device.array_type:
+        out = device.backend.as_raw(out, device)
+    parent = x._node
+    mode = get_mode()
+    node = None
+    if parent is not None and mode & GRAD and declared.vjps[0] is not None and _is_inexact(device, out):
+        node = _new(Node)
+        node.op = declared
+        node.parents = (parent,)
+        node.saved = (declared.picks[0]((out, raw, *params)),)
+        node.shape = out.shape
+        node.dtype = out.dtype
+        node.device = device
+        node.seq = next_seq()
+        node.extra = node.pins = None
+        if declared.saves[0]:
+            if extra is None:
+                x._saved = True
+            else:
+                _pin(node, x)
+    result = _new(_Tensor)
+    result._value = out
+    result._device = device
+    result._saved = False
+    result._extra = None
+    result._node = node
     if mode & ANOMALY:
         _note_anomaly(declared, result)
     return result
@@ -568,7 +638,7 @@ def _describe(node: Node, out: Any, device: Any, multiple: bool) -> None:
         node.dtype = out.dtype
     node.device = device
     node.seq = next_seq()
-    node.extra = None
+    node.extra = node.pins = None
 
 
 def _item_vjp(xp: Any, g: Any, index: int) -> OutputParts:
@@ -609,11 +679,11 @@ def _pin(node: Node, x: Any) -> None:
     """The node saved the memory of this cell."""
     pin = mark_saved(x)
     if pin is not None:
-        extra_of(node).pins.append(pin)
+        add_pin(node, pin)
 
 
 def _is_inexact(device: Any, value: Any) -> bool:
-    return bool(device.backend.to_dtype(value.dtype).inexact)
+    return value.dtype in device.inexact_dtypes
 
 
 # -- arguments that are not Tensors of one device ----------------------------------------------------

@@ -30,10 +30,11 @@ class Node:
 
     ``parents`` has one entry per differentiable argument, None where that argument carries no graph.
     ``saved`` has, for each parent, the arguments of its rules; it is None once the graph was freed.
-    ``shape``, ``dtype`` (the backend's) and ``device`` are the value's; ``seq`` grows with creation.
+    ``shape``, ``dtype`` (the backend's) and ``device`` are the value's; ``seq`` grows with creation;
+    ``pins`` (None, a pin or nested pairs of them) keeps borrowed memory read-only.
     """
 
-    __slots__ = ("__weakref__", "device", "dtype", "extra", "op", "parents", "saved", "seq", "shape")
+    __slots__ = ("__weakref__", "device", "dtype", "extra", "op", "parents", "pins", "saved", "seq", "shape")
 
     op: Op
     parents: tuple[Node | None, ...]
@@ -43,6 +44,7 @@ class Node:
     device: Any
     seq: int
     extra: NodeExtra | None
+    pins: Any
 
     @property
     def name(self) -> str:
@@ -67,17 +69,21 @@ class Leaf(Node):
 
 
 class NodeExtra:
-    """What only some nodes need: hooks, a retained gradient, pins of borrowed memory, anomaly's notes."""
+    """What only some nodes need: hooks, a retained gradient, anomaly's notes."""
 
-    __slots__ = ("checksums", "grad", "hooks", "pins", "retain", "where")
+    __slots__ = ("checksums", "grad", "hooks", "retain", "where")
 
     def __init__(self) -> None:
         self.hooks: dict[int, Callable[[Any], Any]] = {}
         self.grad: Any = None
         self.retain = False
-        self.pins: list[Any] = []
         self.where: str | None = None
         self.checksums: list[tuple[Any, Any]] | None = None
+
+
+def add_pin(node: Node, pin: Any) -> None:
+    """Make a node keep a pin."""
+    node.pins = pin if node.pins is None else (pin, node.pins)
 
 
 def extra_of(node: Node) -> NodeExtra:
@@ -90,6 +96,8 @@ def extra_of(node: Node) -> NodeExtra:
 class _LeafOp:
     name = "leaf"
     broadcasts = False
+    multiple = False
+    vjps = ()
 
 
 _LEAF: Any = _LeafOp()
@@ -106,6 +114,7 @@ def leaf(value: Any, device: Any, parent: Node | None = None) -> Leaf:
     node.device = device
     node.seq = next_seq()
     node.extra = None
+    node.pins = None
     node.grad = None
     return node
 
@@ -161,17 +170,21 @@ class EntryParts(Parts):
         return total if self.dense is None else total + self.dense
 
 
+_LEADING: Final = ((), (0,), (0, 1), (0, 1, 2))
+
+
 def fit(xp: Any, g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an argument that was broadcast or promoted: summed over the broadcast axes, its real
     part taken where the argument is real, cast to the argument's dtype."""
-    if g.shape != shape:
-        extra = len(g.shape) - len(shape)
-        if extra < 0:
+    have = g.shape
+    if have != shape:
+        extra = len(have) - len(shape)
+        if extra > 0 and have[extra:] == shape:
+            g = xp.sum(g, axis=_LEADING[extra] if extra < 4 else tuple(range(extra)))
+        elif extra < 0:
             g = xp.broadcast_to(g, shape)  # a rule gave a constant slope
         else:
-            axes = tuple(range(extra)) + tuple(
-                i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1
-            )
+            axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and have[i + extra] != 1)
             if axes:
                 g = xp.sum(g, axis=axes, keepdims=True)
             if extra:
@@ -191,25 +204,26 @@ def fit(xp: Any, g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
 _by_seq = attrgetter("seq")
 
 
-def reachable(roots: Iterable[Node], stop: frozenset[Node] | set[Node] = frozenset()) -> list[Node]:
+def reachable(roots: Sequence[Node], stop: frozenset[Node] = frozenset()) -> list[Node]:
     """Every node the roots depend on, in order of creation; nodes in ``stop`` are included, not passed."""
     seen = set(roots)
     stack = list(seen)
     order = []
+    found, see, push, take = order.append, seen.add, stack.append, stack.pop
     while stack:
-        node = stack.pop()
-        order.append(node)
-        if node in stop:
+        node = take()
+        found(node)
+        if stop and node in stop:
             continue
         for parent in node.parents:
             if parent is not None and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
+                see(parent)
+                push(parent)
     order.sort(key=_by_seq)
     return order
 
 
-def _leading_to(order: list[Node], targets: set[Node]) -> set[Node]:
+def _leading_to(order: list[Node], targets: frozenset[Node]) -> set[Node]:
     """Those of the nodes (in order of creation) from which a target is reached."""
     leading = set(targets)
     for node in order:
@@ -221,7 +235,7 @@ def _leading_to(order: list[Node], targets: set[Node]) -> set[Node]:
     return leading
 
 
-def depends_outside(roots: Sequence[Node], targets: set[Node]) -> bool:
+def depends_outside(roots: Sequence[Node], targets: frozenset[Node]) -> bool:
     """Whether derivatives of the roots by the targets can depend on any other graph: on what the targets
     were made of, or on another leaf that meets them on the way."""
     if any(target.parents for target in targets):
@@ -294,74 +308,124 @@ def pull(
         The cotangents of the targets (those that were reached), of nodes that retain theirs, and every node
         that was visited, whose saved arrays the caller may free (``release``).
     """
-    stop = set() if targets is None else set(targets)
+    stop = frozenset() if targets is None else frozenset(targets)
     order = reachable(roots, stop)
-    wanted: set[Node] | None = None if targets is None else _leading_to(order, stop)
+    walk = order if targets is None else _on_the_way(order, stop)
     grads: dict[Node, Any] = {}
+    for node, g in zip(roots, cotangents, strict=True):
+        grads[node] = grads[node] + g if node in grads else g
+    try:
+        with order[0].device.backend.quiet():
+            if create_graph or get_mode() & ANOMALY or targets is not None:
+                found = _walk(walk, grads, stop, None if targets is None else set(walk), create_graph)
+            else:
+                found = _walk_raw(walk, grads)
+    finally:
+        grads.clear()  # a traceback keeps the frames alive; the arrays must not live as long
+    return found, order
+
+
+def _on_the_way(order: list[Node], stop: frozenset[Node]) -> list[Node]:
+    leading = _leading_to(order, stop)
+    return [node for node in order if node in leading]
+
+
+def _walk_raw(order: list[Node], grads: dict[Node, Any]) -> dict[Node, Any]:
+    """The walk of a plain backward: raw arrays, to all leaves. Every line here is paid for by every op."""
+    found: dict[Node, Any] = {}
+    take = grads.pop
+    for node in reversed(order):
+        g = take(node, None)
+        if g is None:
+            continue
+        if g.__class__ in _PARTS:
+            g = g.whole(node.device.raw, node)
+        op = node.op
+        if node.extra is not None:
+            g = _noted(node, g, found, False)
+        if op is _LEAF:
+            found[node] = g
+            continue
+        saved = node.saved
+        if saved is None:
+            raise _freed(node)
+        xp = node.device.raw
+        for parent, rule, args in zip(node.parents, op.vjps, saved):  # noqa: B905  (of equal length; strict costs)
+            if parent is None:
+                continue
+            if rule is None:
+                raise _no_rule(node, node.parents.index(parent), "vjp")
+            c = rule(xp, g, *args)
+            if c.__class__ not in _PARTS:
+                dtype = parent.dtype
+                if c.shape != parent.shape or (c.dtype is not dtype and c.dtype != dtype):
+                    c = _fitted(xp, c, node, parent)
+            before = grads.get(parent)
+            grads[parent] = c if before is None else before + c
+    return found
+
+
+def _walk(
+    order: list[Node], grads: dict[Node, Any], stop: frozenset[Node], wanted: set[Node] | None, create_graph: bool
+) -> dict[Node, Any]:
+    """The walk in general: to chosen nodes, on Tensors, watching for anomalies."""
     found: dict[Node, Any] = {}
     anomaly = get_mode() & ANOMALY
-    node: Node | None = None
-    try:
-        for node, g in zip(roots, cotangents, strict=True):
-            grads[node] = grads[node] + g if node in grads else g
-        quiet = order[0].device.backend.quiet() if order else None
-        if quiet is not None:
-            quiet.__enter__()
-        try:
-            for node in reversed(order):
-                g = grads.pop(node, None)
-                if g is None or (wanted is not None and node not in wanted):
-                    continue
-                op = node.op
-                device = node.device
-                xp = device.xp if create_graph else device.raw
-                if isinstance(g, Parts):
-                    g = g.whole(xp, node)
-                extra = node.extra
-                if extra is not None:
-                    if extra.hooks:
-                        g = _run_hooks(node, extra, g, create_graph)
-                    if extra.retain:
-                        found[node] = g
-                if op is _LEAF or node in stop:
-                    found[node] = g
-                    continue
-                saved = node.saved
-                if saved is None:
-                    raise _freed(node)
-                if anomaly and extra is not None and extra.checksums:
-                    _check_sums(node, extra.checksums)
-                broadcasts = op.broadcasts
-                index = 0
-                for parent in node.parents:
-                    if parent is not None and (wanted is None or parent in wanted):
-                        rule = op.vjps[index]
-                        if rule is None:
-                            raise _no_rule(node, index, "vjp")
-                        args = _rebuild(node, index) if create_graph else saved[index]
-                        c = rule(xp, g, *args)
-                        if c is not None:
-                            if not isinstance(c, Parts):
-                                if c.shape != parent.shape or c.dtype != parent.dtype:
-                                    if not broadcasts and c.shape != parent.shape:
-                                        raise ShapeError(
-                                            f"the vjp rule of {op.name!r} for its argument {index} returned a cotangent "
-                                            f"of shape {tuple(c.shape)}, but the argument has shape {tuple(parent.shape)}"
-                                        )
-                                    c = fit(xp, c, parent.shape, parent.dtype)
-                                if anomaly:
-                                    _check_finite(c, node, "backward")
-                            before = grads.get(parent)
-                            grads[parent] = c if before is None else before + c
-                    index += 1
-        finally:
-            if quiet is not None:
-                quiet.__exit__(None, None, None)
-    finally:
-        # A traceback keeps this frame alive; the arrays must not live as long.
-        grads.clear()
-        node = g = c = args = saved = None
-    return found, order
+    for node in reversed(order):
+        g = grads.pop(node, None)
+        if g is None:
+            continue
+        xp = node.device.xp if create_graph else node.device.raw
+        if isinstance(g, Parts):
+            g = g.whole(xp, node)
+        if node.extra is not None:
+            g = _noted(node, g, found, create_graph)
+        if node.op is _LEAF or node in stop:
+            found[node] = g
+            continue
+        if node.saved is None:
+            raise _freed(node)
+        if anomaly and node.extra is not None and node.extra.checksums:
+            _check_sums(node, node.extra.checksums)
+        for index, parent in enumerate(node.parents):
+            if parent is None or (wanted is not None and parent not in wanted):
+                continue
+            rule = node.op.vjps[index]
+            if rule is None:
+                raise _no_rule(node, index, "vjp")
+            c = rule(xp, g, *(_rebuild(node, index) if create_graph else node.saved[index]))
+            if not isinstance(c, Parts):
+                if c.shape != parent.shape or c.dtype != parent.dtype:
+                    c = _fitted(xp, c, node, parent)
+                if anomaly:
+                    _check_finite(c, node, "backward")
+            before = grads.get(parent)
+            grads[parent] = c if before is None else before + c
+    return found
+
+
+_PARTS: Final = frozenset({OutputParts, EntryParts})
+
+
+def _fitted(xp: Any, c: Any, node: Node, parent: Node) -> Any:
+    """A cotangent that has not its argument's shape and dtype yet."""
+    if not node.op.broadcasts and c.shape != parent.shape:
+        raise ShapeError(
+            f"the vjp rule of {node.op.name!r} returned a cotangent of shape {tuple(c.shape)} for an argument of shape "
+            f"{tuple(parent.shape)}"
+        )
+    return fit(xp, c, parent.shape, parent.dtype)
+
+
+def _noted(node: Node, g: Any, found: dict[Node, Any], create_graph: bool) -> Any:
+    """A node's cotangent after its hooks; kept where the node retains it."""
+    extra = node.extra
+    assert extra is not None
+    if extra.hooks:
+        g = _run_hooks(node, extra, g, create_graph)
+    if extra.retain:
+        found[node] = g
+    return g
 
 
 def _run_hooks(node: Node, extra: NodeExtra, g: Any, create_graph: bool) -> Any:
@@ -378,13 +442,30 @@ def _run_hooks(node: Node, extra: NodeExtra, g: Any, create_graph: bool) -> Any:
     return g
 
 
+def deposit(found: dict[Node, Any], create_graph: bool) -> None:
+    """Add cotangents to the ``grad`` of leaves, and put them in that of nodes that retain theirs: all is
+    computed first, so that an error on the way changes nothing."""
+    results = []
+    for node, g in found.items():
+        before = node.grad if node.__class__ is Leaf else None
+        if before is not None:
+            g = before + g if create_graph else before._value + g
+        results.append((node, g if create_graph else new_saved(g, None, node.device)))
+    for node, g in results:
+        if node.__class__ is Leaf:
+            node.grad = g
+        else:
+            extra_of(node).grad = g
+
+
 def release(order: Iterable[Node]) -> None:
     """Free what the nodes saved."""
     for node in order:
         if node.op is not _LEAF:
             node.saved = None
+            if node.pins is not None:
+                node.pins = None
             if node.extra is not None:
-                node.extra.pins = []
                 node.extra.checksums = None
 
 

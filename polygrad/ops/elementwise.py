@@ -7,6 +7,7 @@ The formulas are chosen to be exact in the tails as well; what they give at kink
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING
 
 from ..core.op import apply, binary, op, unary
@@ -53,13 +54,13 @@ def phase(xp: Namespace, z: Raw) -> Raw:
 # -- arithmetic --------------------------------------------------------------------------------------
 
 
-@binary(vjps=(pass_on, pass_on), jvps=(pass_on, pass_on), scalars=True)
+@binary(vjps=(pass_on, pass_on), jvps=(pass_on, pass_on), scalars=True, direct=operator.add)
 def add(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 + x2``, element by element."""
     return x1 + x2
 
 
-@binary(vjps=(pass_on, pass_negated), jvps=(pass_on, pass_negated), scalars=True)
+@binary(vjps=(pass_on, pass_negated), jvps=(pass_on, pass_negated), scalars=True, direct=operator.sub)
 def subtract(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 - x2``, element by element."""
     return x1 - x2
@@ -68,7 +69,7 @@ def subtract(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
 @binary(
     (lambda xp, x2: x2, lambda xp, x1: x1),
     real_vjps=(lambda xp, g, x2: g * x2, lambda xp, g, x1: g * x1),
-    scalars=True,
+    scalars=True, direct=operator.mul,
 )
 def multiply(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 * x2``, element by element."""
@@ -79,7 +80,7 @@ def multiply(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     (lambda xp, x2: 1.0 / x2, lambda xp, out, x2: -(out / x2)),
     real_vjps=(lambda xp, g, x2: g / x2, lambda xp, g, out, x2: -(out / x2) * g),
     jvps=(lambda xp, t, x2: t / x2, lambda xp, t, out, x2: -(out / x2) * t),
-    scalars=True,
+    scalars=True, direct=operator.truediv,
 )
 def divide(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 / x2``, element by element."""
@@ -98,7 +99,7 @@ def positive(xp: Namespace, x: Raw, /) -> Raw:
     return xp.positive(x)
 
 
-@binary(vjps=(flat, flat), jvps=(flat, flat), scalars=True)
+@binary(vjps=(flat, flat), jvps=(flat, flat), scalars=True, direct=operator.floordiv)
 def floor_divide(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``floor(x1 / x2)``; its derivative is 0 wherever it has one."""
     return x1 // x2
@@ -172,9 +173,12 @@ def static_power(xp: Namespace, x: Raw, p: float) -> Raw:
 
 def power(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """``x1 ** x2`` as the operator does it: a Python number as the exponent stays a number."""
-    if type(x2) in (int, float) and hasattr(x1, "_node") and x1._device.backend.to_dtype(x1._value.dtype).inexact:
-        return multiply(x1, x1) if x2 == 2 else apply(_static_pow, (x1,), (x2,))
-    return pow(x1, x2)
+    if x2.__class__ in (int, float) and x1._device.backend.to_dtype(x1._value.dtype).inexact:
+        return multiply(x1, x1) if x2 == 2 else apply(_static_pow, (x1,), (x2,))  # type: ignore[no-any-return]
+    return pow.operator(x1, x2)  # type: ignore[attr-defined, no-any-return]
+
+
+power.operator = power  # type: ignore[attr-defined]
 
 
 @unary(derivative=lambda xp, out: out)

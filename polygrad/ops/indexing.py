@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 @op(
     vjps=[lambda xp, g, key: EntryParts([(key, g)])],
-    jvps=[lambda xp, t, key: t[key]],
+    jvps=[lambda xp, t, key: xp.getitem(t, key)],
 )
 def _getitem(xp: Namespace, x: Raw, /, key: Any) -> Raw:
-    return x[key]
+    return xp.getitem(x, key)
 
 
 def getitem(x: Tensor, key: Any) -> Tensor:
@@ -167,7 +167,7 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> T
 
 @op(
     name="scatter_add",
-    vjps=[lambda xp, g, keys, index: g[keys[index]]],
+    vjps=[lambda xp, g, keys, index: xp.getitem(g, keys[index])],
     jvps=[lambda xp, t, keys, index, out_shape, out_dtype: xp.scatter_add(out_shape, out_dtype, [(keys[index], t)])],
     variadic=True,
     broadcasts=True,

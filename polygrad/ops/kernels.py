@@ -7,8 +7,9 @@ from typing import Any
 
 from ..core.kernels import kernel
 from ..typing import Namespace, Raw, Shape
+from .keys import getitem, is_basic, positions, with_entries
 
-__all__ = ["is_basic", "scatter_add", "sum_at", "tanh_slope", "with_entries"]
+__all__ = ["adjoint", "getitem", "is_basic", "scatter_add", "sum_at", "tanh_slope", "with_entries"]
 
 
 # 1 - tanh^2 cancels in the tails; 1 / cosh^2 = (2 e / (1 + e^2))^2 with e = exp(-|x|) does not.
@@ -31,20 +32,13 @@ def scatter_add(xp: Namespace, shape: Shape, dtype: Any, parts: Sequence[tuple[A
         size *= n
     for key, values in parts:
         if is_basic(key):
-            own = xp.zeros(shape, dtype=dtype)
-            own[key] = values
+            own = xp.with_entries(xp.zeros(shape, dtype=dtype), key, values)
         else:
-            picked = xp.reshape(xp.arange(size), shape)[key]
+            picked = positions(xp, shape, key)
             values = xp.reshape(xp.broadcast_to(values, picked.shape), (-1,))
             own = xp.reshape(sum_at(xp, size, xp.reshape(picked, (-1,)), values), shape)
         total = total + own
     return total
-
-
-def is_basic(key: Any) -> bool:
-    """Whether a key is basic indexing: it selects each entry at most once, and gives a view."""
-    entries = key if isinstance(key, tuple) else (key,)
-    return all(k is None or k is Ellipsis or isinstance(k, (int, slice)) for k in entries)
 
 
 def sum_at(xp: Namespace, size: int, positions: Raw, values: Raw) -> Raw:
@@ -73,8 +67,6 @@ def sum_at(xp: Namespace, size: int, positions: Raw, values: Raw) -> Raw:
 
 
 @kernel
-def with_entries(xp: Namespace, x: Raw, key: Any, value: Raw) -> Raw:
-    """A copy of ``x`` with ``value`` at ``key``."""
-    result = xp.asarray(x, copy=True)
-    result[key] = value
-    return result
+def adjoint(xp: Namespace, x: Raw) -> Raw:
+    """The conjugate transpose of the last two axes."""
+    return xp.conj(xp.matrix_transpose(x))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..core.cell import Cell
 from ..core.op import apply, binary, op, together
-from ..core.tape import fit
 from ..errors import ShapeError
 from ..typing import ArrayLike, Namespace, Raw
-from .manipulation import broadcast_to, broadcast_shapes, normal_axes, normal_axis, permute_dims, view_of
+from .manipulation import broadcast_shapes, broadcast_to, normal_axes, normal_axis, permute_dims, view_of
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -19,72 +19,93 @@ if TYPE_CHECKING:
 
 def adjoint(xp: Namespace, x: Raw) -> Raw:
     """The conjugate transpose of the last two axes."""
-    return xp.conj(xp.matrix_transpose(x))
+    return xp.adjoint(x)
 
 
-def _matmul_first(xp: Namespace, g: Raw, x1_shape: Any, x1_dtype: Any, x2: Raw) -> Raw:
-    n1, n2 = len(x1_shape), x2.ndim
-    if n1 == 2 and n2 == 2:
-        return xp.matmul(g, adjoint(xp, x2))
+@binary(
+    vjps=(lambda xp, g, x2: xp.matmul(g, xp.adjoint(x2)), lambda xp, g, x1: xp.matmul(xp.adjoint(x1), g)),
+    jvps=(lambda xp, t, x2: xp.matmul(t, x2), lambda xp, t, x1: xp.matmul(x1, t)),
+    broadcasts=True,
+)
+def _matmul_matrices(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
+    try:
+        return xp.matmul(x1, x2)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise _misfit(x1, x2, error) from None
+
+
+def _misfit(x1: Raw, x2: Raw, error: Exception) -> Exception:
+    a, b = tuple(x1.shape), tuple(x2.shape)
+    if not a or not b:
+        return ShapeError(f"matmul: shapes {a} and {b}: a 0-d array is no matrix; use * for scaling")
+    inner = b[-2 if len(b) > 1 else 0]
+    if a[-1] != inner:
+        return ShapeError(f"matmul: shapes {a} and {b} do not fit: the inner lengths {a[-1]} and {inner} differ")
+    return type(error)(f"matmul: shapes {a} and {b}: {error}")
+
+
+# With vectors and batches. The walk sums what was broadcast; one matrix for a whole batch has its cotangent
+# from one product over the flattened batch.
+def _matmul_first(xp: Namespace, g: Raw, x1_ndim: int, x2: Raw) -> Raw:
+    n1, n2 = x1_ndim, x2.ndim
     if n1 == 1 and n2 == 1:
         return g * xp.conj(x2)
     if n2 == 1:  # (..., n, k) @ (k) = (..., n)
-        made = xp.expand_dims(g, axis=-1) * xp.conj(x2)
-    elif n1 == 1:  # (k) @ (..., k, m) = (..., m)
-        made = xp.matmul(xp.conj(x2), xp.expand_dims(g, axis=-1))[..., 0]
-    elif n2 == 2:  # a batch times one matrix
-        made = xp.matmul(g, adjoint(xp, x2))
-    else:
-        made = xp.matmul(g, adjoint(xp, x2))
-    return fit(xp, made, x1_shape, x1_dtype)
+        return xp.expand_dims(g, axis=-1) * xp.conj(x2)
+    if n1 == 1:  # (k) @ (..., k, m) = (..., m)
+        return xp.matmul(xp.conj(x2), xp.expand_dims(g, axis=-1))[..., 0]
+    return xp.matmul(g, xp.adjoint(x2))
 
 
-def _matmul_second(xp: Namespace, g: Raw, x1: Raw, x2_shape: Any, x2_dtype: Any) -> Raw:
-    n1, n2 = x1.ndim, len(x2_shape)
-    if n1 == 2 and n2 == 2:
-        return xp.matmul(adjoint(xp, x1), g)
+def _matmul_second(xp: Namespace, g: Raw, x1: Raw, x2_ndim: int) -> Raw:
+    n1, n2 = x1.ndim, x2_ndim
     if n1 == 1 and n2 == 1:
         return xp.conj(x1) * g
-    if n2 == 1:
-        rows = xp.reshape(x1, (-1, x1.shape[-1])) if _size(x1) else x1
-        if rows.ndim == 2:
-            return xp.matmul(adjoint(xp, rows), xp.reshape(g, (-1,)))
-        made = xp.matmul(adjoint(xp, x1), xp.expand_dims(g, axis=-1))[..., 0]
-    elif n1 == 1:
-        made = xp.expand_dims(xp.conj(x1), axis=-1) * xp.expand_dims(g, axis=-2)
-    elif n2 == 2 and _size(x1) and _size(g):  # one matrix for a whole batch: one product over the flattened batch
-        return xp.matmul(adjoint(xp, xp.reshape(x1, (-1, x1.shape[-1]))), xp.reshape(g, (-1, g.shape[-1])))
-    else:
-        made = xp.matmul(adjoint(xp, x1), g)
-    return fit(xp, made, x2_shape, x2_dtype)
-
-
-def _size(x: Raw) -> int:
-    size = 1
-    for n in x.shape:
-        size *= n
-    return size
+    if n1 == 1:
+        return xp.expand_dims(xp.conj(x1), axis=-1) * xp.expand_dims(g, axis=-2)
+    if n2 > 2:
+        return xp.matmul(xp.adjoint(x1), g)
+    rows, width = 1, x1.shape[-1]
+    for n in x1.shape[:-1]:
+        rows *= n
+    flat = xp.adjoint(xp.reshape(x1, (rows, width)))
+    return xp.matmul(flat, xp.reshape(g, (rows,) if n2 == 1 else (rows, g.shape[-1])))
 
 
 @binary(
     vjps=(_matmul_first, _matmul_second),
     jvps=(lambda xp, t, x2: xp.matmul(t, x2), lambda xp, t, x1: xp.matmul(x1, t)),
-    broadcasts=False,
+    broadcasts=True,
 )
-def matmul(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
+def _matmul(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
+    try:
+        return xp.matmul(x1, x2)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise _misfit(x1, x2, error) from None
+
+
+def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """The matrix product over the last two axes; one-dimensional arguments are vectors.
 
     >>> import polygrad as pg
     >>> pg.matmul(pg.ones((2, 3)), pg.ones(3))
     tensor([3., 3.], dtype=float64)
+
+    Raises:
+        ShapeError: if the inner lengths differ.
     """
-    try:
-        return xp.matmul(x1, x2)
-    except (ValueError, TypeError, RuntimeError) as error:
-        a, b = tuple(x1.shape), tuple(x2.shape)
-        inner = a and b and a[-1] != b[-2 if len(b) > 1 else 0]
-        why = f"the inner lengths {a[-1]} and {b[-2 if len(b) > 1 else 0]} differ" if inner else str(error)
-        raise ShapeError(f"matmul: shapes {a} and {b} do not fit: {why}") from None
+    if isinstance(x1, Cell) and isinstance(x2, Cell) and x1._value.ndim == 2 == x2._value.ndim:
+        return _matmul_matrices(x1, x2)
+    return _matmul(x1, x2)
+
+
+def _product(x1: Any, x2: Any) -> Any:
+    if isinstance(x1, Cell) and isinstance(x2, Cell) and x1._value.ndim == 2 == x2._value.ndim:
+        return _matmul_matrices(x1, x2)
+    return _matmul.operator(x1, x2)  # type: ignore[attr-defined]
+
+
+matmul.operator = _product  # type: ignore[attr-defined]
 
 
 # -- transposition -----------------------------------------------------------------------------------

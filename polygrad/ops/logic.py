@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
+import operator
 from ..core.op import binary, unary
 from ..typing import Namespace, Raw
 
 
-@binary(scalars=True)
+@binary(scalars=True, direct=operator.eq)
 def equal(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 == x2``, element by element."""
     return x1 == x2
 
 
-@binary(scalars=True)
+@binary(scalars=True, direct=operator.ne)
 def not_equal(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 != x2``, element by element."""
     return x1 != x2
 
 
-@binary(scalars=True)
+@binary(scalars=True, direct=operator.lt)
 def less(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 < x2``, element by element."""
     return x1 < x2
 
 
-@binary(scalars=True)
+@binary(scalars=True, direct=operator.le)
 def less_equal(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 <= x2``, element by element."""
     return x1 <= x2
 
 
-@binary(scalars=True)
+@binary(scalars=True, direct=operator.gt)
 def greater(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 > x2``, element by element."""
     return x1 > x2
 
 
-@binary(scalars=True)
+@binary(scalars=True, direct=operator.ge)
 def greater_equal(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 >= x2``, element by element."""
     return x1 >= x2
@@ -96,19 +97,19 @@ def bitwise_invert(xp: Namespace, x: Raw, /) -> Raw:
     return xp.bitwise_invert(x)
 
 
-@binary(scalars=True)
+@binary(scalars=True, direct=operator.and_)
 def bitwise_and(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 & x2``, bit by bit."""
     return x1 & x2
 
 
-@binary(scalars=True)
+@binary(scalars=True, direct=operator.or_)
 def bitwise_or(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 | x2``, bit by bit."""
     return x1 | x2
 
 
-@binary(scalars=True)
+@binary(scalars=True, direct=operator.xor)
 def bitwise_xor(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 ^ x2``, bit by bit."""
     return x1 ^ x2

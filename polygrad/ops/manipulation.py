@@ -455,14 +455,14 @@ def _blank(xp: Namespace, g: Raw, key: Any) -> Raw:
 
 # Where an index array names an entry twice, the last value stays: only that one has a gradient.
 def _written(xp: Namespace, g: Raw, key: Any) -> Raw:
-    values = g[key]
+    values = xp.getitem(g, key)
     if is_basic(key):
         return values
     size = 1
     for n in values.shape:
         size *= n
     order = xp.reshape(xp.arange(size), values.shape)
-    stayed = xp.with_entries(xp.zeros(g.shape, dtype=order.dtype), key, order)[key] == order
+    stayed = xp.getitem(xp.with_entries(xp.zeros(g.shape, dtype=order.dtype), key, order), key) == order
     return xp.where(stayed, values, xp.zeros_like(values))
 
 

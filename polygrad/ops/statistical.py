@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt
+from ..core.cell import Cell
 from ..core.op import apply, op, together
 from ..dtypes import DType
 from ..errors import DTypeError, ShapeError
@@ -24,7 +25,7 @@ Axes = tuple[int, ...]
 
 def kept(xp: Namespace, g: Raw, shape: Shape, axes: Axes, keepdims: bool) -> Raw:
     """A reduced array with the reduced axes back, of length 1."""
-    if keepdims or not axes:
+    if keepdims or not axes or len(axes) == len(shape):
         return g
     return xp.reshape(g, tuple([1 if i in axes else n for i, n in enumerate(shape)]))
 
@@ -44,6 +45,8 @@ def count(shape: Shape, axes: Axes) -> int:
 
 def _sum_dtype(x: Any, dtype: DTypeLike | None) -> Any:
     """The native dtype sums are made in: given, or the input's, integers at least 64 bits wide."""
+    if dtype is None and x._node is not None:
+        return None
     backend = x._device.backend
     if dtype is not None:
         return backend.to_native_dtype(dtype)
@@ -78,7 +81,8 @@ def sum(x: ArrayLike, /, *, axis: Axis = None, dtype: DTypeLike | None = None, k
     >>> pg.sum(pg.ones((2, 3)), axis=0)
     tensor([2., 2., 2.], dtype=float64)
     """
-    (x,) = together("sum", (x,))
+    if not isinstance(x, Cell):
+        (x,) = together("sum", (x,))
     axes = normal_axes("sum", axis, x._value.ndim)
     return apply(_sum, (x,), (axes, _sum_dtype(x, dtype), keepdims))  # type: ignore[no-any-return]
 
@@ -93,8 +97,9 @@ def _mean(xp: Namespace, x: Raw, /, axes: Axes, keepdims: bool) -> Raw:
 
 def mean(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The arithmetic mean over ``axis`` (all axes by default)."""
-    (x,) = together("mean", (x,))
-    if not x._device.backend.to_dtype(x._value.dtype).inexact:
+    if not isinstance(x, Cell):
+        (x,) = together("mean", (x,))
+    if x._node is None and not x._device.backend.to_dtype(x._value.dtype).inexact:
         raise DTypeError(f"mean: needs a floating dtype, got {x.dtype}; cast with pg.astype")
     return apply(_mean, (x,), (normal_axes("mean", axis, x._value.ndim), keepdims))  # type: ignore[no-any-return]
 
