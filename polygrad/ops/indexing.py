@@ -97,6 +97,7 @@ def _check_indices(name: str, indices: Any) -> None:
 @op(
     vjps=[lambda xp, g, indices, axis: EntryParts([((slice(None),) * axis + (indices,), g)]), None],
     jvps=[lambda xp, t, indices, axis: xp.take(t, indices, axis=axis), None],
+    partial=True,
 )
 def _take(xp: Namespace, x: Raw, indices: Raw, /, axis: int) -> Raw:
     return xp.take(x, indices, axis=axis)
@@ -135,6 +136,7 @@ def _along_key(xp: Namespace, indices: Raw, shape: Shape, axis: int) -> tuple[Ra
 @op(
     vjps=[lambda xp, g, indices, axis, x_shape: EntryParts([(_along_key(xp, raw_of(indices), x_shape, axis), g)]), None],
     jvps=[lambda xp, t, indices, axis: xp.take_along_axis(t, indices, axis=axis), None],
+    partial=True,
 )
 def _take_along_axis(xp: Namespace, x: Raw, indices: Raw, /, axis: int) -> Raw:
     return xp.take_along_axis(x, indices, axis=axis)

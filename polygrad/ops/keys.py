@@ -74,39 +74,29 @@ def positions(xp: Namespace, shape: Shape, key: Any) -> Raw:
     """Where in the flattened array of this shape each element of ``x[key]`` comes from; a place beyond the
     end stands for an index out of range.
 
-    As in NumPy the axes of index arrays come out together, in place of the first where they (and integers
+    As in NumPy the axes of index arrays come out together: in place of the first, where they (and integers
     among them) stand side by side, in front otherwise.
     """
-    entries = _without_masks(xp, expand(shape, key))
     strides, size = [0] * len(shape), 1
     for axis in reversed(range(len(shape))):
         strides[axis] = size
         size *= shape[axis]
-    advanced, rest, first = None, [], None
-    offset, axis, gap, adjacent = 0, 0, False, True
-    for entry in entries:
-        if entry is None:
-            rest.append(None)
-            gap = gap or first is not None
-            continue
-        if isinstance(entry, slice):
-            rest.append(xp.arange(*entry.indices(shape[axis])) * strides[axis])
-            gap = gap or first is not None
+    places = xp.asarray(0, dtype=xp.int64)  # of the index arrays and integers together
+    rest: list[Any] = []  # of each slice, None for a new axis
+    axis = first = 0
+    state = "before"  # then "among", then "behind" the index arrays
+    for entry in _without_masks(xp, expand(shape, key)):
+        if entry is None or isinstance(entry, slice):
+            rest.append(None if entry is None else xp.arange(*entry.indices(shape[axis])) * strides[axis])
+            state = "behind" if state == "among" else state
         else:
-            adjacent = adjacent and not gap
-            first = len(rest) if first is None else first
-            if isinstance(entry, int):
-                offset += entry * strides[axis]
-            else:
-                own = _places(xp, entry, shape[axis], strides[axis], size)
-                advanced = own if advanced is None else advanced + own
-        axis += 1
-    if advanced is None:
-        first, places = 0, xp.asarray(offset, dtype=xp.int64)
-    else:
-        first, places = (first or 0) if adjacent else 0, advanced + offset
-    width = places.ndim
-    ndim = len(rest) + width
+            first = len(rest) if state == "before" else 0 if state == "behind" else first
+            state = "apart" if state in ("behind", "apart") else "among"
+            places = places + _offsets(xp, entry, shape, strides, axis, size)
+        axis += 0 if entry is None or _is_mask(entry) else 1
+    if places.ndim == 0:
+        first = 0
+    width, ndim = places.ndim, len(rest) + places.ndim
     total = xp.reshape(places, (1,) * first + tuple(places.shape) + (1,) * (len(rest) - first))
     for i, own in enumerate(rest):
         if own is not None:
@@ -115,21 +105,23 @@ def positions(xp: Namespace, shape: Shape, key: Any) -> Raw:
     return total
 
 
-def _places(xp: Namespace, index: Raw, n: int, stride: int, size: int) -> Raw:
-    index = xp.astype(index, xp.int64)
+def _offsets(xp: Namespace, entry: Any, shape: Shape, strides: list[int], axis: int, size: int) -> Any:
+    """What an integer or an index array adds to the places."""
+    if isinstance(entry, int):
+        return entry * strides[axis]
+    if _is_mask(entry):  # 0-d: it takes no axis, and makes one of length 1 or 0
+        return xp.nonzero(xp.reshape(entry, (1,)))[0]
+    n = shape[axis]
+    index = xp.astype(entry, xp.int64)
     index = xp.where(index < 0, index + n, index)
-    return xp.where((index < 0) | (index >= n), xp.full_like(index, size), index * stride)
+    return xp.where((index < 0) | (index >= n), xp.full_like(index, size), index * strides[axis])
 
 
 def _without_masks(xp: Namespace, entries: list[Any]) -> list[Any]:
+    """Masks of one or more axes as the index arrays of their true elements."""
     made: list[Any] = []
     for entry in entries:
-        if not _is_mask(entry):
-            made.append(entry)
-        elif entry.ndim:
-            made.extend(xp.nonzero(entry))
-        else:  # a new axis, of length 1 or 0
-            made += [None, xp.nonzero(xp.reshape(entry, (1,)))[0]]
+        made.extend(xp.nonzero(entry) if _is_mask(entry) and entry.ndim else [entry])
     return made
 
 
