@@ -14,7 +14,9 @@
      ├── DetachError (also TypeError)         a conversion would silently drop the graph
      ├── MutationError (also RuntimeError)    writing in place where a graph, or a leaf, forbids it
      ├── AnomalyError (also ArithmeticError)  a NaN or inf appeared under ``detect_anomaly``
-     └── CheckError (also AssertionError)     a gradient check failed
+     ├── CheckError (also AssertionError)     a gradient check failed
+     ├── StateError (also ValueError)         a state dict that does not fit the module or optimiser it is loaded into
+     └── DependencyError (also RuntimeError)  an optional package or program is not installed
 
 Each also derives from the built-in exception that NumPy, PyTorch or JAX users would catch.
 """
@@ -24,6 +26,7 @@ __all__ = [
     "BackendError",
     "CheckError",
     "DTypeError",
+    "DependencyError",
     "DetachError",
     "DetachedError",
     "DeviceError",
@@ -33,6 +36,7 @@ __all__ = [
     "NoRuleError",
     "PolygradError",
     "ShapeError",
+    "StateError",
 ]
 
 
@@ -86,3 +90,11 @@ class AnomalyError(PolygradError, ArithmeticError):
 
 class CheckError(PolygradError, AssertionError):
     """A gradient check of :mod:`polygrad.testing` failed."""
+
+
+class StateError(PolygradError, ValueError):
+    """A state dict that does not fit what it is loaded into; the message lists every difference."""
+
+
+class DependencyError(PolygradError, RuntimeError):
+    """An optional package or program is not installed; the message says how to install it."""
