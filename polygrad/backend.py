@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from .core.kernels import GENERIC
 from .dtypes import BY_NAME, DType, as_dtype
-from .errors import DeviceError, DTypeError
+from .errors import BackendError, DeviceError, DTypeError
 from .typing import Raw
 
 __all__ = ["Backend", "Device", "RawNamespace"]
@@ -265,6 +265,14 @@ class Backend:
         import zlib
 
         return zlib.crc32(self.to_numpy(array).tobytes())
+
+    def generator(self, seed: int) -> Any:
+        """A random generator with settable state, for :mod:`polygrad.random`.
+
+        It has the methods ``standard_normal``, ``random``, ``integers`` and ``permutation`` of NumPy's and its
+        ``bit_generator.state``. Only the host's is asked, so that a seed gives the same draws on every backend.
+        """
+        raise BackendError(f"backend {self.name!r} has no random generator; polygrad.random draws with NumPy's")
 
     def synchronize(self, native: Any) -> None:
         """Wait until everything queued on the device has run."""

@@ -163,6 +163,10 @@ class NumpyBackend(Backend):
         nan, inf = self.np.isnan(array).any(), self.np.isinf(array).any()
         return "NaN and infinity" if nan and inf else "NaN" if nan else "infinity"
 
+    def generator(self, seed: int) -> Any:
+        # Philox counts: its state is a few integers, and it is the same on every platform.
+        return self.np.random.Generator(self.np.random.Philox(seed))
+
     # -- kernels -----------------------------------------------------------------------------------
 
     def _adjoint(self, x: Any) -> Any:
