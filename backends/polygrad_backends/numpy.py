@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from operator import attrgetter, getitem
 from typing import Any
 
 from polygrad.backend import Backend, Device, RawNamespace
 
 __all__ = ["NumpyBackend"]
 
-
-def _compat() -> Any:
-    # Only for names not mended below: importing it costs more than importing NumPy.
-    import array_api_compat.numpy
-
-    return array_api_compat.numpy
-
-
-class _Pin:
-    """Keeps a user's array read-only while a graph holds its memory."""
-
-    __slots__ = ("__weakref__", "_array")
-
-    def __init__(self, array: Any) -> None:
-        self._array = array
-        array.setflags(write=False)
-
-    def __del__(self) -> None:
-        self._array.setflags(write=True)
+# NumPy's functions that are the standard's as they stand, most of them ufuncs.
+_SAME = """
+abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_invert bitwise_or
+bitwise_right_shift bitwise_xor ceil copysign cos cosh divide equal exp expm1 floor floor_divide greater
+greater_equal hypot imag isfinite isinf isnan less less_equal log log1p log2 log10 logaddexp logical_and
+logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive pow real
+reciprocal remainder sign signbit sin sinh sqrt square subtract tan tanh trunc
+where roll stack moveaxis repeat tile tril triu zeros ones full empty eye linspace arange asarray from_dlpack
+matmul tensordot vecdot result_type can_cast finfo iinfo isdtype searchsorted broadcast_arrays count_nonzero
+diff isin unstack unique_all unique_counts unique_inverse clip newaxis e pi inf nan
+"""
+_DTYPES = """
+bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128
+"""
 
 
 class NumpyBackend(Backend):
@@ -44,61 +40,120 @@ class NumpyBackend(Backend):
         super().__init__()
         self.np = np
         self.array_types = (np.ndarray,)
-        names = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128"
-        self.native_dtypes = {n: np.dtype(n) for n in names.split()}
+        self.native_dtypes = {n: np.dtype(n) for n in _DTYPES.split()}
         self.complex_dtypes = frozenset({np.dtype("complex64"), np.dtype("complex128")})
-        self.kernels = {"scatter_add": self._scatter_add, "tanh_slope": self._tanh_slope, "adjoint": self._adjoint}
-        self._namespace = RawNamespace(_compat, **self._mended(), **self.kernels)
+        self.kernels = {
+            "scatter_add": self._scatter_add, "tanh_slope": self._tanh_slope, "adjoint": self._adjoint,
+                        "getitem": getitem, "with_entries": _with_entries}  # fmt: skip
+        self._namespace = RawNamespace(np, **self._mended(), **self.kernels)
 
     # -- the namespace -----------------------------------------------------------------------------
+    # Eager code calls these once per op: each is as near to the ufunc or the method as can be, since np's own
+    # Python wrappers cost more than the work on small arrays.
 
     def _mended(self) -> dict[str, Any]:
         np = self.np
-        same = {
-            n: getattr(np, n)
-            for n in (
-                "abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_invert bitwise_or "
-                "bitwise_right_shift bitwise_xor copysign cos cosh divide equal exp expm1 greater greater_equal hypot "
-                "imag isfinite isinf isnan less less_equal log log1p log2 log10 logaddexp logical_and logical_not "
-                "logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive pow real "
-                "reciprocal remainder sign signbit sin sinh sqrt square subtract tan tanh "
-                "where take take_along_axis flip roll stack squeeze expand_dims moveaxis repeat tile argmax argmin "
-                "nonzero broadcast_to tril triu zeros ones full empty eye linspace zeros_like ones_like "
-                "full_like empty_like result_type can_cast finfo iinfo isdtype "
-                "newaxis e pi inf nan"
-            ).split()
-        }  # fmt: skip
-        return same | {
-            "asarray": np.asarray,
-            "arange": np.arange,
+        same = {name: getattr(np, name) for name in _SAME.split()}
+        mended = same | self.native_dtypes | self._creation() | self._reductions()
+        return mended | {
             "concat": np.concatenate,
-            "permute_dims": np.transpose,
-            "matmul": np.matmul,
-            "matrix_transpose": lambda x: x.mT,
-            "tensordot": np.tensordot,
-            "vecdot": np.vecdot,
+            "permute_dims": lambda x, axes: x.transpose(axes),
+            "matrix_transpose": attrgetter("mT"),
             "conj": lambda x: np.conjugate(x) if x.dtype.kind == "c" else x,
             "astype": lambda x, dtype, copy=True: x.astype(dtype, copy=copy),
-            "reshape": lambda x, shape, copy=None: x.reshape(shape) if copy is None else np.reshape(x, shape, copy=copy),
-            "sum": self._sum,
-            "prod": lambda x, axis=None, dtype=None, keepdims=False: np.prod(x, axis=axis, dtype=dtype, keepdims=keepdims),
-            "mean": self._mean,
+            "reshape": self._reshape,
+            "squeeze": lambda x, axis: x.squeeze(axis),
+            "expand_dims": self._expand_dims,
+            "flip": _flip,
             "broadcast_to": self._broadcast_to,
-            "max": lambda x, axis=None, keepdims=False: np.maximum.reduce(x, axis=axis, keepdims=keepdims),
-            "min": lambda x, axis=None, keepdims=False: np.minimum.reduce(x, axis=axis, keepdims=keepdims),
-            "all": lambda x, axis=None, keepdims=False: np.logical_and.reduce(x, axis=axis, keepdims=keepdims),
-            "any": lambda x, axis=None, keepdims=False: np.logical_or.reduce(x, axis=axis, keepdims=keepdims),
-        }  # fmt: skip
+            "take": lambda x, indices, axis=None: x.take(indices, axis),
+            "take_along_axis": lambda x, indices, axis=-1: np.take_along_axis(x, indices, axis),
+            "round": lambda x: x.round() if x.dtype.kind != "b" else x,
+            "nonzero": lambda x: x.nonzero(),
+            "sort": self._sort,
+            "argsort": self._argsort,
+            "unique_values": lambda x: np.unique(x, equal_nan=False),
+            "meshgrid": lambda *arrays, indexing="xy": tuple(np.meshgrid(*arrays, indexing=indexing)),
+        }
 
-    def _sum(self, x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-        # The ufunc's reduce is half the cost of np.sum on small arrays. The default dtype is the standard's.
-        return self.np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
+    def _reshape(self, x: Any, shape: Any, copy: bool | None = None) -> Any:
+        return x.reshape(shape) if copy is None else self.np.reshape(x, shape, copy=copy)
+
+    def _expand_dims(self, x: Any, axis: Any = 0) -> Any:
+        if type(axis) is tuple:
+            return self.np.expand_dims(x, axis)
+        axis = axis if axis >= 0 else axis + x.ndim + 1
+        return x[(slice(None),) * axis + (None,)]
+
+    def _creation(self) -> dict[str, Any]:
+        np = self.np
+
+        def filled(x: Any, value: Any, dtype: Any) -> Any:
+            made = np.empty(x.shape, x.dtype if dtype is None else dtype)
+            made.fill(value)
+            return made
+
+        return {
+            "zeros_like": lambda x, dtype=None: np.zeros(x.shape, x.dtype if dtype is None else dtype),
+            "empty_like": lambda x, dtype=None: np.empty(x.shape, x.dtype if dtype is None else dtype),
+            "ones_like": lambda x, dtype=None: filled(x, 1, dtype),
+            "full_like": lambda x, fill_value, dtype=None: filled(x, fill_value, dtype),
+        }
+
+    def _reductions(self) -> dict[str, Any]:
+        np = self.np
+        add, multiply = np.add.reduce, np.multiply.reduce
+        larger, smaller = np.maximum.reduce, np.minimum.reduce
+        every, some = np.logical_and.reduce, np.logical_or.reduce
+        return {
+            "sum": lambda x, axis=None, dtype=None, keepdims=False: add(x, axis, dtype, None, keepdims),
+            "prod": lambda x, axis=None, dtype=None, keepdims=False: multiply(x, axis, dtype, None, keepdims),
+            "mean": self._mean,
+            "max": lambda x, axis=None, keepdims=False: larger(x, axis, None, None, keepdims),
+            "min": lambda x, axis=None, keepdims=False: smaller(x, axis, None, None, keepdims),
+            "all": lambda x, axis=None, keepdims=False: every(x, axis, None, None, keepdims),
+            "any": lambda x, axis=None, keepdims=False: some(x, axis, None, None, keepdims),
+            "argmax": lambda x, axis=None, keepdims=False: x.argmax(axis, keepdims=keepdims),
+            "argmin": lambda x, axis=None, keepdims=False: x.argmin(axis, keepdims=keepdims),
+            "std": lambda x, axis=None, correction=0.0, keepdims=False: x.std(
+                axis, ddof=correction, keepdims=keepdims
+            ),
+            "var": lambda x, axis=None, correction=0.0, keepdims=False: x.var(
+                axis, ddof=correction, keepdims=keepdims
+            ),
+            "cumulative_sum": self._running(np.ndarray.cumsum, 0),
+            "cumulative_prod": self._running(np.ndarray.cumprod, 1),
+        }
+
+    def _running(self, accumulate: Callable[..., Any], initial: int) -> Callable[..., Any]:
+        """A running sum or product, with the standard's ``include_initial``."""
+        np = self.np
+
+        def running(x: Any, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
+            made = accumulate(x, axis, dtype)
+            if not include_initial:
+                return made
+            axis = 0 if axis is None else axis % x.ndim
+            first = np.full((*made.shape[:axis], 1, *made.shape[axis + 1 :]), initial, made.dtype)
+            return np.concatenate([first, made], axis)
+
+        return running
+
+    def _sort(self, x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+        made = self.np.sort(x, axis, stable=stable)
+        return _flip(made, axis) if descending else made
+
+    def _argsort(self, x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+        if not descending:
+            return x.argsort(axis, stable=stable)
+        # Sorting the reversed array keeps equal elements in order when the result is reversed again.
+        return x.shape[axis] - 1 - _flip(_flip(x, axis).argsort(axis, stable=stable), axis)
 
     def _mean(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         # np.mean costs 3 us on small arrays, most of it Python; float16 keeps its wider sums.
         if x.dtype.char == "e":
             return self.np.mean(x, axis=axis, keepdims=keepdims)
-        total = self.np.add.reduce(x, axis=axis, keepdims=keepdims)
+        total = self.np.add.reduce(x, axis, None, None, keepdims)
         return total / x.dtype.type(x.size // total.size if total.size else 1)
 
     def _broadcast_to(self, x: Any, shape: tuple[int, ...]) -> Any:
@@ -143,8 +198,8 @@ class NumpyBackend(Backend):
     def copy(self, array: Any) -> Any:
         return self.np.array(array, copy=True)
 
-    def lock(self, array: Any) -> Any:
-        return _Pin(array) if array.flags.writeable else None
+    def lock(self, array: Any) -> Callable[[bool], None] | None:
+        return array.setflags if array.flags.writeable else None  # its first argument is ``write``
 
     def read_only(self, array: Any) -> Any:
         view = array.view()
@@ -169,6 +224,12 @@ class NumpyBackend(Backend):
 
     # -- kernels -----------------------------------------------------------------------------------
 
+    def _sum_leading(self, x: Any, n: int) -> Any:
+        add = self.np.add
+        return (
+            add.reduce(x) if n == 1 else add.reduce(x, axis=tuple(range(n)))
+        )  # reduce's own default is axis 0
+
     def _adjoint(self, x: Any) -> Any:
         return x.mT if x.dtype.kind != "c" else x.mT.conj()
 
@@ -178,7 +239,7 @@ class NumpyBackend(Backend):
         slope = 1 - out * out
         if out.dtype.kind == "c" or out.size == 0:
             return slope
-        if np.minimum.reduce(slope, axis=None) > 1e-3:
+        if slope.item(slope.argmin()) > 1e-3:  # the quickest way to the least element; nan counts as least
             return slope
         tail = slope <= 1e-3
         e = np.exp(-np.abs(x[tail]))
@@ -197,6 +258,21 @@ class NumpyBackend(Backend):
             else:
                 np.add.at(total, key, values)
         return total
+
+
+def _flip(x: Any, axis: Any = None) -> Any:
+    axes = range(x.ndim) if axis is None else axis if type(axis) is tuple else (axis,)
+    key = [slice(None)] * x.ndim
+    for a in axes:
+        key[a] = slice(None, None, -1)
+    return x[tuple(key)]
+
+
+def _with_entries(x: Any, key: Any, value: Any) -> Any:
+    """A copy of ``x`` with ``value`` at ``key``."""
+    made = x.copy()
+    made[key] = value
+    return made
 
 
 def _is_basic(key: Any) -> bool:
