@@ -74,7 +74,7 @@ class Device:
         array_type: the type of most arrays here, for a fast check; others are looked at again.
     """
 
-    __slots__ = ("__weakref__", "_xp", "array_type", "backend", "complex_dtypes", "inexact_dtypes", "name", "native", "raw")
+    __slots__ = ("__weakref__", "_units", "_xp", "array_type", "backend", "complex_dtypes", "inexact_dtypes", "name", "native", "raw")
 
     name: str
     backend: Backend
@@ -84,6 +84,7 @@ class Device:
     complex_dtypes: frozenset[Any]
     inexact_dtypes: frozenset[Any]
     _xp: Any
+    _units: dict[Any, Any]
 
     def __new__(cls, name: str | Device) -> Device:
         return _hooks["device"](name)  # type: ignore[no-any-return]
@@ -100,6 +101,7 @@ class Device:
         self.complex_dtypes = backend.complex_dtypes
         self.inexact_dtypes = frozenset(d for n, d in backend.native_dtypes.items() if BY_NAME[n].inexact)
         self._xp = None
+        self._units = {}
         return self
 
     @property
@@ -123,6 +125,16 @@ class Device:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Device, (self.name,)
+
+    def unit(self, value: Raw) -> Raw:
+        """Ones in the shape and dtype of a raw array of one element: what a backward starts from (not to be
+        written to; 0-d ones are kept)."""
+        if value.shape != ():
+            return self.raw.ones(value.shape, dtype=value.dtype)
+        one = self._units.get(value.dtype)
+        if one is None:
+            one = self._units[value.dtype] = self.raw.ones((), dtype=value.dtype)
+        return one
 
     @property
     def type(self) -> str:
@@ -228,9 +240,9 @@ class Backend:
         """A copy that shares no memory."""
         return self.device_of(array).raw.asarray(array, copy=True)
 
-    def lock(self, array: Raw) -> Any:
-        """Make the user's array read-only while a graph holds its memory: a pin (an object that may be weakly
-        referenced) that makes it writable again when it dies, or None if this library cannot."""
+    def lock(self, array: Raw) -> Callable[[bool], None] | None:
+        """A function that makes the user's array read-only (False) and writable again (True), or None if this
+        library, or this array, has no such thing. Called with False while a graph holds the array's memory."""
         return None
 
     def read_only(self, array: Raw) -> Raw:

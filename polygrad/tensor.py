@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from .backend import Device
 from .core import op as _core
 from .core import tape
-from .core.cell import Cell, extra_of, link_view, new_tensor, settle
-from .core.modes import GRAD, get_mode
+from .core.cell import Cell, borrow, extra_of, link_view, new_tensor, settle
+from .core.modes import ANOMALY, get_mode
 from .core.tape import Leaf, Node, leaf, new_saved
 from .dtypes import DType
 from .errors import DetachedError, DetachError, DTypeError, GradientError, ShapeError
@@ -56,9 +56,7 @@ class Tensor(Cell):
         self._node = made._node
         self._device = made._device
         self._saved = made._saved
-        self._extra = None
-        if isinstance(made._extra, object) and made._extra is not None:
-            extra_of(self).borrowed = made._extra.borrowed
+        self._extra = made._extra
         if requires_grad:
             self.requires_grad_()
 
@@ -265,6 +263,9 @@ class Tensor(Cell):
             )
         keep = create_graph if retain_graph is None else retain_graph
         seed = self._seed(gradient, create_graph)
+        if inputs is None and not create_graph and not get_mode() & ANOMALY:
+            tape.backward(root, seed, keep)
+            return
         targets = None
         if inputs is not None:
             targets = [x._node for x in inputs if x._node is not None]
@@ -283,7 +284,7 @@ class Tensor(Cell):
                     f"backward: this tensor has {self.size} elements (shape {self.shape}), so the gradient to start from "
                     "must be given: y.backward(pg.ones_like(y)), or reduce it first: pg.sum(y).backward()"
                 )
-            one = self._device.raw.ones(value.shape, dtype=value.dtype)
+            one = self._device.unit(value)
             return new_tensor(one, None, self._device) if create_graph else one
         if not isinstance(gradient, Tensor):
             gradient = creation.asarray(gradient)
@@ -361,7 +362,7 @@ class Tensor(Cell):
         if self._saved or root._saved or isinstance(root._node, Node):
             return self._device.backend.read_only(array)
         if self._device.backend.mutable and extra_of(root).borrowed is None:
-            extra_of(root).borrowed = root._value
+            borrow(root, root._value, root._device.backend.lock(root._value))
         return array
 
     def __array__(self, dtype: Any = None, copy: _bool | None = None) -> Any:
@@ -610,4 +611,3 @@ def _unpickle(cls: type[Tensor], dtype: str, shape: tuple[int, ...], data: bytes
 
 
 _core.bind(Tensor, creation.to_tensor)
-_ = (GRAD, get_mode)

@@ -10,11 +10,10 @@ graph and all, the next time it is used. This gives NumPy's and PyTorch's aliasi
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Cell", "Extra", "Pin", "bind", "extra_of", "link_view", "mark_saved", "new_tensor", "root_of", "settle"]
+__all__ = ["Cell", "Extra", "Pin", "bind", "borrow", "extra_of", "link_view", "mark_saved", "new_tensor", "root_of", "settle"]
 
 
 class Cell:
@@ -37,7 +36,7 @@ class Cell:
 class Extra:
     """What only some cells need."""
 
-    __slots__ = ("base", "borrowed", "pin", "replay", "seen", "version", "write_back")
+    __slots__ = ("base", "borrowed", "lock", "pins", "replay", "seen", "version", "write_back")
 
     def __init__(self) -> None:
         self.base: Cell | None = None  # the cell this one is a view of
@@ -46,14 +45,29 @@ class Extra:
         self.seen = 0  # the base's version this view was made from
         self.version = 0  # how often this cell's value was replaced
         self.borrowed: Any = None  # the user's own array, whose memory this cell shares
-        self.pin: weakref.ref[Any] | None = None  # alive while a graph holds borrowed memory
+        self.lock: Callable[[bool], None] | None = None  # makes the user's array read-only, or writable
+        self.pins: list[None] = []  # one entry for each node that holds borrowed memory
 
 
 class Pin:
-    """Held by the nodes that saved borrowed memory: while it lives, a graph holds that memory. A backend's own
-    pin also makes the user's array read-only until it dies."""
+    """Held by the nodes that saved borrowed memory. The first one makes the user's array read-only, the death
+    of the last makes it writable again."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("_extra",)
+
+    def __init__(self, extra: Extra) -> None:
+        self._extra = extra
+        pins = extra.pins
+        pins.append(None)  # a list, because its append and pop are atomic
+        if len(pins) == 1 and extra.lock is not None:
+            extra.lock(False)
+
+    def __del__(self) -> None:
+        extra = self._extra
+        pins = extra.pins
+        pins.pop()
+        if not pins and extra.lock is not None:
+            extra.lock(True)
 
 
 _tensor_type: type = Cell
@@ -132,11 +146,14 @@ def mark_saved(cell: Cell) -> Any:
         extra = cell._extra
     if extra is None or extra.borrowed is None:
         return None
-    pin = None if extra.pin is None else extra.pin()
-    if pin is None:
-        pin = cell._device.backend.lock(extra.borrowed) or Pin()
-        extra.pin = weakref.ref(pin)
-    return pin
+    return Pin(extra)
+
+
+def borrow(cell: Cell, array: Any, lock: Callable[[bool], None] | None) -> None:
+    """Note that a cell's memory is the user's ``array``; ``lock(writable)`` protects it, where that is possible."""
+    extra = extra_of(cell)
+    extra.borrowed = array
+    extra.lock = lock
 
 
 def replace(cell: Cell, made: Any, keep_node: bool) -> None:

@@ -65,10 +65,13 @@ class Op:
         sources: for each array, where each of ``args`` comes from: -1 the output, i the array i, None static.
         broadcasts: whether cotangents are to be summed over broadcast axes (elementwise ops).
         multiple: whether the forward returns a tuple of arrays.
+        partial: whether the vjp rules return :class:`~polygrad.core.tape.Parts` of a cotangent.
         conjugate: the twin with conjugated rules, applied where the output is complex.
     """
 
-    __slots__ = ("broadcasts", "conjugate", "forward", "jvps", "multiple", "name", "picks", "saves", "sources", "vjps")
+    __slots__ = (
+        "broadcasts", "conjugate", "forward", "jvps", "multiple", "name", "partial", "picks", "saves", "sources", "vjps",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -81,6 +84,7 @@ class Op:
         multiple: bool = False,
         conjugate: Op | None = None,
         variadic: bool = False,
+        partial: bool = False,
     ) -> None:
         arrays, params = _parameters(forward)
         if variadic:
@@ -89,6 +93,7 @@ class Op:
         self.forward = forward
         self.broadcasts = broadcasts
         self.multiple = multiple
+        self.partial = partial
         self.conjugate = conjugate
         n = len(arrays)
         vjps = list(vjps) + [None] * (n - len(vjps))
@@ -232,6 +237,7 @@ def unary(
     *,
     vjp: Rule | None = None,
     jvp: Rule | None = None,
+    real_vjp: Rule | None = None,
 ) -> Unary:
     """Declare an elementwise function of one array.
 
@@ -240,6 +246,7 @@ def unary(
             derivative serves reverse and forward mode, real and complex (where f must be holomorphic).
         vjp, jvp: rules ``(xp, g, ...)`` and ``(xp, t, ...)`` that go before the derivative, where a
             function is not holomorphic or a shorter way exists.
+        real_vjp: a shorter vjp for real output only.
 
     With none of them the function is declared non-differentiable.
     """
@@ -247,7 +254,7 @@ def unary(
     def declare(f: Callable[[Any, Any], Any]) -> Callable[[Any], Tensor]:
         v, c, j = (None, None, None) if derivative is None else _from_partial(derivative)
         twin = None if c is None or vjp is not None else Op(f.__name__, f, [c], [j], broadcasts=True)
-        declared = Op(f.__name__, f, [vjp or v], [jvp or j], broadcasts=True, conjugate=twin)
+        declared = Op(f.__name__, f, [real_vjp or vjp or v], [jvp or j], broadcasts=True, conjugate=twin)
         caller: Callable[[Any], Tensor] = _public(_unary_caller(declared), f, declared)
         return caller
 
@@ -262,6 +269,7 @@ def binary(
     real_vjps: tuple[Rule | None, Rule | None] = (None, None),
     scalars: bool = False,
     direct: Callable[[Any, Any], Any] | None = None,
+    square: Rule | None = None,
     broadcasts: bool = True,
 ) -> Binary:
     """Declare an elementwise function of two arrays.
@@ -272,6 +280,7 @@ def binary(
         real_vjps: shorter rules for real output only.
         scalars: whether the forward takes Python scalars as they are (the operators do).
         direct: the forward as a function of the two arrays alone, where it is an operator.
+        square: the derivative by both arguments at once, for ``f(x, x)``: one rule instead of two and a sum.
         broadcasts: False for functions of two arrays that are not elementwise (matmul).
     """
 
@@ -286,8 +295,10 @@ def binary(
         declared = Op(f.__name__, f, real, forward, broadcasts=broadcasts, conjugate=twin)
         if twin is not None and twin.sources != declared.sources:
             raise TypeError(f"op {f.__name__!r}: its real_vjps must name the same arguments as the other rules")
-        caller: Callable[[Any, Any], Tensor] = _public(_binary_caller(declared, scalars, direct, False), f, declared)
-        operator = _public(_binary_caller(declared, scalars, direct, True), f, declared)
+        twice = None if square is None else _square(f, square)
+        callers = [_binary_caller(declared, scalars, direct, operator, twice) for operator in (False, True)]
+        caller: Callable[[Any, Any], Tensor] = _public(callers[0], f, declared)
+        operator = _public(callers[1], f, declared)
         caller.operator, caller.reflected = operator, reflected(operator)  # type: ignore[attr-defined]
         return caller
 
@@ -302,13 +313,15 @@ def op(
     broadcasts: bool = False,
     multiple: bool = False,
     variadic: bool = False,
+    partial: bool = False,
 ) -> Callable[[Callable[Concatenate[Any, P], Any]], Op]:
     """Declare an op that a public function applies with :func:`apply`, after checking its arguments."""
 
     def declare(f: Callable[Concatenate[Any, P], Any]) -> Op:
         declared = Op(
-            name or f.__name__.strip("_"), f, vjps, jvps, broadcasts=broadcasts, multiple=multiple, variadic=variadic
-        )
+            name or f.__name__.strip("_"), f, vjps, jvps,
+            broadcasts=broadcasts, multiple=multiple, variadic=variadic, partial=partial,
+        )  # fmt: skip
         OPS[declared.name] = declared
         return declared
 
@@ -367,11 +380,24 @@ def _unary_caller(declared: Op) -> Callable[[Any], Any]:
     return call
 
 
-def _binary_caller(declared: Op, scalars: bool, direct: Callable[[Any, Any], Any] | None, operator: bool) -> Any:
+def _square(f: Callable[..., Any], derivative: Rule) -> Op:
+    """The op of f(x, x)."""
+    vjp, conjugated, jvp = _from_partial(derivative)
+
+    def forward(xp: Any, x: Any, /) -> Any:
+        return f(xp, x, x)
+
+    twin = Op(f.__name__, forward, [conjugated], [jvp], broadcasts=True)
+    return Op(f.__name__, forward, [vjp], [jvp], broadcasts=True, conjugate=twin)
+
+
+def _binary_caller(
+    declared: Op, scalars: bool, direct: Callable[[Any, Any], Any] | None, operator: bool, square: Op | None
+) -> Any:
     """The function that applies a binary op; with ``operator`` it answers NotImplemented to what is not an
     array, as the methods of Python's operators do."""
     forward = declared.forward
-    pick1, pick2 = declared.picks
+    pick1, pick2 = (pick if names else None for pick, names in zip(declared.picks, declared.sources, strict=True))
     saves1, saves2 = declared.saves
     saves_own, saves_other = (0 in saves1, 1 in saves1), (0 in saves2, 1 in saves2)
     (first1, second1), (first2, second2) = saves_own, saves_other
@@ -408,13 +434,18 @@ def _binary_caller(declared: Op, scalars: bool, direct: Callable[[Any, Any], Any
         if (parent1 is not None or parent2 is not None) and differentiable and mode & GRAD:
             result._node = node = _new(Node)
             dtype = node.dtype = out.dtype
-            node.op = conjugate if conjugate is not None and dtype in device.complex_dtypes else declared
-            node.parents = (parent1, parent2)
-            record = (out, a, b)
-            node.saved = (
-                None if parent1 is None else pick1(record),
-                None if parent2 is None else pick2(record),
-            )
+            if x1 is x2 and square is not None:
+                node.op = square.conjugate if dtype in device.complex_dtypes else square
+                node.parents = (parent1,)
+                node.saved = ((a,),)
+            else:
+                node.op = conjugate if conjugate is not None and dtype in device.complex_dtypes else declared
+                node.parents = (parent1, parent2)
+                record = (out, a, b)
+                node.saved = (
+                    None if parent1 is None else pick1(record) if pick1 is not None else (),
+                    None if parent2 is None else pick2(record) if pick2 is not None else (),
+                )
             node.shape = out.shape
             node.device = device
             node.seq = next_seq()
@@ -521,8 +552,6 @@ def apply(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> 
                     _pin(node, cells[s])
     if declared.multiple:
         return _outputs(declared, node, out, device, mode)
-    if node is not None and not _is_inexact(device, out):
-        node = None
     result = _cell.new_tensor(out, node, device)
     if mode & ANOMALY:
         _note_anomaly(declared, result)
@@ -542,7 +571,7 @@ def _apply_one(declared: Op, x: Any, params: tuple[Any, ...]) -> Any:
     parent = x._node
     mode = get_mode()
     node = None
-    if parent is not None and mode & GRAD and declared.vjps[0] is not None and _is_inexact(device, out):
+    if parent is not None and mode & GRAD and declared.vjps[0] is not None:
         node = _new(Node)
         node.op = declared
         node.parents = (parent,)
@@ -619,7 +648,7 @@ def _many(declared: Op, n: int) -> Op:
     found = _many_ops.get((declared.name, n))
     if found is None:
         found = Op.__new__(Op)
-        for slot in ("name", "forward", "broadcasts", "multiple", "conjugate"):
+        for slot in ("name", "forward", "broadcasts", "multiple", "partial", "conjugate"):
             setattr(found, slot, getattr(declared, slot))
         for slot in ("vjps", "jvps", "picks"):
             setattr(found, slot, getattr(declared, slot) * n)
@@ -649,7 +678,7 @@ def _item_jvp(xp: Any, t: Any, index: int) -> Any:
     return t[index]
 
 
-ITEM: Final = Op("item", lambda xp, x, /, index: x[index], [_item_vjp], [_item_jvp])
+ITEM: Final = Op("item", lambda xp, x, /, index: x[index], [_item_vjp], [_item_jvp], partial=True)
 
 
 def item_node(parent: Node, index: int, value: Any) -> Node:

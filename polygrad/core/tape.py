@@ -170,9 +170,6 @@ class EntryParts(Parts):
         return total if self.dense is None else total + self.dense
 
 
-_LEADING: Final = ((), (0,), (0, 1), (0, 1, 2))
-
-
 def fit(xp: Any, g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an argument that was broadcast or promoted: summed over the broadcast axes, its real
     part taken where the argument is real, cast to the argument's dtype."""
@@ -180,7 +177,7 @@ def fit(xp: Any, g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     if have != shape:
         extra = len(have) - len(shape)
         if extra > 0 and have[extra:] == shape:
-            g = xp.sum(g, axis=_LEADING[extra] if extra < 4 else tuple(range(extra)))
+            g = xp.sum_leading(g, extra)
         elif extra < 0:
             g = xp.broadcast_to(g, shape)  # a rule gave a constant slope
         else:
@@ -316,10 +313,7 @@ def pull(
         grads[node] = grads[node] + g if node in grads else g
     try:
         with order[0].device.backend.quiet():
-            if create_graph or get_mode() & ANOMALY or targets is not None:
-                found = _walk(walk, grads, stop, None if targets is None else set(walk), create_graph)
-            else:
-                found = _walk_raw(walk, grads)
+            found = _walk(walk, grads, stop, None if targets is None else set(walk), create_graph)
     finally:
         grads.clear()  # a traceback keeps the frames alive; the arrays must not live as long
     return found, order
@@ -330,22 +324,85 @@ def _on_the_way(order: list[Node], stop: frozenset[Node]) -> list[Node]:
     return [node for node in order if node in leading]
 
 
-def _walk_raw(order: list[Node], grads: dict[Node, Any]) -> dict[Node, Any]:
-    """The walk of a plain backward: raw arrays, to all leaves. Every line here is paid for by every op."""
-    found: dict[Node, Any] = {}
-    take = grads.pop
+def backward(root: Node, seed: Any, keep: bool) -> None:
+    """A plain backward: raw arrays, from one root to all leaves, whose ``grad`` grows. Every line here is paid
+    for by every op of every step."""
+    order, leaves = _ops_and_leaves(root)
+    grads: dict[Node, Any] = {root: seed}
+    try:
+        with root.device.backend.quiet():
+            _walk_raw(order, grads)
+            results = []
+            for node in leaves:
+                g = grads.get(node)
+                if g is None:
+                    continue
+                if g.__class__ in _PARTS:
+                    g = g.whole(node.device.raw, node)
+                if node.extra is not None and node.extra.hooks:
+                    g = _run_hooks(node, node.extra, g, False)
+                before = node.grad
+                results.append((node, g if before is None else before._value + g))
+    finally:
+        retained = [(n, g) for n, g in grads.items() if n.__class__ is _Retained]
+        grads.clear()  # a traceback keeps the frames alive; the arrays must not live as long
+    for node, g in results:  # all is computed: now it counts
+        node.grad = tensor = new_tensor(g, None, node.device)
+        tensor._saved = True
+    for keeper, g in retained:
+        keeper.node.extra.grad = new_saved(g, None, keeper.node.device)
+    if not keep:
+        release(order)
+
+
+class _Retained:
+    """Stands for a node that retains its gradient, as a key beside those still to be visited."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+
+def _ops_and_leaves(root: Node) -> tuple[list[Node], list[Leaf]]:
+    """The nodes that ops made, in order of creation, and the leaves."""
+    if root.op is _LEAF:
+        return [], [root]  # type: ignore[list-item]
+    seen = {root}
+    stack = [root]
+    order: list[Node] = []
+    leaves: list[Any] = []
+    found, see, push, take, end = order.append, seen.add, stack.append, stack.pop, leaves.append
+    while stack:
+        node = take()
+        found(node)
+        for parent in node.parents:
+            if parent is not None and parent not in seen:
+                see(parent)
+                if parent.op is _LEAF:
+                    end(parent)
+                else:
+                    push(parent)
+    order.sort(key=_by_seq)
+    return order, leaves
+
+
+def _walk_raw(order: list[Node], grads: dict[Any, Any]) -> None:
+    take, get = grads.pop, grads.get
+    parts = False
     for node in reversed(order):
         g = take(node, None)
         if g is None:
             continue
-        if g.__class__ in _PARTS:
+        if parts and g.__class__ in _PARTS:
             g = g.whole(node.device.raw, node)
         op = node.op
-        if node.extra is not None:
-            g = _noted(node, g, found, False)
-        if op is _LEAF:
-            found[node] = g
-            continue
+        extra = node.extra
+        if extra is not None:
+            if extra.hooks:
+                g = _run_hooks(node, extra, g, False)
+            if extra.retain:
+                grads[_Retained(node)] = g
         saved = node.saved
         if saved is None:
             raise _freed(node)
@@ -356,13 +413,14 @@ def _walk_raw(order: list[Node], grads: dict[Node, Any]) -> dict[Node, Any]:
             if rule is None:
                 raise _no_rule(node, node.parents.index(parent), "vjp")
             c = rule(xp, g, *args)
-            if c.__class__ not in _PARTS:
+            if op.partial:
+                parts = True
+            else:
                 dtype = parent.dtype
                 if c.shape != parent.shape or (c.dtype is not dtype and c.dtype != dtype):
-                    c = _fitted(xp, c, node, parent)
-            before = grads.get(parent)
+                    c = fit(xp, c, parent.shape, dtype) if op.broadcasts else _fitted(xp, c, node, parent)
+            before = get(parent)
             grads[parent] = c if before is None else before + c
-    return found
 
 
 def _walk(

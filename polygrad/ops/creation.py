@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import dtypes as dt
 from .. import registry
 from ..backend import Device
-from ..core.cell import Cell, extra_of, new_tensor, settle
+from ..core.cell import Cell, borrow, new_tensor, settle
 from ..core.modes import GRAD, get_mode
 from ..core.op import Op, apply, mixed_devices, op, scalar_tensor
 from ..core.tape import Leaf, leaf, next_seq
@@ -123,7 +123,7 @@ def _wrap(array: Raw, backend: Any, dtype: Any, place: Device | None, copy: _boo
         own = place
     result = new_tensor(raw, None, own)
     if borrowed:
-        extra_of(result).borrowed = raw
+        borrow(result, raw, backend.lock(raw))
     return result
 
 
@@ -204,7 +204,7 @@ def from_dlpack(x: Any, /, *, device: str | Device | None = None, copy: _bool | 
             raise DeviceError(f"from_dlpack: no backend for DLPack device type {kind}; name one by device=") from None
     result = new_tensor(place.backend.from_dlpack(x, place.native, copy), None, place)
     if place.backend.mutable and not copy:
-        extra_of(result).borrowed = result._value
+        borrow(result, result._value, place.backend.lock(result._value))
     return result  # type: ignore[no-any-return]
 
 

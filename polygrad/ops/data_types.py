@@ -28,6 +28,11 @@ def _astype(xp: Namespace, x: Raw, /, dtype: Any) -> Raw:
     return xp.astype(x, dtype)
 
 
+@op(name="astype_discrete")
+def _astype_discrete(xp: Namespace, x: Raw, /, dtype: Any) -> Raw:
+    return xp.astype(x, dtype)
+
+
 def cast(xp: Namespace, x: Raw, dtype: Any) -> Raw:
     """A cotangent or tangent in another dtype; the real part where that is real."""
     if xp.isdtype(x.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
@@ -54,7 +59,7 @@ def astype(x: ArrayLike, dtype: DTypeLike, /, *, copy: _bool = True, device: Any
     if before is target and not copy:
         result = x
     else:
-        result = apply(_astype, (x,), (backend.to_native_dtype(target),))
+        result = apply(_astype if target.inexact else _astype_discrete, (x,), (backend.to_native_dtype(target),))
     return result if device is None else result.to_device(find_device(device))
 
 

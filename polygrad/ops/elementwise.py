@@ -69,7 +69,9 @@ def subtract(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
 @binary(
     (lambda xp, x2: x2, lambda xp, x1: x1),
     real_vjps=(lambda xp, g, x2: g * x2, lambda xp, g, x1: g * x1),
-    scalars=True, direct=operator.mul,
+    scalars=True,
+    direct=operator.mul,
+    square=lambda xp, x: 2 * x,
 )
 def multiply(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 * x2``, element by element."""
@@ -289,7 +291,10 @@ def cosh(xp: Namespace, x: Raw, /) -> Raw:
     return xp.cosh(x)
 
 
-@unary(derivative=lambda xp, out, x: xp.tanh_slope(out, x))
+@unary(
+    derivative=lambda xp, out, x: xp.tanh_slope(out, x),
+    real_vjp=lambda xp, g, out, x: xp.tanh_vjp(g, out, x),
+)
 def tanh(xp: Namespace, x: Raw, /) -> Raw:
     """The hyperbolic tangent."""
     return xp.tanh(x)

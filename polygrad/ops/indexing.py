@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @op(
     vjps=[lambda xp, g, key: EntryParts([(key, g)])],
     jvps=[lambda xp, t, key: xp.getitem(t, key)],
+    partial=True,
 )
 def _getitem(xp: Namespace, x: Raw, /, key: Any) -> Raw:
     return xp.getitem(x, key)
@@ -274,7 +275,7 @@ def may_write(x: Any) -> bool:
         return True
     extra = root._extra
     if extra is not None and extra.borrowed is not None:
-        if extra.pin is not None and extra.pin() is not None:
+        if extra.pins:
             raise MutationError(
                 f"writing in place into a tensor of shape {tuple(root._value.shape)} that shares its memory with an "
                 f"array of yours, while a graph holds that memory; copy it first (pg.asarray(x, copy=True)), or "

@@ -9,7 +9,7 @@ from ..core.kernels import kernel
 from ..typing import Namespace, Raw, Shape
 from .keys import getitem, is_basic, positions, with_entries
 
-__all__ = ["adjoint", "getitem", "is_basic", "scatter_add", "sum_at", "tanh_slope", "with_entries"]
+__all__ = ["adjoint", "getitem", "is_basic", "scatter_add", "sum_at", "sum_leading", "tanh_slope", "tanh_vjp", "with_entries"]
 
 
 # 1 - tanh^2 cancels in the tails; 1 / cosh^2 = (2 e / (1 + e^2))^2 with e = exp(-|x|) does not.
@@ -64,6 +64,18 @@ def sum_at(xp: Namespace, size: int, positions: Raw, values: Raw) -> Raw:
     end = xp.searchsorted(places, every, side="right")
     last = xp.where(end > 0, end - 1, end)
     return xp.where(end > first, xp.take(sums, last, axis=0), xp.zeros((size,), dtype=values.dtype))
+
+
+@kernel
+def tanh_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw) -> Raw:
+    """The cotangent of tanh's real argument."""
+    return g * xp.tanh_slope(out, x)
+
+
+@kernel
+def sum_leading(xp: Namespace, x: Raw, n: int) -> Raw:
+    """The sum over the first ``n`` axes: what a bias's gradient is."""
+    return xp.sum(x, axis=tuple(range(n)))
 
 
 @kernel

@@ -24,6 +24,10 @@ def adjoint(xp: Namespace, x: Raw) -> Raw:
 
 @binary(
     vjps=(lambda xp, g, x2: xp.matmul(g, xp.adjoint(x2)), lambda xp, g, x1: xp.matmul(xp.adjoint(x1), g)),
+    real_vjps=(
+        lambda xp, g, x2: xp.matmul(g, xp.matrix_transpose(x2)),
+        lambda xp, g, x1: xp.matmul(xp.matrix_transpose(x1), g),
+    ),
     jvps=(lambda xp, t, x2: xp.matmul(t, x2), lambda xp, t, x1: xp.matmul(x1, t)),
     broadcasts=True,
 )

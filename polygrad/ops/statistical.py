@@ -6,6 +6,9 @@ its axes back, with length 1.
 
 from __future__ import annotations
 
+import math
+
+
 from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt
@@ -37,10 +40,7 @@ def spread(xp: Namespace, g: Raw, shape: Shape, axes: Axes, keepdims: bool) -> R
 
 def count(shape: Shape, axes: Axes) -> int:
     """How many elements each result is made of."""
-    n = 1
-    for a in axes:
-        n *= shape[a]
-    return n
+    return math.prod(shape if len(axes) == len(shape) else [shape[a] for a in axes])
 
 
 def _sum_dtype(x: Any, dtype: DTypeLike | None) -> Any:
