@@ -74,13 +74,14 @@ class Device:
         array_type: the type of most arrays here, for a fast check; others are looked at again.
     """
 
-    __slots__ = ("__weakref__", "_units", "_xp", "array_type", "backend", "complex_dtypes", "inexact_dtypes", "name", "native", "raw")
+    __slots__ = ("__weakref__", "_units", "_xp", "array_type", "backend", "complex_dtypes", "inexact_dtypes", "name", "native", "promotes", "raw")
 
     name: str
     backend: Backend
     native: Any
     raw: Any
     array_type: type
+    promotes: bool
     complex_dtypes: frozenset[Any]
     inexact_dtypes: frozenset[Any]
     _xp: Any
@@ -98,6 +99,7 @@ class Device:
         self.native = native
         self.raw = backend.namespace(native)
         self.array_type = backend.array_types[0]
+        self.promotes = backend.promotes
         self.complex_dtypes = backend.complex_dtypes
         self.inexact_dtypes = frozenset(d for n, d in backend.native_dtypes.items() if BY_NAME[n].inexact)
         self._xp = None
@@ -161,6 +163,10 @@ class Backend:
     lazy: ClassVar[bool] = False
     """Whether values are computed later (Dask): then shapes may be unknown and reading a value computes."""
 
+    promotes: ClassVar[bool] = False
+    """Whether the library's operators promote mixed dtypes and Python numbers as NumPy's do; where they do not,
+    ops cast their arguments first."""
+
     array_types: tuple[type, ...]
     """The library's array classes, the most common one first."""
     native_dtypes: dict[str, Any]
@@ -220,7 +226,8 @@ class Backend:
     def find_native(self, rest: str) -> Any:
         """The native device for the part of a device string behind the backend's name; None if there is none."""
         for name, native in self.native_devices():
-            if name == rest or name.partition(":")[2] == rest:
+            short = name.partition(":")[2]
+            if rest in (name, short, short.removesuffix(":0")) or rest == f"{short}:0":  # "0" may be left out
                 return native
         return None
 

@@ -14,6 +14,7 @@ from .errors import DTypeError
 
 __all__ = [
     "BY_NAME",
+    "FLOAT_OF_COMPLEX",
     "DType",
     "as_dtype",
     "bool",
@@ -27,6 +28,7 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "promote",
     "uint8",
     "uint16",
     "uint32",
@@ -170,3 +172,41 @@ def as_dtype(dtype: object) -> DType:
             "(a name, polygrad's own object, or the array library's)"
         )
     return found
+
+
+# -- promotion ---------------------------------------------------------------------------------------
+
+FLOAT_OF_COMPLEX: Final = {"complex64": float32, "complex128": float64}
+_COMPLEX_OF_FLOAT: Final = {"float32": complex64, "float64": complex128}
+_SIGNED: Final = [int8, int16, int32, int64]
+
+
+def promote(a: DType, b: DType) -> DType:
+    """The dtype of an op's result on two dtypes: the standard's table, and where that is silent NumPy's."""
+    if a is b:
+        return a
+    if a.kind == "b" or b.kind == "b":
+        return b if a.kind == "b" else a
+    kinds = {a.kind, b.kind}
+    if kinds <= {"i"} or kinds <= {"u"}:
+        return a if a.itemsize >= b.itemsize else b
+    if kinds == {"i", "u"}:
+        signed, unsigned = (a, b) if a.kind == "i" else (b, a)
+        if unsigned.itemsize >= 8:
+            return float64
+        need = max(signed.itemsize, 2 * unsigned.itemsize)
+        return next(d for d in _SIGNED if d.itemsize == need)
+    if "c" in kinds:
+        parts = [FLOAT_OF_COMPLEX.get(d.name, d) for d in (a, b)]
+        real = promote(*parts)
+        return _COMPLEX_OF_FLOAT.get(real.name, complex64 if real.itemsize <= 4 else complex128)
+    if kinds == {"f"}:
+        if a.itemsize == b.itemsize:  # float16 with bfloat16
+            return float32
+        return a if a.itemsize > b.itemsize else b
+    floating, integer = (a, b) if a.kind == "f" else (b, a)  # NumPy's rule: wide enough for the integers
+    if integer.itemsize == 1:
+        return floating
+    if integer.itemsize == 2:
+        return floating if floating.itemsize >= 4 else float32
+    return float64

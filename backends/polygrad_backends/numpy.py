@@ -33,12 +33,13 @@ class NumpyBackend(Backend):
     name = "numpy"
     library = "numpy"
     install = "pip install numpy"
+    promotes = True
 
     def __init__(self) -> None:
         import numpy as np
 
         super().__init__()
-        self.np = np
+        self.np: Any = np
         self.array_types = (np.ndarray,)
         self.native_dtypes = {n: np.dtype(n) for n in _DTYPES.split()}
         self.complex_dtypes = frozenset({np.dtype("complex64"), np.dtype("complex128")})

@@ -14,6 +14,9 @@ __all__ = ["TorchBackend"]
 # uint16, uint32 and uint64 exist in PyTorch, but next to no arithmetic on them does.
 _DTYPES = "bool int8 int16 int32 int64 uint8 float16 bfloat16 float32 float64 complex64 complex128"
 
+# Arguments of one dtype come in, so compat's wrappers of these, which promote, would only cost time.
+_PLAIN = "add subtract multiply divide maximum minimum pow remainder floor_divide hypot atan2 where logaddexp"
+
 
 class TorchBackend(Backend):
     """PyTorch tensors on the CPU (``"torch:cpu"``) or on CUDA GPUs (``"torch:cuda:0"``, ...)."""
@@ -25,9 +28,11 @@ class TorchBackend(Backend):
 
     def __init__(self) -> None:
         import array_api_compat.torch as compat
+        import numpy as np
         import torch
 
         super().__init__()
+        self.np = np
         self.torch = torch
         self._compat = compat
         self.array_types = (torch.Tensor,)
@@ -52,9 +57,7 @@ class TorchBackend(Backend):
 
     def _functions(self) -> dict[str, Any]:
         torch, compat = self.torch, self._compat
-        # Arguments of one dtype come in, so compat's wrappers, which promote, only cost time.
-        plain = "add subtract multiply divide maximum minimum pow remainder floor_divide hypot atan2 where logaddexp"
-        return {name: getattr(torch, name) for name in plain.split()} | {
+        return {name: getattr(torch, name) for name in _PLAIN.split()} | {
             "isdtype": cache(compat.isdtype),
             "matmul": torch.matmul,
             "conj": lambda x: torch.conj_physical(x) if x.is_complex() else x,
@@ -153,9 +156,9 @@ class TorchBackend(Backend):
     def native_devices(self) -> Sequence[tuple[str, Any]]:
         torch = self.torch
         found = [("torch:cpu", torch.device("cpu"))]
-        for i in range(torch.cuda.device_count()):
-            found.append((f"torch:cuda:{i}", torch.device("cuda", i)))
-        return found
+        return found + [
+            (f"torch:cuda:{i}", torch.device("cuda", i)) for i in range(torch.cuda.device_count())
+        ]
 
     def native_device_of(self, array: Any) -> Any:
         return array.device
@@ -171,7 +174,7 @@ class TorchBackend(Backend):
 
     def from_numpy(self, array: Any, native: Any) -> Any:
         # Always a copy: a graph could not know of writes to memory that NumPy owns.
-        return self.torch.from_numpy(array.copy(order="C")).to(native)
+        return self.torch.from_numpy(self.np.array(array, order="C")).to(native)
 
     def from_dlpack(self, x: Any, native: Any, copy: bool | None) -> Any:
         made = self.namespace(native).from_dlpack(x)
@@ -186,8 +189,8 @@ class TorchBackend(Backend):
     def borrow(self, array: Any) -> Any:
         if array.requires_grad:
             raise DetachError(
-                f"a torch.Tensor of shape {tuple(array.shape)} that requires grad cannot be taken over: PyTorch's graph "
-                "would be dropped. Pass x.detach() if that is meant; gradients are polygrad's from there on"
+                f"a torch.Tensor of shape {tuple(array.shape)} that requires grad cannot be taken over: PyTorch's "
+                "graph would be dropped. Pass x.detach() if that is meant; gradients are polygrad's from there on"
             )
         array = array if type(array) is self.torch.Tensor else array.detach()  # a Parameter is a subclass
         return array.resolve_conj().resolve_neg()
@@ -273,8 +276,7 @@ def _backward_axes(key: Any) -> bool:
 def _turned(x: Any, key: Any) -> tuple[Any, Any]:
     """The array flipped along the axes that a key steps through backward, and the key for it."""
     entries = list(key) if isinstance(key, tuple) else [key]
-    taken = [0 if k is None or k is Ellipsis else k.ndim if str(getattr(k, "dtype", "")) == "torch.bool" else 1
-             for k in entries]  # fmt: skip
+    taken = [_axes_taken(k) for k in entries]
     axes, axis = [], 0
     for i, k in enumerate(entries):
         if k is Ellipsis:
@@ -286,3 +288,9 @@ def _turned(x: Any, key: Any) -> tuple[Any, Any]:
             axes.append(axis)
         axis += taken[i]
     return x.flip(axes), tuple(entries)
+
+
+def _axes_taken(entry: Any) -> int:
+    if entry is None or entry is Ellipsis:
+        return 0
+    return int(entry.ndim) if str(getattr(entry, "dtype", "")) == "torch.bool" else 1

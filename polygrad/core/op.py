@@ -21,6 +21,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeAlias
 
+from ..dtypes import promote
 from ..errors import AnomalyError, DeviceError, DTypeError
 from . import cell as _cell
 from .cell import Cell, mark_saved, settle
@@ -406,7 +407,9 @@ def _binary_caller(
     beside = _operands(declared.name, scalars, operator)
 
     def call(x1: Any, x2: Any, /) -> Any:
-        if not (isinstance(x1, _Tensor) and isinstance(x2, _Tensor) and x1._device is x2._device):
+        if not (
+            isinstance(x1, _Tensor) and isinstance(x2, _Tensor) and x1._device is x2._device and x1._device.promotes
+        ):
             operands = beside(x1, x2)
             if operands is None:
                 return NotImplemented
@@ -486,22 +489,52 @@ def _operands(name: str, scalars: bool, operator: bool) -> Callable[[Any, Any], 
     def beside(x1: Any, x2: Any) -> Any:
         if isinstance(x1, _Tensor):
             if x2.__class__ in _SCALARS:
-                return x1, (_Number(x2, x1._device) if scalars else scalar_tensor(x2, x1))
+                if scalars and x1._device.promotes:
+                    return x1, _Number(x2, x1._device)
+                return _alike(x1, _number(x2, x1, scalars))
             if isinstance(x2, _Tensor):
+                if x2._device is x1._device:
+                    return _alike(x1, x2)
                 raise mixed_devices(name, x1, x2)
             if operator and not _is_operand(x2):
                 return None
-            return x1, _second(name, x2, x1)
+            return _alike(x1, _second(name, x2, x1))
         if isinstance(x2, _Tensor):
             if x1.__class__ in _SCALARS:
                 # the forward runs where x1 says; a number has no place of its own
-                return (_Number(x1, x2._device) if scalars else scalar_tensor(x1, x2)), x2
+                if scalars and x2._device.promotes:
+                    return _Number(x1, x2._device), x2
+                return _alike(_number(x1, x2, scalars), x2)
             if operator and not _is_operand(x1):
                 return None
-            return _second(name, x1, x2), x2
-        return _both(name, x1, x2)
+            return _alike(_second(name, x1, x2), x2)
+        return _alike(*_both(name, x1, x2))
 
     return beside
+
+
+def _number(value: Any, like: Any, scalars: bool) -> Any:
+    """A Python number beside a Tensor: as it is where the op and the library take it so."""
+    device = like._device
+    if scalars and device.backend.to_dtype(like._value.dtype).kind in _OF_KIND[value.__class__]:
+        return _Number(value, device)
+    return scalar_tensor(value, like)
+
+
+def _alike(x1: Any, x2: Any) -> tuple[Any, Any]:
+    """Two arguments in one dtype, where the library would not promote them as NumPy does."""
+    device = x1._device
+    if device.promotes or x1.__class__ is _Number or x2.__class__ is _Number:
+        return x1, x2
+    dtype1, dtype2 = x1._value.dtype, x2._value.dtype
+    if dtype1 == dtype2:
+        return x1, x2
+    common = promote(device.backend.to_dtype(dtype1), device.backend.to_dtype(dtype2))
+    return x1.astype(common, copy=False), x2.astype(common, copy=False)
+
+
+# The kinds of dtypes that take a Python number without changing.
+_OF_KIND: Final = {bool: "b", int: "iufc", float: "fc", complex: "c"}
 
 
 def _is_operand(value: Any) -> bool:

@@ -9,7 +9,7 @@ from .. import dtypes as dt
 from ..core.cell import Cell, new_tensor
 from ..core.op import _second as beside
 from ..core.op import apply, op, together
-from ..dtypes import DType, as_dtype
+from ..dtypes import FLOAT_OF_COMPLEX, DType, as_dtype, promote
 from ..errors import DTypeError
 from ..registry import device as find_device
 from ..typing import ArrayLike, DTypeLike, Namespace, Raw
@@ -77,43 +77,6 @@ def as_same_dtype(name: str, x: ArrayLike, *others: ArrayLike | None) -> list[An
 
 
 # -- promotion ---------------------------------------------------------------------------------------
-
-_FLOAT_OF_COMPLEX = {"complex64": dt.float32, "complex128": dt.float64}
-_COMPLEX_OF_FLOAT = {"float32": dt.complex64, "float64": dt.complex128}
-_SIGNED = [dt.int8, dt.int16, dt.int32, dt.int64]
-_UNSIGNED = [dt.uint8, dt.uint16, dt.uint32, dt.uint64]
-
-
-def promote(a: DType, b: DType) -> DType:
-    """The dtype of an op's result on two dtypes: the standard's table, and where that is silent NumPy's."""
-    if a is b:
-        return a
-    if a.kind == "b" or b.kind == "b":
-        return b if a.kind == "b" else a
-    kinds = {a.kind, b.kind}
-    if kinds <= {"i"} or kinds <= {"u"}:
-        return a if a.itemsize >= b.itemsize else b
-    if kinds == {"i", "u"}:
-        signed, unsigned = (a, b) if a.kind == "i" else (b, a)
-        if unsigned.itemsize >= 8:
-            return dt.float64
-        need = max(signed.itemsize, 2 * unsigned.itemsize)
-        return next(d for d in _SIGNED if d.itemsize == need)
-    if "c" in kinds:
-        parts = [_FLOAT_OF_COMPLEX.get(d.name, d) for d in (a, b)]
-        real = promote(*parts)
-        return _COMPLEX_OF_FLOAT.get(real.name, dt.complex64 if real.itemsize <= 4 else dt.complex128)
-    if kinds == {"f"}:
-        if a.itemsize == b.itemsize:  # float16 with bfloat16
-            return dt.float32
-        return a if a.itemsize > b.itemsize else b
-    floating, integer = (a, b) if a.kind == "f" else (b, a)  # NumPy's rule: wide enough for the integers
-    if integer.itemsize == 1:
-        return floating
-    if integer.itemsize == 2:
-        return floating if floating.itemsize >= 4 else dt.float32
-    return dt.float64
-
 
 def _dtype_of(value: Any) -> DType:
     if isinstance(value, Cell):
@@ -226,7 +189,7 @@ def finfo(type: Any, /) -> finfo_object:
     1.1920928955078125e-07
     """
     own = _dtype_of(type)
-    own = _FLOAT_OF_COMPLEX.get(own.name, own)
+    own = FLOAT_OF_COMPLEX.get(own.name, own)
     if own.name not in _FLOATS:
         raise DTypeError(f"finfo: {own} is not a floating dtype; for integers use iinfo")
     mantissa, exponent = _FLOATS[own.name]
