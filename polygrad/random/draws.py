@@ -1,0 +1,170 @@
+"""The distributions: each draws on the host in float64 or int64, rounds to the dtype, moves to the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polygrad as pg
+
+from .generator import Generator, default_generator
+
+__all__ = ["bernoulli", "integers", "normal", "permutation", "uniform"]
+
+
+def _lengths(shape: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (shape,) if isinstance(shape, int) else tuple(shape)
+
+
+def _host(generator: Generator | None) -> Any:
+    return (default_generator if generator is None else generator).host
+
+
+def _floating(name: str, dtype: Any) -> pg.DType:
+    if dtype is None:
+        return pg.float64
+    if not pg.isdtype(dtype, "real floating"):
+        raise pg.errors.DTypeError(f"{name}: draws real floating numbers, not {dtype}")
+    return pg.finfo(dtype).dtype
+
+
+def _delivered(x: pg.Tensor, device: Any) -> pg.Tensor:
+    return x.to_device(pg.default_device() if device is None else device)
+
+
+def _rounded(x: pg.Tensor, dtype: pg.DType, device: Any) -> pg.Tensor:
+    """Drawn float64 values in the dtype on the device; bfloat16, which NumPy lacks, is made there."""
+    host_dtype = pg.float32 if dtype is pg.bfloat16 else dtype
+    return _delivered(x.astype(host_dtype, copy=False), device).astype(dtype, copy=False)
+
+
+def normal(
+    shape: int | tuple[int, ...],
+    mean: float = 0.0,
+    std: float = 1.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    generator: Generator | None = None,
+) -> pg.Tensor:
+    """Independent normal numbers.
+
+    Args:
+        shape: the result's shape.
+        mean, std: of the distribution.
+        dtype: a real floating dtype; float64 unless told.
+        device: where the result lives; the default device unless told.
+        generator: what draws; the default generator unless told.
+
+    Raises:
+        ValueError: if ``std`` is negative.
+
+    >>> import polygrad as pg
+    >>> pg.random.normal((4,), generator=pg.random.Generator(0)).shape
+    (4,)
+    """
+    want = _floating("normal", dtype)
+    if std < 0:
+        raise ValueError(f"normal: std must be >= 0, got {std}")
+    values = pg.asarray(_host(generator).standard_normal(_lengths(shape))) * std + mean
+    return _rounded(values, want, device)
+
+
+def uniform(
+    shape: int | tuple[int, ...],
+    low: float = 0.0,
+    high: float = 1.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    generator: Generator | None = None,
+) -> pg.Tensor:
+    """Independent numbers, uniform in ``low <= x < high`` (after rounding to the dtype, too).
+
+    Args as for :func:`normal`.
+
+    Raises:
+        ValueError: if ``low > high``.
+
+    >>> import polygrad as pg
+    >>> x = pg.random.uniform(1000, -1.0, 1.0, dtype="float32")
+    >>> bool(pg.all((x >= -1) & (x < 1)))
+    True
+    """
+    want = _floating("uniform", dtype)
+    if low > high:
+        raise ValueError(f"uniform: low must not be above high, got {low} and {high}")
+    values = pg.asarray(_host(generator).random(_lengths(shape))) * (high - low) + low
+    kind = pg.float32 if want is pg.bfloat16 else want
+    values = values.astype(kind, copy=False)
+    # Rounding may reach ``high``; the number before it is the largest that belongs.
+    ends = pg.asarray([high, low], dtype=kind, device="cpu")
+    values = pg.minimum(values, pg.nextafter(ends[0], ends[1]))
+    return _rounded(values, want, device)
+
+
+def bernoulli(
+    shape: int | tuple[int, ...],
+    p: float = 0.5,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    generator: Generator | None = None,
+) -> pg.Tensor:
+    """True with probability ``p``: booleans, or 1 and 0 of ``dtype``.
+
+    Raises:
+        ValueError: if ``p`` is not in 0 to 1.
+
+    >>> import polygrad as pg
+    >>> pg.random.bernoulli(3, 1.0, dtype="float32")
+    tensor([1., 1., 1.], dtype=float32)
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"bernoulli: p is a probability, 0 to 1, got {p}")
+    drawn = _delivered(pg.asarray(_host(generator).random(_lengths(shape))) < p, device)
+    return drawn if dtype is None else drawn.astype(dtype, copy=False)
+
+
+def integers(
+    shape: int | tuple[int, ...],
+    low: int,
+    high: int,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    generator: Generator | None = None,
+) -> pg.Tensor:
+    """Independent integers, uniform in ``low <= x < high``; int64 unless told.
+
+    Raises:
+        ValueError: if ``low >= high``.
+        DTypeError: if ``dtype`` is no integer dtype, or does not hold the range.
+
+    >>> import polygrad as pg
+    >>> pg.random.integers((2, 2), 5, 6)
+    tensor([[5, 5],
+            [5, 5]], dtype=int64)
+    """
+    want = pg.int64 if dtype is None else dtype
+    if not pg.isdtype(want, "integral"):
+        raise pg.errors.DTypeError(f"integers: draws integers, not {dtype}")
+    limits = pg.iinfo(want)
+    if low >= high:
+        raise ValueError(f"integers: low must be below high, got {low} and {high}")
+    if low < limits.min or high - 1 > limits.max:
+        raise pg.errors.DTypeError(
+            f"integers: {limits.dtype} holds {limits.min} to {limits.max}, not {low} to {high - 1}"
+        )
+    wide = "uint64" if high - 1 > pg.iinfo("int64").max else "int64"
+    drawn = _host(generator).integers(low, high - 1, size=_lengths(shape), dtype=wide, endpoint=True)
+    return _delivered(pg.asarray(drawn, dtype=limits.dtype, copy=True), device)
+
+
+def permutation(n: int, *, device: Any = None, generator: Generator | None = None) -> pg.Tensor:
+    """The numbers 0 to ``n - 1`` in random order, as int64.
+
+    >>> import polygrad as pg
+    >>> pg.sort(pg.random.permutation(4))
+    tensor([0, 1, 2, 3], dtype=int64)
+    """
+    return _delivered(pg.asarray(_host(generator).permutation(n), dtype="int64", copy=True), device)

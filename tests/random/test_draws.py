@@ -1,0 +1,201 @@
+"""polygrad.random: one stream on every backend, plain state, and the distributions."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+import polygrad as pg
+from polygrad import random
+
+DEVICES = [
+    pytest.param(name, marks=pytest.mark.skipif(why is not None, reason=str(why)))
+    for name, why in pg.backends().items()
+]
+
+
+def host(x: pg.Tensor) -> np.ndarray:
+    return x.to_device("cpu").numpy()
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_seed_gives_the_same_draws_on_every_backend(name: str) -> None:
+    device = pg.Device("cuda" if name == "cupy" else "cpu" if name == "numpy" else name)
+
+    def draws(where: pg.Device | str) -> list[np.ndarray]:
+        g = random.Generator(11)
+        return [
+            host(x)
+            for x in (
+                random.normal((3, 2), 1.0, 2.0, device=where, generator=g),
+                random.uniform(5, -1, 1, dtype="float32", device=where, generator=g),
+                random.bernoulli((4,), 0.3, device=where, generator=g),
+                random.integers((6,), -5, 5, device=where, generator=g),
+                random.permutation(7, device=where, generator=g),
+            )
+        ]
+
+    assert random.normal(2, device=device).device == device
+    for ours, theirs in zip(draws("cpu"), draws(device), strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_stream_of_a_seed_never_changes() -> None:
+    g = random.Generator(0)
+    np.testing.assert_allclose(
+        host(random.normal(3, generator=g)),
+        np.random.Generator(np.random.Philox(0)).standard_normal(3),
+        rtol=0,
+    )
+
+
+def test_state_is_json_and_restores_the_stream() -> None:
+    g = random.Generator(3)
+    random.normal(7, generator=g)
+    random.integers(3, 0, 9, generator=g)
+    state = json.loads(json.dumps(g.get_state()))
+    after = host(random.normal(5, generator=g))
+    other = random.Generator()
+    other.set_state(state)
+    np.testing.assert_array_equal(host(random.normal(5, generator=other)), after)
+    assert other.seed == 3
+
+
+@pytest.mark.parametrize(
+    "clone", [copy.deepcopy, lambda g: pickle.loads(pickle.dumps(g))], ids=["deepcopy", "pickle"]
+)
+def test_copies_continue_the_stream(clone) -> None:
+    g = random.Generator(3)
+    random.normal(7, generator=g)
+    other = clone(g)
+    np.testing.assert_array_equal(
+        host(random.normal(5, generator=other)), host(random.normal(5, generator=g))
+    )
+
+
+@pytest.mark.parametrize(
+    "bad", [{}, {"seed": 1}, {"seed": 1, "stream": {"bit_generator": "PCG64"}}, {"seed": -1}]
+)
+def test_a_bad_state_is_refused_and_changes_nothing(bad) -> None:
+    g = random.Generator(3)
+    before = g.get_state()
+    with pytest.raises(pg.errors.StateError, match="not a random generator's state"):
+        g.set_state(bad)
+    assert g.get_state() == before
+
+
+def test_manual_seed_begins_again_and_drives_the_default_generator() -> None:
+    random.manual_seed(5)
+    first = host(random.uniform(4))
+    state = random.get_state()
+    second = host(random.uniform(4))
+    random.set_state(state)
+    np.testing.assert_array_equal(host(random.uniform(4)), second)
+    random.manual_seed(5)
+    np.testing.assert_array_equal(host(random.uniform(4)), first)
+    np.testing.assert_array_equal(host(random.uniform(4, generator=random.Generator(5))), first)
+
+
+def test_split_gives_independent_reproducible_generators() -> None:
+    a, b = random.Generator(1).split(2)
+    a2, _ = random.Generator(1).split(2)
+    x, y = host(random.normal(20_000, generator=a)), host(random.normal(20_000, generator=b))
+    np.testing.assert_array_equal(x, host(random.normal(20_000, generator=a2)))
+    assert abs(np.corrcoef(x, y)[0, 1]) < 0.03
+    random.manual_seed(1)
+    assert random.split(1)[0].seed == a.seed
+
+
+def test_unseeded_generators_differ() -> None:
+    assert random.Generator().seed != random.Generator().seed
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "1"])
+def test_a_seed_is_a_natural_number(seed) -> None:
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        random.Generator(seed)
+
+
+def test_moments() -> None:
+    g = random.Generator(0)
+    n = 200_000
+    x = host(random.normal(n, 2.0, 3.0, generator=g))
+    assert abs(x.mean() - 2) < 0.03
+    assert abs(x.std() - 3) < 0.03
+    u = host(random.uniform(n, -2, 4, generator=g))
+    assert abs(u.mean() - 1) < 0.02
+    assert u.min() >= -2
+    assert u.max() < 4
+    assert abs(host(random.bernoulli(n, 0.3, dtype="float64", generator=g)).mean() - 0.3) < 0.005
+    k = host(random.integers(n, -1, 2, generator=g))
+    assert sorted(set(k.tolist())) == [-1, 0, 1]
+    assert abs(k.mean()) < 0.01
+
+
+def test_permutation_holds_every_number_once() -> None:
+    p = host(random.permutation(1000))
+    assert sorted(p.tolist()) == list(range(1000))
+    assert p.tolist() != list(range(1000))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_uniform_stays_below_its_upper_end_after_rounding(dtype: str) -> None:
+    x = random.uniform(200_000, 0.0, 1.0, dtype=dtype, generator=random.Generator(0))
+    assert x.dtype == dtype
+    assert float(pg.max(x)) < 1
+
+
+def test_float32_is_float64_rounded() -> None:
+    wide = host(random.normal(50, generator=random.Generator(2)))
+    narrow = host(random.normal(50, dtype="float32", generator=random.Generator(2)))
+    np.testing.assert_array_equal(wide.astype("float32"), narrow)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"), [(0, 256, "uint8"), (2**64 - 2, 2**64, "uint64"), (-(2**63), 2**63, "int64")]
+)
+def test_integers_reach_the_ends_of_their_dtype(low: int, high: int, dtype: str) -> None:
+    x = host(random.integers(3000, low, high, dtype=dtype))
+    assert x.dtype == dtype
+    assert int(x.min()) >= low
+    assert int(x.max()) < high
+    if high - low <= 256:
+        assert (int(x.min()), int(x.max())) == (low, high - 1)
+
+
+@pytest.mark.parametrize(
+    ("draw", "error", "words"),
+    [
+        (lambda: random.normal(2, dtype="int64"), pg.errors.DTypeError, "normal: draws real floating"),
+        (lambda: random.normal(2, std=-1.0), ValueError, "std must be >= 0"),
+        (lambda: random.uniform(2, 2.0, 1.0), ValueError, "2.0 and 1.0"),
+        (lambda: random.bernoulli(2, 1.5), ValueError, "1.5"),
+        (lambda: random.integers(2, 3, 3), ValueError, "low must be below high"),
+        (lambda: random.integers(2, 0, 257, dtype="uint8"), pg.errors.DTypeError, "uint8 holds 0 to 255"),
+        (lambda: random.integers(2, 0, 3, dtype="float32"), pg.errors.DTypeError, "float32"),
+    ],
+)
+def test_errors_name_the_argument(draw, error, words) -> None:
+    with pytest.raises(error, match=words):
+        draw()
+
+
+def test_scalars_and_empty_shapes() -> None:
+    assert random.normal(()).shape == ()
+    assert random.uniform((0, 3)).shape == (0, 3)
+    assert random.integers((), 0, 5).shape == ()
+    assert random.permutation(0).shape == (0,)
+
+
+def test_draws_may_be_written_to() -> None:
+    x = random.normal(3)
+    y = pg.sum(x * pg.asarray([1.0, 2.0, 3.0], requires_grad=True))
+    x += 1.0
+    x[0] = 0.0
+    y.backward()
+    assert float(x[0]) == 0.0
