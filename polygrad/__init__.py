@@ -108,6 +108,7 @@ from .ops.elementwise import (
     tanh,
     trunc,
 )
+from .ops.extra import log_softmax, logsumexp, relu, safe_where, softmax
 from .ops.indexing import scatter_add, take, take_along_axis
 from .ops.linear_algebra import matmul, matrix_transpose, tensordot, vecdot
 from .ops.logic import (
@@ -162,11 +163,17 @@ from .tensor import Tensor
 if TYPE_CHECKING:
     from . import data, graph, nn, optim, random, testing
     from .graph.draw import draw
+    from .transforms.checkpoint import checkpoint
+    from .transforms.custom import Function, custom_jvp, custom_vjp, stop_gradient
+    from .transforms.jacobians import hessian, hvp, jacfwd, jacrev
+    from .transforms.jvp import jvp, linearize
+    from .transforms.vjp import grad, value_and_grad, vjp
 
 __all__ = [
     "Backend",
     "DType",
     "Device",
+    "Function",
     "Tensor",
     "__array_api_version__",
     "__version__",
@@ -202,6 +209,7 @@ __all__ = [
     "broadcast_to",
     "can_cast",
     "ceil",
+    "checkpoint",
     "clip",
     "complex64",
     "complex128",
@@ -213,6 +221,8 @@ __all__ = [
     "count_nonzero",
     "cumulative_prod",
     "cumulative_sum",
+    "custom_jvp",
+    "custom_vjp",
     "data",
     "default_device",
     "detect_anomaly",
@@ -241,9 +251,12 @@ __all__ = [
     "from_dlpack",
     "full",
     "full_like",
+    "grad",
     "graph",
     "greater",
     "greater_equal",
+    "hessian",
+    "hvp",
     "hypot",
     "iinfo",
     "imag",
@@ -258,18 +271,24 @@ __all__ = [
     "isin",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacrev",
+    "jvp",
     "less",
     "less_equal",
+    "linearize",
     "linspace",
     "log",
     "log1p",
     "log2",
     "log10",
+    "log_softmax",
     "logaddexp",
     "logical_and",
     "logical_not",
     "logical_or",
     "logical_xor",
+    "logsumexp",
     "matmul",
     "matrix_transpose",
     "max",
@@ -300,12 +319,14 @@ __all__ = [
     "real",
     "reciprocal",
     "register_backend",
+    "relu",
     "remainder",
     "repeat",
     "reshape",
     "result_type",
     "roll",
     "round",
+    "safe_where",
     "scatter_add",
     "searchsorted",
     "set_default_device",
@@ -314,12 +335,14 @@ __all__ = [
     "signbit",
     "sin",
     "sinh",
+    "softmax",
     "sort",
     "sqrt",
     "square",
     "squeeze",
     "stack",
     "std",
+    "stop_gradient",
     "subtract",
     "sum",
     "take",
@@ -341,8 +364,10 @@ __all__ = [
     "unique_inverse",
     "unique_values",
     "unstack",
+    "value_and_grad",
     "var",
     "vecdot",
+    "vjp",
     "where",
     "zeros",
     "zeros_like",
@@ -356,12 +381,29 @@ inf = float("inf")
 nan = float("nan")
 
 _LAZY = frozenset({"data", "graph", "nn", "optim", "random", "testing"})
-_FROM = {"draw": "graph.draw"}  # public functions of modules imported on first use
+_FROM = {  # public functions of modules imported on first use: they need optree, which costs 17 ms
+    "Function": "transforms.custom",
+    "checkpoint": "transforms.checkpoint",
+    "custom_jvp": "transforms.custom",
+    "custom_vjp": "transforms.custom",
+    "draw": "graph.draw",
+    "grad": "transforms.vjp",
+    "hessian": "transforms.jacobians",
+    "hvp": "transforms.jacobians",
+    "jacfwd": "transforms.jacobians",
+    "jacrev": "transforms.jacobians",
+    "jvp": "transforms.jvp",
+    "linearize": "transforms.jvp",
+    "stop_gradient": "transforms.custom",
+    "value_and_grad": "transforms.vjp",
+    "vjp": "transforms.vjp",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _FROM:
-        return getattr(importlib.import_module(f"{__name__}.{_FROM[name]}"), name)
+        found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_FROM[name]}"), name)
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Cell", "Extra", "Pin", "bind", "borrow", "extra_of", "link_view", "mark_saved", "new_tensor", "root_of", "settle"]
+__all__ = ["Cell", "Extra", "Pin", "bind", "borrow", "extra_of", "link_view", "mark_saved", "new_tensor", "replace", "root_of", "settle", "share_borrowed"]
 
 
 class Cell:
@@ -154,6 +154,14 @@ def borrow(cell: Cell, array: Any, lock: Callable[[bool], None] | None) -> None:
     extra = extra_of(cell)
     extra.borrowed = array
     extra.lock = lock
+
+
+def share_borrowed(source: Cell, target: Cell) -> None:
+    """Give a second handle on a value the protection of the memory that the first one borrowed."""
+    extra = root_of(source)._extra
+    if extra is not None and extra.borrowed is not None:
+        own = extra_of(target)
+        own.borrowed, own.lock, own.pins = extra.borrowed, extra.lock, extra.pins
 
 
 def replace(cell: Cell, made: Any, keep_node: bool) -> None:

@@ -413,13 +413,14 @@ def _walk_raw(order: list[Node], grads: dict[Any, Any]) -> None:
             if rule is None:
                 raise _no_rule(node, node.parents.index(parent), "vjp")
             c = rule(xp, g, *args)
+            before = get(parent)
             if op.partial:
                 parts = True
-            else:
-                dtype = parent.dtype
-                if c.shape != parent.shape or (c.dtype is not dtype and c.dtype != dtype):
-                    c = fit(xp, c, parent.shape, dtype) if op.broadcasts else _fitted(xp, c, node, parent)
-            before = get(parent)
+                grads[parent] = c if before is None else c + before
+                continue
+            dtype = parent.dtype
+            if c.shape != parent.shape or (c.dtype is not dtype and c.dtype != dtype):
+                c = fit(xp, c, parent.shape, dtype) if op.broadcasts else _fitted(xp, c, node, parent)
             grads[parent] = c if before is None else before + c
 
 
@@ -458,7 +459,7 @@ def _walk(
                 if anomaly:
                     _check_finite(c, node, "backward")
             before = grads.get(parent)
-            grads[parent] = c if before is None else before + c
+            grads[parent] = c if before is None else c + before if isinstance(c, Parts) else before + c
     return found
 
 

@@ -9,7 +9,7 @@ from ..core.kernels import kernel
 from ..typing import Namespace, Raw, Shape
 from .keys import getitem, is_basic, positions, with_entries
 
-__all__ = ["adjoint", "getitem", "is_basic", "scatter_add", "sum_at", "sum_leading", "tanh_slope", "tanh_vjp", "with_entries"]
+__all__ = ["adjoint", "getitem", "is_basic", "relu", "relu_linear", "scatter_add", "sum_at", "sum_leading", "tanh_slope", "tanh_vjp", "with_entries"]
 
 
 # 1 - tanh^2 cancels in the tails; 1 / cosh^2 = (2 e / (1 + e^2))^2 with e = exp(-|x|) does not.
@@ -76,6 +76,18 @@ def tanh_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw) -> Raw:
 def sum_leading(xp: Namespace, x: Raw, n: int) -> Raw:
     """The sum over the first ``n`` axes: what a bias's gradient is."""
     return xp.sum(x, axis=tuple(range(n)))
+
+
+@kernel
+def relu(xp: Namespace, x: Raw) -> Raw:
+    """``max(x, 0)``."""
+    return xp.maximum(x, xp.zeros((), dtype=x.dtype))
+
+
+@kernel
+def relu_linear(xp: Namespace, g: Raw, out: Raw) -> Raw:
+    """relu's cotangent or tangent: ``g`` where ``out`` is positive (or nan), 0 elsewhere."""
+    return xp.where(out <= 0, xp.zeros((), dtype=g.dtype), g)
 
 
 @kernel

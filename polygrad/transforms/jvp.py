@@ -1,0 +1,112 @@
+"""Forward mode: ``jvp`` and ``linearize``.
+
+The function's run is recorded, then the tangents go forward along the record. That costs the record's
+memory, where JAX's forward mode needs none; in return one record serves many tangents, and both modes,
+nested in any order, are one mechanism without levels or tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optree
+
+from ..core.cell import new_tensor
+from ..core.tape import push, reachable
+from .inputs import Recorded, all_raw, cotangent_for, flatten, in_kind, record, tree_in_kind, zeros_for
+from .vjp import _with_aux
+
+__all__ = ["jvp", "linearize"]
+
+
+def pushed(run: Recorded, outputs: Sequence[Any], tangents: Sequence[Any], create_graph: bool) -> list[Any]:
+    """The tangents of a run's outputs, as Tensors."""
+    start = {n: (t if create_graph else t._value) for n, t in zip(run.inputs, tangents, strict=True)}
+    roots = [x._node for x in outputs if x._node is not None]
+    known = push(reachable(roots, frozenset(run.inputs)), start, create_graph)
+    results = []
+    for x in outputs:
+        t = known.get(x._node) if x._node is not None else None
+        if t is None:
+            t = zeros_for(x)
+        elif not create_graph:
+            t = new_tensor(t, None, x._device)
+            t._saved = True
+        results.append(t)
+    return results
+
+
+def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
+    """The value of ``f(*primals)`` and its derivative along ``tangents``.
+
+    Args:
+        f: takes and returns pytrees of arrays.
+        primals: a tuple of arguments.
+        tangents: a tuple with the structure, shapes and dtypes of ``primals``.
+        has_aux: ``f`` returns ``(out, aux)``; ``aux`` is passed through.
+
+    Returns:
+        ``(out, tangent_out)`` or ``(out, tangent_out, aux)``.
+
+    >>> import polygrad as pg
+    >>> pg.jvp(lambda x: x * x, (3.0,), (1.0,))
+    (9.0, 6.0)
+    """
+    if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
+        raise TypeError("jvp: primals and tangents must be tuples of arguments, as in pg.jvp(f, (x,), (t,))")
+    if len(primals) != len(tangents):
+        raise TypeError(f"jvp: {len(primals)} primals but {len(tangents)} tangents")
+    run, flat, shapes = record("jvp", f, primals, {}, range(len(primals)))
+    value, aux = _with_aux("jvp", run.result, has_aux)
+    tensors, structure = run.outputs(value)
+    given = [t for s, tree in zip(shapes, tangents, strict=True) for t in s.flatten_up_to(tree)]
+    checked = [cotangent_for("jvp", t, x, "a tangent") for t, x in zip(given, run.tensors, strict=True)]
+    nested = run.nested(tensors)
+    deeper = nested or any(t._node is not None for t in checked)
+    found = pushed(run, tensors, checked, deeper)
+    kind = _kind(primals, tangents, flat)
+    out = optree.tree_unflatten(structure, [in_kind(x, kind, nested) for x in tensors])
+    moved = optree.tree_unflatten(structure, [in_kind(t, kind, deeper) for t in found])
+    return (out, moved, tree_in_kind(aux, kind, nested)) if has_aux else (out, moved)
+
+
+def _kind(primals: Any, tangents: Any, flat: Sequence[Any]) -> Any:
+    """What results should be like: numbers where all that came in were numbers, raw arrays, or Tensors."""
+    if not all_raw(primals, tangents):
+        return False
+    leaves = [*flat, *flatten(tangents)[0]]
+    if leaves and all(isinstance(x, (float, complex)) and not hasattr(x, "dtype") for x in leaves):
+        return 1.0
+    return True
+
+
+def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """The value of ``f(*primals)`` and its derivative as a function of the tangents, recorded once.
+
+    Returns:
+        ``(out, jvp_fn)`` or ``(out, jvp_fn, aux)``; ``jvp_fn(*tangents)`` may be called many times.
+
+    >>> import polygrad as pg
+    >>> out, along = pg.linearize(pg.sin, 0.0)
+    >>> along(1.0), along(2.0)
+    (1.0, 2.0)
+    """
+    run, flat, shapes = record("linearize", f, primals, {}, range(len(primals)))
+    value, aux = _with_aux("linearize", run.result, has_aux)
+    tensors, structure = run.outputs(value)
+    nested = run.nested(tensors)
+
+    def jvp_fn(*tangents: Any) -> Any:
+        if len(tangents) != len(shapes):
+            raise TypeError(f"linearize: {len(shapes)} primals but {len(tangents)} tangents")
+        given = [t for s, tree in zip(shapes, tangents, strict=True) for t in s.flatten_up_to(tree)]
+        checked = [cotangent_for("linearize", t, x, "a tangent") for t, x in zip(given, run.tensors, strict=True)]
+        deeper = nested or any(t._node is not None for t in checked)
+        found = pushed(run, tensors, checked, deeper)
+        kind = _kind(primals, tangents, flat)
+        return optree.tree_unflatten(structure, [in_kind(t, kind, deeper) for t in found])
+
+    kind = _kind(primals, (), flat)
+    out = optree.tree_unflatten(structure, [in_kind(x, kind, nested) for x in tensors])
+    return (out, jvp_fn, tree_in_kind(aux, kind, nested)) if has_aux else (out, jvp_fn)
