@@ -1,0 +1,173 @@
+"""Drawings of the eager graph: what they show, that they are stable, and that no depth is too deep."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import polygrad as pg
+from polygrad.graph import to_dot, to_text
+
+needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="the program dot is not installed")
+
+
+def small() -> tuple[pg.Tensor, dict[str, pg.Tensor]]:
+    w = pg.asarray([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    x = pg.asarray([0.5, -0.5], requires_grad=True)
+    h = pg.tanh(w @ x)
+    return pg.sum(pg.logaddexp(h, h)) * 2.0, {"w": w, "x": x, "hidden": h}
+
+
+def test_text_shows_ops_types_names_and_sharing() -> None:
+    loss, names = small()
+    assert to_text(loss, names).splitlines() == [
+        "%6 multiply(%5, const) float64[]",
+        "  %5 sum(%4) float64[]",
+        "    %4 logaddexp(%3, %3) float64[2]",
+        "      %3 tanh(%2) hidden float64[2]",
+        "        %2 matmul(%0, %1) float64[2]",
+        "          %0 leaf w float64[2, 2]",
+        "          %1 leaf x float64[2]",
+        "      %3 hidden (above)",
+    ]
+
+
+def test_dot_tells_leaf_op_and_root_apart() -> None:
+    loss, names = small()
+    lines = to_dot(loss, names).splitlines()
+
+    def line(start: str) -> str:
+        (found,) = [x for x in lines if x.startswith(f"  {start} [")]
+        return found
+
+    assert lines[0] == "digraph polygrad {"
+    assert lines[-1] == "}"
+    assert 'label="w\\nfloat64[2, 2]"' in line("n0")
+    assert "shape=box" in line("n0")
+    assert 'label="hidden\\ntanh\\nfloat64[2]"' in line("n3")
+    assert "shape=ellipse" in line("n3")
+    assert "shape=doubleoctagon" in line("n6")
+    looks = [line(n).partition("shape=")[2] for n in ("n0", "n3", "n6")]
+    assert len({x.partition("fillcolor=")[2] for x in looks}) == 3
+    assert lines.count("  n3 -> n4;") == 2
+    assert lines.count("  n0 -> n2;") == 1
+
+
+def test_the_same_graph_gives_the_same_text() -> None:
+    (a, names_a), (b, names_b) = small(), small()
+    assert to_dot(a, names_a) == to_dot(b, names_b)
+    assert to_text(a, names_a) == to_text(b, names_b)
+
+
+def test_names_from_a_module_and_with_a_prefix() -> None:
+    net = pg.nn.Linear(2, 1)
+    out = net(pg.ones((3, 2)))
+    assert " leaf weight float64[1, 2]" in to_text(out, net)
+    assert " leaf net.bias float64[1]" in to_text(out, {"net": net})
+
+
+def test_ops_with_several_outputs() -> None:
+    x = pg.asarray([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    a, b = pg.unstack(x)
+    loss = pg.sum(a * b)
+    dot, text = to_dot(loss), to_text(loss)
+    if "item" in text:  # unstack is one op with two outputs, each drawn as a small circle
+        assert dot.count("shape=circle") == 2
+        assert "(float64[2], float64[2])" in text
+    assert text.splitlines()[-1].split()[0] in {"%0", "%1"}
+
+
+def test_several_roots_and_a_leaf_as_root() -> None:
+    x = pg.asarray([1.0], requires_grad=True)
+    y, z = pg.sin(x), pg.cos(x)
+    text = to_text([y, z], {"x": x}).splitlines()
+    assert text == [
+        "%1 sin(%0) float64[1]",
+        "  %0 leaf x float64[1]",
+        "%2 cos(%0) float64[1]",
+        "  %0 x (above)",
+    ]
+    assert to_dot([y, z]).count("doubleoctagon") == 2
+    assert to_text(x) == "%0 leaf float64[1]"
+
+
+def test_a_tensor_without_a_graph_is_refused() -> None:
+    with pytest.raises(pg.errors.DetachedError, match=r"shape \(2,\)"):
+        to_dot(pg.ones(2))
+    with pytest.raises(TypeError, match="not at float"):
+        to_dot([1.0])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="at least one"):
+        to_text([])
+
+
+def test_a_name_with_quotes_is_escaped() -> None:
+    x = pg.asarray([1.0], requires_grad=True)
+    assert r'label="a \"b\" \\c\nfloat64[1]"' in to_dot(pg.exp(x), {'a "b" \\c': x})
+
+
+def test_a_hundred_thousand_nodes() -> None:
+    x = pg.asarray(1.0, requires_grad=True)
+    y = x
+    for _ in range(100_000):
+        y = y + x
+    text = to_text(y).splitlines()
+    assert len(text) == 200_001
+    assert text[-1].endswith("%0 leaf (above)")
+    assert max(map(len, text)) < 120
+    assert any(line.lstrip().startswith("[99999]") for line in text)
+    assert to_dot(y).count(" -> ") == 200_000
+
+
+def test_draw_gives_and_writes_dot_and_text(tmp_path: Path) -> None:
+    loss, names = small()
+    assert pg.draw(loss, names=names) == to_dot(loss, names).rstrip("\n")
+    assert pg.draw(loss, format="text") == to_text(loss)
+    pg.draw(loss, tmp_path / "g.dot", names=names)
+    assert (tmp_path / "g.dot").read_text() == to_dot(loss, names)
+    pg.draw(loss, tmp_path / "g.txt")
+    assert (tmp_path / "g.txt").read_text() == to_text(loss) + "\n"
+    pg.draw(loss, str(tmp_path / "other"), format="text")
+    assert (tmp_path / "other").read_text().startswith("%6 ")
+
+
+@needs_dot
+def test_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("graphviz")
+    loss, names = small()
+    svg = pg.draw(loss, tmp_path / "g.svg", names=names)
+    assert isinstance(svg, str)
+    assert "<svg" in svg
+    assert "hidden" in svg
+    assert "<svg" in (tmp_path / "g.svg").read_text()
+    png = pg.draw(loss, format="png")
+    assert isinstance(png, bytes)
+    assert png.startswith(b"\x89PNG")
+    pdf = pg.draw(loss, tmp_path / "g.pdf")
+    assert isinstance(pdf, bytes)
+    assert pdf.startswith(b"%PDF")
+
+
+def test_without_the_program_the_error_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("graphviz")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    loss, _ = small()
+    with pytest.raises(
+        pg.errors.DependencyError, match=r"svg needs Graphviz's program 'dot'.*format=\"dot\""
+    ):
+        pg.draw(loss, tmp_path / "g.svg")
+    assert not (tmp_path / "g.svg").exists()
+
+
+def test_without_the_package_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "graphviz", None)
+    with pytest.raises(pg.errors.DependencyError, match=r"polygrad-xp\[draw\]"):
+        pg.draw(small()[0], format="png")
+
+
+def test_an_unknown_format_is_refused() -> None:
+    pytest.importorskip("graphviz")
+    with pytest.raises(ValueError, match="'jpeg2001'"):
+        pg.draw(small()[0], format="jpeg2001")
