@@ -189,8 +189,9 @@ class TorchBackend(Backend):
     def borrow(self, array: Any) -> Any:
         if array.requires_grad:
             raise DetachError(
-                f"a torch.Tensor of shape {tuple(array.shape)} that requires grad cannot be taken over: PyTorch's "
-                "graph would be dropped. Pass x.detach() if that is meant; gradients are polygrad's from there on"
+                f"a torch.Tensor of shape {tuple(array.shape)} that requires grad cannot be taken over: "
+                "PyTorch's graph would be dropped. Pass x.detach() if that is meant; gradients are polygrad's "
+                "from there on"
             )
         array = array if type(array) is self.torch.Tensor else array.detach()  # a Parameter is a subclass
         return array.resolve_conj().resolve_neg()

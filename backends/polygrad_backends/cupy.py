@@ -1,0 +1,230 @@
+"""CuPy: NumPy's functions on CUDA GPUs. What is known and what is still to be measured: see docs/gpu.md."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from operator import getitem
+from typing import Any
+
+from polygrad.backend import Backend, RawNamespace
+
+__all__ = ["CupyBackend"]
+
+_DTYPES = """
+bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128
+"""
+_CREATION = "zeros ones empty full eye linspace arange"
+_ATOMIC = "int32 uint32 uint64 float16 float32 float64 complex64 complex128"
+
+
+class CupyBackend(Backend):
+    """CuPy arrays on ``"cuda:0"``, ``"cuda:1"``, ...; ``"cuda"`` is the first. A native device is its number,
+    since CuPy's own Device objects are not hashable."""
+
+    name = "cupy"
+    library = "cupy"
+    install = 'pip install "polygrad-xp[cuda12]" (or [cuda13], by the version of your CUDA driver)'
+    promotes = True
+
+    @classmethod
+    def reason(cls) -> str | None:
+        missing = super().reason()
+        if missing is not None:
+            return missing
+        driver = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+        try:
+            ctypes.CDLL(driver)  # a thousand times cheaper than finding out by importing CuPy
+        except OSError:
+            return f"no CUDA driver was found ({driver} cannot be loaded): install NVIDIA's, on a machine with a GPU"
+        try:
+            import cupy
+
+            if int(cupy.__version__.partition(".")[0]) < 14:
+                return f"CuPy {cupy.__version__} is too old, 14.0.1 or newer is needed: {cls.install}"
+            if cupy.cuda.runtime.getDeviceCount() == 0:
+                return "the CUDA driver sees no GPU (is CUDA_VISIBLE_DEVICES set?)"
+        except Exception as error:  # ImportError of a CUDA library, CUDARuntimeError of the driver, ...
+            return f"CuPy cannot use a GPU here: {type(error).__name__}: {error}"
+        return None
+
+    def __init__(self) -> None:
+        import array_api_compat.cupy as compat
+        import cupy
+        import cupyx
+
+        super().__init__()
+        self.cp = cupy
+        self._compat = compat
+        self._atomic_add = cupyx.scatter_add
+        self._atomic = frozenset(cupy.dtype(name) for name in _ATOMIC.split())
+        self._count = cupy.cuda.runtime.getDeviceCount()
+        self.array_types = (cupy.ndarray,)
+        self.native_dtypes = {name: cupy.dtype(name) for name in _DTYPES.split()}
+        self.complex_dtypes = frozenset({cupy.dtype("complex64"), cupy.dtype("complex128")})
+        self.kernels = {
+            "getitem": getitem,
+            "with_entries": self._with_entries,
+            "scatter_add": self._scatter_add,
+        }
+        self._mended = self._functions() | self._reductions() | self.native_dtypes | self.kernels
+        self._namespaces: dict[int, RawNamespace] = {}
+
+    # -- the namespace -----------------------------------------------------------------------------
+
+    def namespace(self, native: int) -> RawNamespace:
+        found = self._namespaces.get(native)
+        if found is None:
+            mended = self._mended | self._creation(native)
+            found = self._namespaces[native] = RawNamespace(self._compat, **mended)
+        return found
+
+    def _scope(self, native: int) -> AbstractContextManager[Any]:
+        """Where new arrays land: CuPy's functions have no device argument, only a current device."""
+        return nullcontext() if self._count == 1 else self.cp.cuda.Device(native)
+
+    def _creation(self, native: int) -> dict[str, Any]:
+        cp = self.cp
+
+        def placed(function: Callable[..., Any]) -> Callable[..., Any]:
+            def create(*args: Any, **options: Any) -> Any:
+                with self._scope(native):
+                    return function(*args, **options)
+
+            return function if self._count == 1 else create
+
+        def asarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Any:
+            if isinstance(obj, cp.ndarray):
+                return (
+                    cp.array(obj, dtype=dtype)
+                    if copy
+                    else obj
+                    if dtype is None
+                    else obj.astype(dtype, copy=False)
+                )
+            return cp.asarray(obj, dtype=dtype)
+
+        return {name: placed(getattr(cp, name)) for name in _CREATION.split()} | {
+            "asarray": placed(asarray),
+            "from_dlpack": placed(cp.from_dlpack),
+        }
+
+    def _functions(self) -> dict[str, Any]:
+        cp = self.cp
+        return {
+            "concat": lambda arrays, axis=0: cp.concatenate(arrays, axis),
+            "permute_dims": lambda x, axes: x.transpose(axes),
+            "matrix_transpose": lambda x: x.swapaxes(-1, -2),
+            "matmul": self._matmul,
+            "reshape": lambda x, shape, copy=None: (x.copy() if copy else x).reshape(shape),
+            "conj": lambda x: x.conj() if x.dtype.kind == "c" else x,
+            "real": lambda x: x.real,
+            "imag": lambda x: x.imag if x.dtype.kind == "c" else cp.zeros_like(x),
+            "sign": self._sign,
+            # compat's clip and sign write through boolean masks, which stop the host.
+            "clip": lambda x, lo=None, hi=None: self._clip(x, lo, hi),
+            "repeat": lambda x, repeats, axis=None: cp.repeat(
+                x, repeats if isinstance(repeats, int) else repeats.tolist(), axis
+            ),
+            "searchsorted": lambda x1, x2, side="left": cp.searchsorted(x1, x2, side),
+            "round": lambda x: x.round(),
+        }
+
+    def _reductions(self) -> dict[str, Any]:
+        cp = self.cp
+        plain = {name: getattr(cp, name) for name in ("mean", "max", "min", "all", "any", "argmax", "argmin")}
+        return plain | {
+            "sum": lambda x, axis=None, dtype=None, keepdims=False: x.sum(axis, dtype, None, keepdims),
+            "prod": lambda x, axis=None, dtype=None, keepdims=False: x.prod(axis, dtype, None, keepdims),
+        }
+
+    # -- functions that CuPy has otherwise ---------------------------------------------------------
+
+    def _matmul(self, x1: Any, x2: Any) -> Any:
+        # CuPy's product of batches copies transposed operands and casts float16 up; its product of two
+        # matrices does neither, and a batch times one matrix is a product of two.
+        if x1.ndim > 2 and x2.ndim == 2 and x1.size:
+            rows = self.cp.matmul(x1.reshape(-1, x1.shape[-1]), x2)
+            return rows.reshape(*x1.shape[:-1], x2.shape[-1])
+        return self.cp.matmul(x1, x2)
+
+    def _sign(self, x: Any) -> Any:
+        cp = self.cp
+        if x.dtype.kind == "c":  # CuPy's is of the real part
+            r = cp.abs(x)
+            zero = r == 0
+            return cp.where(zero, cp.zeros_like(x), x / cp.where(zero, cp.ones_like(r), r))
+        made = cp.sign(x)
+        return cp.where(cp.isnan(x), x, made) if x.dtype.kind == "f" else made  # sign(nan) is 0 there
+
+    def _clip(self, x: Any, lo: Any, hi: Any) -> Any:
+        x = x if lo is None else self.cp.maximum(x, lo).astype(x.dtype, copy=False)
+        return x if hi is None else self.cp.minimum(x, hi).astype(x.dtype, copy=False)
+
+    # -- devices -----------------------------------------------------------------------------------
+
+    def native_devices(self) -> Sequence[tuple[str, Any]]:
+        return [(f"cuda:{i}", i) for i in range(self._count)]
+
+    def native_device_of(self, array: Any) -> Any:
+        return array.data.device_id
+
+    def find_native(self, rest: str) -> Any:
+        return super().find_native(rest) if rest != "cuda" else self.cp.cuda.runtime.getDevice()
+
+    def to_native(self, array: Any, native: int) -> Any:
+        with self._scope(native):
+            return array.copy()  # from one device to another if they differ
+
+    def to_numpy(self, array: Any) -> Any:
+        return array.get()
+
+    def from_numpy(self, array: Any, native: int) -> Any:
+        with self._scope(native):
+            return self.cp.asarray(array)
+
+    def from_dlpack(self, x: Any, native: int, copy: bool | None) -> Any:
+        if int(x.__dlpack_device__()[0]) in (1, 3) and hasattr(x, "__array__"):  # CuPy takes no host memory
+            import numpy as np
+
+            return self.from_numpy(np.from_dlpack(x), native)
+        made = self.namespace(native).from_dlpack(x)
+        return made.copy() if copy else made
+
+    def synchronize(self, native: int) -> None:
+        self.cp.cuda.Device(native).synchronize()
+
+    # -- memory ------------------------------------------------------------------------------------
+
+    def copy(self, array: Any) -> Any:
+        with self._scope(array.data.device_id):
+            return array.copy()
+
+    def read_only(self, array: Any) -> Any:
+        return array  # what to_numpy made is a copy already
+
+    def is_view(self, result: Any, array: Any) -> bool:
+        return result.data.mem is array.data.mem
+
+    # -- kernels -----------------------------------------------------------------------------------
+
+    def _with_entries(self, x: Any, key: Any, value: Any) -> Any:
+        made = x.copy()
+        made[key] = value
+        return made
+
+    def _scatter_add(self, shape: Sequence[int], dtype: Any, parts: Sequence[tuple[Any, Any]]) -> Any:
+        """By atomic additions: the order of floating sums, and so their last bits, differ between runs."""
+        with self._scope(parts[0][1].data.device_id):
+            total = self.cp.zeros(tuple(shape), dtype)
+        for key, values in parts:
+            entries = key if isinstance(key, tuple) else (key,)
+            if not any(isinstance(k, self.cp.ndarray) for k in entries):
+                total[key] += values
+            elif total.dtype in self._atomic:
+                self._atomic_add(total, key, values)
+            else:
+                self.cp.add.at(total, key, values)
+        return total

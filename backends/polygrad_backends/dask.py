@@ -1,0 +1,251 @@
+"""Dask: lazy arrays in chunks.
+
+What Dask has, runs chunk by chunk; what it lacks or has in part (sorting, index arrays, unique, searchsorted,
+scatter-add, ...) runs as one task of NumPy's function over the whole array: always right, never parallel, and
+as large as one worker's memory. Lengths that depend on values are nan until something computes them.
+Arrays count as immutable: writing in place makes new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from polygrad.backend import Backend, RawNamespace
+
+__all__ = ["DaskBackend"]
+
+_DTYPES = """
+bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128
+"""
+_DEVICE = "dask"
+
+
+class DaskBackend(Backend):
+    """Dask arrays of NumPy chunks, on ``"dask"``; the scheduler is whichever Dask is set to use."""
+
+    name = "dask"
+    library = "dask"
+    install = 'pip install "dask[array]"'
+    mutable = False
+    lazy = True
+    promotes = True
+
+    def __init__(self) -> None:
+        import array_api_compat.dask.array as compat
+        import dask
+        import dask.array as da
+        import numpy as np
+
+        super().__init__()
+        self.np: Any = np
+        self.da = da
+        self.dask = dask
+        self.array_types = (da.Array,)
+        self.native_dtypes = {name: np.dtype(name) for name in _DTYPES.split()}
+        self.complex_dtypes = frozenset({np.dtype("complex64"), np.dtype("complex128")})
+        self.kernels = {
+            "getitem": self._getitem,
+            "with_entries": self._with_entries,
+            "scatter_add": self._scatter_add,
+        }
+        mended = self._functions() | self._whole_functions() | self.native_dtypes | self.kernels
+        self._namespace = RawNamespace(compat, **mended)
+
+    # -- the namespace -----------------------------------------------------------------------------
+
+    def namespace(self, native: Any) -> RawNamespace:
+        return self._namespace
+
+    def _functions(self) -> dict[str, Any]:
+        da, np = self.da, self.np
+        return {
+            "asarray": self._asarray,
+            "from_dlpack": lambda x: da.from_array(np.from_dlpack(x)),
+            "astype": lambda x, dtype, copy=True: x.astype(dtype),
+            "conj": lambda x: da.conj(x) if x.dtype.kind == "c" else x,
+            "real": lambda x: x.real,
+            "imag": lambda x: x.imag,
+            "full": lambda shape, fill_value, dtype=None: da.full(shape, fill_value, dtype=dtype),
+            "full_like": lambda x, fill_value, dtype=None: da.full(
+                x.shape, fill_value, dtype=dtype or x.dtype, chunks=x.chunks
+            ),
+            "sum": lambda x, axis=None, dtype=None, keepdims=False: da.sum(
+                x, axis=axis, dtype=dtype, keepdims=keepdims
+            ),
+            "prod": lambda x, axis=None, dtype=None, keepdims=False: da.prod(
+                x, axis=axis, dtype=dtype, keepdims=keepdims
+            ),
+            "round": lambda x: da.round(x),
+            "permute_dims": lambda x, axes: da.transpose(x, axes),
+            "matmul": da.matmul,
+            "tensordot": lambda x1, x2, axes=2: da.tensordot(x1, x2, axes=axes),
+        }
+
+    def _asarray(self, obj: Any, dtype: Any = None, copy: bool | None = None) -> Any:
+        if isinstance(obj, self.da.Array):
+            obj = obj if dtype is None else obj.astype(dtype)
+            return obj.copy() if copy else obj
+        return self.da.from_array(self.np.array(obj, dtype=dtype, copy=True))
+
+    # -- functions of whole arrays -----------------------------------------------------------------
+
+    def _apply(self, function: Callable[..., Any], shape: Any, dtype: Any, *args: Any, **options: Any) -> Any:
+        """One task: a NumPy function of whole arrays (which Dask puts together from their chunks)."""
+        task = self.dask.delayed(function)(*args, **options)
+        return self.da.from_delayed(task, shape=tuple(shape), dtype=dtype)
+
+    def _whole_functions(self) -> dict[str, Any]:
+        np, nan = self.np, float("nan")
+        index = np.dtype("int64")
+        flip = np.flip
+
+        def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+            def one(a: Any) -> Any:
+                made = np.sort(a, axis, stable=True)
+                return flip(made, axis) if descending else made
+
+            return self._apply(one, x.shape, x.dtype, x)
+
+        def argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+            def one(a: Any) -> Any:
+                if not descending:
+                    return np.argsort(a, axis, stable=True)
+                return a.shape[axis] - 1 - flip(np.argsort(flip(a, axis), axis, stable=True), axis)
+
+            return self._apply(one, x.shape, index, x)
+
+        def take(x: Any, indices: Any, axis: int = 0) -> Any:
+            shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+            return self._apply(np.take, shape, x.dtype, x, indices, axis=axis)
+
+        def searchsorted(x1: Any, x2: Any, side: str = "left") -> Any:
+            return self._apply(np.searchsorted, x2.shape, index, x1, x2, side=side)
+
+        def unique_all(x: Any) -> tuple[Any, ...]:
+            task = self.dask.delayed(np.unique_all, nout=4)(x)
+            shapes = ((nan,), (nan,), x.shape, (nan,))
+            dtypes = (x.dtype, index, index, index)
+            return tuple(
+                self.da.from_delayed(part, shape=shape, dtype=dtype)
+                for part, shape, dtype in zip(task, shapes, dtypes, strict=True)
+            )
+
+        def nonzero(x: Any) -> tuple[Any, ...]:
+            task = self.dask.delayed(np.nonzero, nout=x.ndim)(x)
+            return tuple(self.da.from_delayed(part, shape=(nan,), dtype=index) for part in task)
+
+        def repeat(x: Any, repeats: Any, axis: int = 0) -> Any:
+            (times,) = self.dask.compute(repeats)  # the result's shape
+            n = int(np.broadcast_to(times, (x.shape[axis],)).sum())
+            shape = (*x.shape[:axis], n, *x.shape[axis + 1 :])
+            return self._apply(np.repeat, shape, x.dtype, x, times, axis=axis)
+
+        return {
+            "sort": sort,
+            "argsort": argsort,
+            "take": take,
+            "take_along_axis": lambda x, indices, axis=-1: self._apply(
+                np.take_along_axis, indices.shape, x.dtype, x, indices, axis
+            ),
+            "searchsorted": searchsorted,
+            "unique_all": unique_all,
+            "unique_values": lambda x: unique_all(x)[0],
+            "nonzero": nonzero,
+            "repeat": repeat,
+            "cumulative_sum": self._running(np.cumulative_sum),
+            "cumulative_prod": self._running(np.cumulative_prod),
+        }
+
+    def _running(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def running(x: Any, axis: int = 0, dtype: Any = None, include_initial: bool = False) -> Any:
+            axis = axis % x.ndim
+            shape = (*x.shape[:axis], x.shape[axis] + include_initial, *x.shape[axis + 1 :])
+            dtype = function(self.np.empty((1,), x.dtype), dtype=dtype).dtype
+            return self._apply(
+                function, shape, dtype, x, axis=axis, dtype=dtype, include_initial=include_initial
+            )
+
+        return running
+
+    # -- devices -----------------------------------------------------------------------------------
+
+    def native_devices(self) -> Sequence[tuple[str, Any]]:
+        return ((_DEVICE, _DEVICE),)
+
+    def native_device_of(self, array: Any) -> Any:
+        return _DEVICE
+
+    def to_numpy(self, array: Any) -> Any:
+        """Computes; read-only, since the result may be a chunk that the graph still holds."""
+        made = self.np.asarray(array.compute()).view()
+        made.setflags(write=False)
+        return made
+
+    def from_numpy(self, array: Any, native: Any) -> Any:
+        return self.da.from_array(self.np.array(array))  # a copy: the graph will read it later
+
+    def from_dlpack(self, x: Any, native: Any, copy: bool | None) -> Any:
+        return self.from_numpy(self.np.from_dlpack(x), native)
+
+    def compute(self, *arrays: Any) -> tuple[Any, ...]:
+        return tuple(self.da.from_array(a) for a in self.dask.compute(*arrays))
+
+    def copy(self, array: Any) -> Any:
+        return array.copy()
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        return self.np.errstate(all="ignore")
+
+    # -- kernels -----------------------------------------------------------------------------------
+
+    def _getitem(self, x: Any, key: Any) -> Any:
+        entries = key if isinstance(key, tuple) else (key,)
+        if not any(hasattr(k, "dtype") for k in entries):
+            return x[key]
+        return self._apply(_read, self._shape_at(x.shape, entries), x.dtype, x, entries)
+
+    def _shape_at(self, shape: tuple[Any, ...], entries: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The shape of ``x[key]``, nan where it depends on a mask's values."""
+        np = self.np
+        if len(entries) == 1 and _kind(entries[0]) == "b":
+            return (float("nan"), *shape[entries[0].ndim :])
+        # Integer arrays count by their shapes alone; masks among other entries are computed.
+        masks = [k.compute() if _kind(k) == "b" else k for k in entries]
+        key = tuple([np.zeros(k.shape, "int64") if _kind(k) in ("i", "u") else k for k in masks])
+        return tuple(np.broadcast_to(np.int8(0), shape)[key].shape)
+
+    def _with_entries(self, x: Any, key: Any, value: Any) -> Any:
+        entries = key if isinstance(key, tuple) else (key,)
+        return self._apply(_written, x.shape, x.dtype, x, entries, value)
+
+    def _scatter_add(self, shape: Sequence[int], dtype: Any, parts: Sequence[tuple[Any, Any]]) -> Any:
+        keys = [key if isinstance(key, tuple) else (key,) for key, _ in parts]
+        return self._apply(
+            _scattered, shape, dtype, tuple(shape), dtype, keys, [values for _, values in parts]
+        )
+
+
+def _kind(entry: Any) -> str:
+    """The kind of an index array; nothing for other entries of a key."""
+    return str(entry.dtype.kind) if hasattr(entry, "dtype") else ""
+
+
+def _read(x: Any, entries: Any) -> Any:
+    return x[tuple(entries)]
+
+
+def _written(x: Any, entries: Any, value: Any) -> Any:
+    made = x.copy()
+    made[tuple(entries)] = value
+    return made
+
+
+def _scattered(shape: Any, dtype: Any, keys: Any, values: Any) -> Any:
+    import numpy as np
+
+    total = np.zeros(shape, dtype)
+    for key, own in zip(keys, values, strict=True):
+        np.add.at(total, tuple(key), own)
+    return total
