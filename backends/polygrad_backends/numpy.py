@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from operator import attrgetter, getitem
 from typing import Any
 
@@ -44,8 +45,16 @@ class NumpyBackend(Backend):
         self.native_dtypes = {n: np.dtype(n) for n in _DTYPES.split()}
         self.complex_dtypes = frozenset({np.dtype("complex64"), np.dtype("complex128")})
         self.kernels = {
-            "scatter_add": self._scatter_add, "tanh_slope": self._tanh_slope, "adjoint": self._adjoint,
-                        "getitem": getitem, "with_entries": _with_entries}  # fmt: skip
+            "adjoint": self._adjoint,
+            "getitem": getitem,
+            "relu": lambda x: np.maximum(x, 0),
+            "relu_linear": lambda g, out: np.where(out <= 0, 0, g),
+            "scatter_add": self._scatter_add,
+            "sum_leading": self._sum_leading,
+            "tanh_slope": self._tanh_slope,
+            "tanh_vjp": lambda g, out, x: g * self._tanh_slope(out, x),
+            "with_entries": partial(_with_entries, np),
+        }
         self._namespace = RawNamespace(np, **self._mended(), **self.kernels)
 
     # -- the namespace -----------------------------------------------------------------------------
@@ -269,9 +278,9 @@ def _flip(x: Any, axis: Any = None) -> Any:
     return x[tuple(key)]
 
 
-def _with_entries(x: Any, key: Any, value: Any) -> Any:
+def _with_entries(np: Any, x: Any, key: Any, value: Any) -> Any:
     """A copy of ``x`` with ``value`` at ``key``."""
-    made = x.copy()
+    made = np.array(x)  # not x.copy(): a 0-d cotangent may be a scalar
     made[key] = value
     return made
 

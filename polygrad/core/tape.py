@@ -268,6 +268,8 @@ def _rebuild(node: Node, index: int) -> tuple[Any, ...]:
 
 def new_saved(value: Any, node: Node | None, device: Any) -> Any:
     """A Tensor on a value that a graph holds: writing through it must not touch the memory."""
+    if value.__class__ is not device.array_type:  # NumPy's rules give scalars for 0-d arrays
+        value = device.backend.as_raw(value, device)
     tensor = new_tensor(value, node, device)
     tensor._saved = True
     return tensor
@@ -347,7 +349,10 @@ def backward(root: Node, seed: Any, keep: bool) -> None:
         retained = [(n, g) for n, g in grads.items() if n.__class__ is _Retained]
         grads.clear()  # a traceback keeps the frames alive; the arrays must not live as long
     for node, g in results:  # all is computed: now it counts
-        node.grad = tensor = new_tensor(g, None, node.device)
+        device = node.device
+        if g.__class__ is not device.array_type:
+            g = device.backend.as_raw(g, device)
+        node.grad = tensor = new_tensor(g, None, device)
         tensor._saved = True
     for keeper, g in retained:
         keeper.node.extra.grad = new_saved(g, None, keeper.node.device)

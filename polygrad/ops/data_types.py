@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt
 from ..core.cell import Cell, new_tensor
-from ..core.op import _second as beside
 from ..core.op import apply, op, together
 from ..dtypes import FLOAT_OF_COMPLEX, DType, as_dtype, promote
 from ..errors import DTypeError
@@ -69,7 +68,7 @@ def as_same_dtype(name: str, x: ArrayLike, *others: ArrayLike | None) -> list[An
     made: list[Any] = [x]
     for value in others:
         if value is not None:
-            value = beside(name, value, x)
+            _, value = together(name, (x, value))
             if value._value.dtype != x._value.dtype:
                 value = astype(value, x._value.dtype)
         made.append(value)

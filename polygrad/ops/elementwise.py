@@ -144,7 +144,10 @@ def _pow_base(xp: Namespace, x1: Raw, x2: Raw) -> Raw:
 # for a negative base, where x^p is real at isolated p only.
 def _pow_exponent(xp: Namespace, out: Raw, x1: Raw, x2: Raw) -> Raw:
     zero = (x1 == 0) & (xp.real(x2) >= 0 if is_complex(xp, x2) else x2 >= 0)
-    return xp.where(zero, xp.zeros_like(out), out * xp.log(xp.where(zero, xp.ones_like(x1), x1)))
+    base = xp.where(zero, xp.ones_like(x1), x1)
+    if is_complex(xp, out) and not is_complex(xp, x1):
+        base = xp.astype(base, out.dtype)  # the logarithm of a negative number is complex
+    return xp.where(zero, xp.zeros_like(out), out * xp.log(base))
 
 
 @binary((_pow_base, _pow_exponent))

@@ -12,8 +12,7 @@ from typing import Any
 
 import optree
 
-from ..core.cell import new_tensor
-from ..core.tape import push, reachable
+from ..core.tape import new_saved, push, reachable
 from .inputs import Recorded, all_raw, cotangent_for, flatten, in_kind, record, tree_in_kind, zeros_for
 from .vjp import _with_aux
 
@@ -31,8 +30,7 @@ def pushed(run: Recorded, outputs: Sequence[Any], tangents: Sequence[Any], creat
         if t is None:
             t = zeros_for(x)
         elif not create_graph:
-            t = new_tensor(t, None, x._device)
-            t._saved = True
+            t = new_saved(t, None, x._device)
         results.append(t)
     return results
 

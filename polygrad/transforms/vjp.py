@@ -9,7 +9,7 @@ from typing import Any
 import optree
 
 from ..core.cell import Cell, new_tensor
-from ..core.tape import pull
+from ..core.tape import new_saved, pull
 from ..errors import DTypeError, GradientError, ShapeError
 from ..ops.creation import asarray
 from ..ops.elementwise import conj
@@ -31,8 +31,7 @@ def pulled(run: Recorded, outputs: Sequence[Any], cotangents: Sequence[Any], cre
         if g is None:
             g = zeros_for(tensor)
         elif not create_graph:
-            g = new_tensor(g, None, node.device)
-            g._saved = True
+            g = new_saved(g, None, node.device)
         results.append(g)
     return results
 
