@@ -2,14 +2,17 @@
 
 What Dask has, runs chunk by chunk; what it lacks or has in part (sorting, index arrays, unique, searchsorted,
 scatter-add, ...) runs as one task of NumPy's function over the whole array: always right, never parallel, and
-as large as one worker's memory. Lengths that depend on values are nan until something computes them.
-Arrays count as immutable: writing in place makes new ones.
+as large as one worker's memory. Lengths that depend on values (of masks, of unique) are computed at once, so
+that every shape is known. Arrays count as immutable: writing in place makes new ones.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from polygrad.backend import Backend, RawNamespace
@@ -42,6 +45,7 @@ class DaskBackend(Backend):
         self.np: Any = np
         self.da = da
         self.dask = dask
+        self._threads: tuple[int, ThreadPoolExecutor] | None = None
         self.array_types = (da.Array,)
         self.native_dtypes = {name: np.dtype(name) for name in _DTYPES.split()}
         self.complex_dtypes = frozenset({np.dtype("complex64"), np.dtype("complex128")})
@@ -67,6 +71,11 @@ class DaskBackend(Backend):
             "conj": lambda x: da.conj(x) if x.dtype.kind == "c" else x,
             "real": lambda x: x.real,
             "imag": lambda x: x.imag,
+            "eye": lambda n_rows, n_cols=None, k=0, dtype=None: da.from_array(
+                np.eye(
+                    n_rows, n_cols, k, dtype
+                )  # Dask's fails off the diagonal of a matrix that is not square
+            ),
             "full": lambda shape, fill_value, dtype=None: da.full(shape, fill_value, dtype=dtype),
             "full_like": lambda x, fill_value, dtype=None: da.full(
                 x.shape, fill_value, dtype=dtype or x.dtype, chunks=x.chunks
@@ -97,7 +106,7 @@ class DaskBackend(Backend):
         return self.da.from_delayed(task, shape=tuple(shape), dtype=dtype)
 
     def _whole_functions(self) -> dict[str, Any]:
-        np, nan = self.np, float("nan")
+        np = self.np
         index = np.dtype("int64")
         flip = np.flip
 
@@ -124,20 +133,13 @@ class DaskBackend(Backend):
             return self._apply(np.searchsorted, x2.shape, index, x1, x2, side=side)
 
         def unique_all(x: Any) -> tuple[Any, ...]:
-            task = self.dask.delayed(np.unique_all, nout=4)(x)
-            shapes = ((nan,), (nan,), x.shape, (nan,))
-            dtypes = (x.dtype, index, index, index)
-            return tuple(
-                self.da.from_delayed(part, shape=shape, dtype=dtype)
-                for part, shape, dtype in zip(task, shapes, dtypes, strict=True)
-            )
+            return tuple(self.da.from_array(part) for part in np.unique_all(self.to_numpy(x)))
 
         def nonzero(x: Any) -> tuple[Any, ...]:
-            task = self.dask.delayed(np.nonzero, nout=x.ndim)(x)
-            return tuple(self.da.from_delayed(part, shape=(nan,), dtype=index) for part in task)
+            return tuple(self.da.from_array(part) for part in np.nonzero(self.to_numpy(x)))
 
         def repeat(x: Any, repeats: Any, axis: int = 0) -> Any:
-            (times,) = self.dask.compute(repeats)  # the result's shape
+            times = repeats if isinstance(repeats, int) else self.to_numpy(repeats)  # the result's shape
             n = int(np.broadcast_to(times, (x.shape[axis],)).sum())
             shape = (*x.shape[:axis], n, *x.shape[axis + 1 :])
             return self._apply(np.repeat, shape, x.dtype, x, times, axis=axis)
@@ -162,10 +164,9 @@ class DaskBackend(Backend):
         def running(x: Any, axis: int = 0, dtype: Any = None, include_initial: bool = False) -> Any:
             axis = axis % x.ndim
             shape = (*x.shape[:axis], x.shape[axis] + include_initial, *x.shape[axis + 1 :])
-            dtype = function(self.np.empty((1,), x.dtype), dtype=dtype).dtype
-            return self._apply(
-                function, shape, dtype, x, axis=axis, dtype=dtype, include_initial=include_initial
-            )
+            dtype = function(self.np.ones((1,), x.dtype), dtype=dtype).dtype
+            one = partial(function, axis=axis, dtype=dtype, include_initial=include_initial)
+            return self._apply(one, shape, dtype, x)
 
         return running
 
@@ -179,9 +180,19 @@ class DaskBackend(Backend):
 
     def to_numpy(self, array: Any) -> Any:
         """Computes; read-only, since the result may be a chunk that the graph still holds."""
-        made = self.np.asarray(array.compute()).view()
+        made = self.np.asarray(self._computed(array)[0]).view()
         made.setflags(write=False)
         return made
+
+    def _computed(self, *arrays: Any) -> tuple[Any, ...]:
+        """The values, by the scheduler that is set; if none is, by threads that do not warn of infinite slopes
+        (NumPy's settings are each thread's own, so ``quiet`` does not reach those of Dask)."""
+        if self.dask.base.get_scheduler() is not None:
+            return tuple(self.dask.compute(*arrays))
+        if self._threads is None or self._threads[0] != os.getpid():
+            quiet = partial(self.np.seterr, all="ignore")
+            self._threads = os.getpid(), ThreadPoolExecutor(os.cpu_count(), initializer=quiet)
+        return tuple(self.dask.compute(*arrays, scheduler="threads", pool=self._threads[1]))
 
     def from_numpy(self, array: Any, native: Any) -> Any:
         return self.da.from_array(self.np.array(array))  # a copy: the graph will read it later
@@ -190,7 +201,7 @@ class DaskBackend(Backend):
         return self.from_numpy(self.np.from_dlpack(x), native)
 
     def compute(self, *arrays: Any) -> tuple[Any, ...]:
-        return tuple(self.da.from_array(a) for a in self.dask.compute(*arrays))
+        return tuple(self.da.from_array(a) for a in self._computed(*arrays))
 
     def copy(self, array: Any) -> Any:
         return array.copy()
@@ -207,12 +218,9 @@ class DaskBackend(Backend):
         return self._apply(_read, self._shape_at(x.shape, entries), x.dtype, x, entries)
 
     def _shape_at(self, shape: tuple[Any, ...], entries: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The shape of ``x[key]``, nan where it depends on a mask's values."""
+        """The shape of ``x[key]``: integer arrays count by their shapes alone, masks are computed."""
         np = self.np
-        if len(entries) == 1 and _kind(entries[0]) == "b":
-            return (float("nan"), *shape[entries[0].ndim :])
-        # Integer arrays count by their shapes alone; masks among other entries are computed.
-        masks = [k.compute() if _kind(k) == "b" else k for k in entries]
+        masks = [self.to_numpy(k) if _kind(k) == "b" else k for k in entries]
         key = tuple([np.zeros(k.shape, "int64") if _kind(k) in ("i", "u") else k for k in masks])
         return tuple(np.broadcast_to(np.int8(0), shape)[key].shape)
 

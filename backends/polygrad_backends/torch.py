@@ -217,12 +217,21 @@ class TorchBackend(Backend):
     # -- kernels -----------------------------------------------------------------------------------
 
     def _key(self, key: Any) -> Any:
-        """A key with index arrays in 64 bits: PyTorch refuses int16, and takes uint8 for a mask."""
-        if isinstance(key, tuple):
-            return tuple([self._key(k) for k in key])
-        if isinstance(key, self.torch.Tensor) and key.dtype not in (self.torch.bool, self.torch.int64):
-            return key.to(self.torch.int64)
-        return key
+        """A key as PyTorch must be given it: index arrays in 64 bits, for it refuses int16 and takes uint8 for a
+        mask; integers beside them as arrays, for it would take those out first (``x[0, :, i]``)."""
+        torch = self.torch
+        entries = key if isinstance(key, tuple) else (key,)
+        index = next((k for k in entries if isinstance(k, torch.Tensor) and k.ndim), None)
+        if index is None:
+            return key
+        made = []
+        for k in entries:
+            if isinstance(k, int):
+                k = torch.full((1,), k, dtype=torch.int64, device=index.device)
+            elif isinstance(k, torch.Tensor) and k.dtype not in (torch.bool, torch.int64):
+                k = k.to(torch.int64)
+            made.append(k)
+        return tuple(made)
 
     def _getitem(self, x: Any, key: Any) -> Any:
         if _backward_axes(key):
