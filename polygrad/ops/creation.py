@@ -249,9 +249,9 @@ def to_device(x: Any, device: str | Device) -> Any:
         node.parents = (x._node,)
         node.saved = ((source, target),)
         node.shape, node.dtype, node.device = raw.shape, raw.dtype, target
-        node.seq, node.extra = next_seq(), None
+        node.seq, node.extra, node.pins = next_seq(), None, None
     result = new_tensor(raw, node, target)
-    result._saved = True  # some libraries share memory between them
+    result._saved = x._saved = True  # some libraries share memory between them
     return result
 
 
