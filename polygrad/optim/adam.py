@@ -1,0 +1,137 @@
+"""Adam (Kingma and Ba, 2015), AMSGrad (Reddi et al., 2018) and AdamW (Loshchilov and Hutter, 2019)."""
+
+from __future__ import annotations
+
+import math
+
+import polygrad as pg
+
+from .optimizer import Group, Optimizer, Parameters, State, at_least_zero
+
+__all__ = ["Adam", "AdamW"]
+
+
+class Adam(Optimizer):
+    """Steps of about ``lr`` along the running mean of the gradient over the root of its running square.
+
+    Args:
+        params: see :class:`Optimizer`; complex ones are treated as pairs of real ones.
+        lr: the step size.
+        betas: how much of the running mean and of the running square stays at each step.
+        eps: added to the root.
+        weight_decay: added to the gradient, times the parameter.
+        amsgrad: divide by the largest running square so far.
+        maximize: go up instead of down.
+
+    Raises:
+        ValueError: for negative options, or betas not in 0 <= beta < 1.
+
+    >>> import polygrad as pg
+    >>> w = pg.nn.Parameter([1.0])
+    >>> optimizer = pg.optim.Adam([w], lr=0.25, eps=0.0)
+    >>> pg.sum(w * w).backward()
+    >>> optimizer.step()
+    >>> w
+    Parameter([0.75], dtype=float64, requires_grad=True)
+    """
+
+    decoupled = False
+    """Whether weight decay shrinks the parameter itself, aside from the gradient."""
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+            },
+        )
+
+    def check(self, group: Group) -> None:
+        at_least_zero(type(self).__qualname__, group, "lr", "eps", "weight_decay")
+        for beta in group["betas"]:
+            if not 0 <= beta < 1:
+                raise ValueError(
+                    f"{type(self).__qualname__}: betas must be in 0 <= beta < 1, got {group['betas']}"
+                )
+
+    def state_shape(self, p: pg.Tensor) -> tuple[int, ...]:
+        return (2, *p.shape) if p.dtype.kind == "c" else p.shape
+
+    def update(self, p: pg.Tensor, g: pg.Tensor, state: State, group: Group) -> None:
+        if group["maximize"]:
+            g = -g
+        if group["weight_decay"]:
+            if self.decoupled:
+                p *= 1 - group["lr"] * group["weight_decay"]
+            else:
+                g = g + p * group["weight_decay"]
+        if p.dtype.kind == "c":
+            move = self._move(pg.stack([pg.real(g), pg.imag(g)]), state, group)
+            p -= pg.astype(move[0], p.dtype) + pg.astype(move[1], p.dtype) * 1j
+        else:
+            p -= self._move(g, state, group)
+
+    def _move(self, g: pg.Tensor, state: State, group: Group) -> pg.Tensor:
+        """What the parameter is to be reduced by, from a real gradient."""
+        beta1, beta2 = group["betas"]
+        if not state:
+            state["step"] = 0
+            state["exp_avg"] = pg.zeros_like(g)
+            state["exp_avg_sq"] = pg.zeros_like(g)
+            if group["amsgrad"]:
+                state["max_exp_avg_sq"] = pg.zeros_like(g)
+        state["step"] += 1
+        step = state["step"]
+        mean = state["exp_avg"] = state["exp_avg"] * beta1 + g * (1 - beta1)
+        square = state["exp_avg_sq"] = state["exp_avg_sq"] * beta2 + (g * g) * (1 - beta2)
+        if group["amsgrad"]:
+            square = state["max_exp_avg_sq"] = pg.maximum(state["max_exp_avg_sq"], square)
+        # The root of the second correction, moved over to the scalars, saves an op on the array.
+        root = math.sqrt(1 - beta2**step)
+        size: float = group["lr"] * root / (1 - beta1**step)
+        direction: pg.Tensor = mean / (pg.sqrt(square) + group["eps"] * root)
+        return direction * size
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: each step shrinks the parameter by ``1 - lr * weight_decay``,
+    whatever its gradient. Arguments as for :class:`Adam`, but ``weight_decay`` is 0.01 unless told.
+
+    >>> import polygrad as pg
+    >>> w = pg.nn.Parameter([1.0])
+    >>> optimizer = pg.optim.AdamW([w], lr=0.5, weight_decay=1.0)
+    >>> w.grad = pg.zeros(1)
+    >>> optimizer.step()
+    >>> w
+    Parameter([0.5], dtype=float64, requires_grad=True)
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)

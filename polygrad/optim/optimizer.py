@@ -1,0 +1,220 @@
+"""The base of all optimisers: groups of parameters with their options, and state for each parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import polygrad as pg
+
+__all__ = ["Group", "Optimizer", "Parameters", "State", "at_least_zero"]
+
+Group: TypeAlias = dict[str, Any]
+"""``"params"``, a list of tensors, and the options that apply to them."""
+
+State: TypeAlias = dict[str, Any]
+"""What an optimiser remembers of one parameter: tensors like it, and numbers."""
+
+Parameters: TypeAlias = "Iterable[pg.Tensor] | Iterable[Group] | Iterable[tuple[str, pg.Tensor]]"
+"""Tensors, or groups of them with options of their own, or pairs of a name and a tensor."""
+
+
+class Optimizer:
+    """Changes parameters in place by their gradients; a subclass writes :meth:`update`.
+
+    Args:
+        params: leaf tensors that require grad, or dicts of them (``"params"``) with options that go before
+            the defaults, or pairs as from ``named_parameters()``.
+        defaults: the options of groups that do not say their own.
+
+    Attributes:
+        param_groups: the groups; change ``group["lr"]`` between steps at will.
+        state: what is remembered of each parameter, filled at its first step.
+
+    Raises:
+        ValueError: no parameters, one given twice, or one that is no leaf.
+        TypeError: a parameter that is no Tensor.
+    """
+
+    def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
+        self.defaults = dict(defaults)
+        self.param_groups: list[Group] = []
+        self.state: dict[pg.Tensor, State] = {}
+        if isinstance(params, pg.Tensor):
+            raise TypeError("params must be several tensors: give [tensor]")
+        entries: list[Any] = list(params)
+        if not entries:
+            raise ValueError("an optimiser needs at least one parameter, got none")
+        for group in entries if isinstance(entries[0], dict) else [{"params": entries}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Add a group of parameters, with options of its own where it names them."""
+        members = group["params"]
+        entries = [members] if isinstance(members, pg.Tensor) else list(members)
+        params = [entry[1] if isinstance(entry, tuple) else entry for entry in entries]
+        unknown = [key for key in group if key not in self.defaults and key != "params"]
+        if unknown:
+            raise TypeError(
+                f"{type(self).__qualname__} has no option {', '.join(unknown)}; it has {list(self.defaults)}"
+            )
+        seen = {id(p) for other in self.param_groups for p in other["params"]}
+        for p in params:
+            if not isinstance(p, pg.Tensor):
+                raise TypeError(f"a parameter must be a Tensor, not {type(p).__qualname__}")
+            if not p.is_leaf:
+                raise ValueError(
+                    f"a parameter must be a leaf, but an op made this one (shape {p.shape}, {p.grad_fn})"
+                )
+            if id(p) in seen:
+                raise ValueError(f"a parameter of shape {p.shape} was given twice")
+            seen.add(id(p))
+        made = {**self.defaults, **group, "params": params}
+        self.check(made)
+        self.param_groups.append(made)
+
+    def check(self, group: Group) -> None:
+        """Refuse options that make no sense; subclasses raise ValueError here."""
+
+    # -- a step ------------------------------------------------------------------------------------
+
+    def update(self, p: pg.Tensor, g: pg.Tensor, state: State, group: Group) -> None:
+        """Change one parameter in place.
+
+        Args:
+            p: the parameter.
+            g: its gradient; not to be changed.
+            state: what is remembered of this parameter; empty at its first step.
+            group: the options.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} has no update method")
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient; no graph is recorded.
+
+        Args:
+            closure: computes the loss anew and calls backward; its result is returned.
+        """
+        result = None
+        if closure is not None:
+            with pg.enable_grad():
+                result = closure()
+        with pg.no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    g = p.grad
+                    if g is None:
+                        continue
+                    state = self.state.get(p)
+                    if state is None:
+                        state = self.state[p] = {}
+                    self.update(p, g, state, group)
+        return result
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters, or fill them with zeros."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.grad = None if set_to_none else pg.zeros_like(p.grad)
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """The groups' options and each parameter's state, parameters by number; the tensors are copies."""
+        params = self._params()
+        numbers = {id(p): i for i, p in enumerate(params)}
+        groups = [
+            {
+                **{k: v for k, v in group.items() if k != "params"},
+                "params": [numbers[id(p)] for p in group["params"]],
+            }
+            for group in self.param_groups
+        ]
+        state = {
+            i: {
+                k: pg.asarray(v, copy=True) if isinstance(v, pg.Tensor) else v
+                for k, v in self.state[p].items()
+            }
+            for i, p in enumerate(params)
+            if p in self.state
+        }
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state dict of an optimiser of the same kind over parameters of the same shapes; tensors
+        are cast to their parameter's dtype and moved to its device.
+
+        Raises:
+            StateError: listing every difference; nothing is loaded then.
+        """
+        absent = [key for key in ("state", "param_groups") if key not in state]
+        if absent:
+            raise pg.errors.StateError(
+                f"this is no optimiser's state dict: it has no {' and no '.join(absent)}"
+            )
+        params = self._params()
+        given, entries = list(state["param_groups"]), dict(state["state"])
+        faults = []
+        if [len(g["params"]) for g in given] != [len(g["params"]) for g in self.param_groups]:
+            sizes = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in given]
+            faults.append(f"the groups have {sizes[0]} parameters here, {sizes[1]} in the state dict")
+        for i, group in enumerate(given):
+            wrong = sorted((set(group) ^ set(self.defaults)) - {"params"})
+            if wrong:
+                faults.append(f"group {i}: options only here or only there: {', '.join(wrong)}")
+        order = [n for group in given for n in group["params"]]
+        target = dict(zip(order, params))
+        unknown = [n for n in entries if n not in target]
+        if unknown and not faults:
+            faults.append(f"state of unknown parameters: {', '.join(map(str, unknown))}")
+        for n, p in target.items():
+            faults.extend(self._misfits(n, p, entries.get(n, {})))
+        if faults:
+            head = f"the state dict does not fit this {type(self).__qualname__}; nothing was loaded"
+            raise pg.errors.StateError("\n  ".join([head, *faults]))
+        made = {target[n]: {k: _like(target[n], v) for k, v in entry.items()} for n, entry in entries.items()}
+        self.state = made
+        for group, source in zip(self.param_groups, given, strict=True):
+            group.update({k: v for k, v in source.items() if k != "params"})
+
+    def state_shape(self, p: pg.Tensor) -> tuple[int, ...]:
+        """The shape of the tensors that are remembered of a parameter."""
+        return p.shape
+
+    def _misfits(self, n: Any, p: pg.Tensor, entry: Mapping[str, Any]) -> list[str]:
+        want = self.state_shape(p)
+        return [
+            f"parameter {n}: {key} has shape {tuple(v.shape)}, here it is {want}"
+            for key, v in entry.items()
+            if hasattr(v, "shape") and tuple(v.shape) != want
+        ]
+
+    def _params(self) -> list[pg.Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__qualname__}("]
+        for i, group in enumerate(self.param_groups):
+            options = ", ".join(f"{k}={v!r}" for k, v in group.items() if k != "params")
+            lines.append(f"  group {i}: {len(group['params'])} parameters, {options}")
+        return "\n".join([*lines, ")"])
+
+
+def _like(p: pg.Tensor, value: Any) -> Any:
+    """A remembered value for a parameter: its own copy, where the parameter is; the real dtype of a complex
+    one's parts."""
+    if not hasattr(value, "shape"):
+        return value
+    x = pg.asarray(value, copy=True)
+    dtype = p.dtype
+    if dtype.kind == "c" and x.dtype.kind != "c":
+        dtype = pg.finfo(dtype).dtype
+    return pg.asarray(x, dtype=dtype, device=p.device)
+
+
+def at_least_zero(kind: str, group: Group, *names: str) -> None:
+    """Refuse negative options."""
+    for name in names:
+        if group[name] < 0:
+            raise ValueError(f"{kind}: {name} must be >= 0, got {group[name]}")
