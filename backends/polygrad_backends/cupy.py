@@ -38,7 +38,7 @@ class CupyBackend(Backend):
         try:
             ctypes.CDLL(driver)  # a thousand times cheaper than finding out by importing CuPy
         except OSError:
-            return f"no CUDA driver was found ({driver} cannot be loaded): install NVIDIA's, on a machine with a GPU"
+            return f"no CUDA driver was found ({driver} cannot be loaded): it comes with NVIDIA's GPUs"
         try:
             import cupy
 

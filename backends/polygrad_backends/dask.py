@@ -185,8 +185,8 @@ class DaskBackend(Backend):
         return made
 
     def _computed(self, *arrays: Any) -> tuple[Any, ...]:
-        """The values, by the scheduler that is set; if none is, by threads that do not warn of infinite slopes
-        (NumPy's settings are each thread's own, so ``quiet`` does not reach those of Dask)."""
+        """The values, by the scheduler that is set; if none is, by threads that do not warn of infinite
+        slopes (NumPy's settings are each thread's own, so ``quiet`` does not reach those of Dask)."""
         if self.dask.base.get_scheduler() is not None:
             return tuple(self.dask.compute(*arrays))
         if self._threads is None or self._threads[0] != os.getpid():

@@ -190,8 +190,8 @@ class TorchBackend(Backend):
         if array.requires_grad:
             raise DetachError(
                 f"a torch.Tensor of shape {tuple(array.shape)} that requires grad cannot be taken over: "
-                "PyTorch's graph would be dropped. Pass x.detach() if that is meant; gradients are polygrad's "
-                "from there on"
+                "PyTorch's graph would be dropped. Pass x.detach() if that is meant; from there on gradients "
+                "are polygrad's"
             )
         array = array if type(array) is self.torch.Tensor else array.detach()  # a Parameter is a subclass
         return array.resolve_conj().resolve_neg()
@@ -217,8 +217,8 @@ class TorchBackend(Backend):
     # -- kernels -----------------------------------------------------------------------------------
 
     def _key(self, key: Any) -> Any:
-        """A key as PyTorch must be given it: index arrays in 64 bits, for it refuses int16 and takes uint8 for a
-        mask; integers beside them as arrays, for it would take those out first (``x[0, :, i]``)."""
+        """A key as PyTorch must be given it: index arrays in 64 bits, for it refuses int16 and takes uint8 for
+        a mask; integers beside them as arrays, for it would take those out first (``x[0, :, i]``)."""
         torch = self.torch
         entries = key if isinstance(key, tuple) else (key,)
         index = next((k for k in entries if isinstance(k, torch.Tensor) and k.ndim), None)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import pickle
 import unittest
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import polygrad as pg
@@ -29,6 +30,9 @@ from . import cases
 __all__ = ["BackendConformance"]
 
 _TOLERANCE = {"float32": 2e-6, "complex64": 4e-6, "float64": 1e-13, "complex128": 1e-13}
+
+# What polygrad makes of other functions: no backend needs it.
+_OURS = "meshgrid broadcast_shapes unstack clip count_nonzero diff isin moveaxis unique_counts unique_inverse"
 
 
 class BackendConformance:
@@ -107,6 +111,17 @@ class BackendConformance:
             right = bool(np.all(values == want))
         assert right, f"{what}: {values.tolist()} instead of {want.tolist()}"
 
+    def refused(self, kind: type[Exception], f: Callable[[], Any], *words: str) -> None:
+        """Assert that ``f`` raises, and that the message has the words."""
+        try:
+            f()
+        except kind as error:
+            told = str(error)
+        else:
+            raise AssertionError(f"expected {kind.__name__}, nothing was raised")
+        for word in words:
+            assert word in told, f"the message lacks {word!r}: {told}"
+
     def compare(self, table: dict[str, Callable[[Any, Any], Any]], *dtypes: str) -> None:
         """Run a table of cases on every device and on NumPy."""
         np, failures = self.host(), []
@@ -148,13 +163,7 @@ class BackendConformance:
     def test_unknown_device_is_refused_by_name(self) -> None:
         first = self.load().default_device.name
         head = first.partition(":")[0]
-        try:
-            pg.Device(f"{head}:nowhere")
-        except DeviceError as error:
-            assert "nowhere" in str(error)
-            assert first in str(error)
-        else:
-            raise AssertionError(f"{head}:nowhere was taken for a device")
+        self.refused(DeviceError, lambda: pg.Device(f"{head}:nowhere"), "nowhere", first)
 
     def test_dtypes_round_trip(self) -> None:
         backend = self.load()
@@ -166,14 +175,10 @@ class BackendConformance:
 
     def test_missing_dtypes_are_refused(self) -> None:
         backend = self.load()
+        device = backend.default_device
         for dtype in (pg.uint16, pg.bfloat16):
             if dtype.name not in backend.native_dtypes:
-                try:
-                    pg.zeros(2, dtype=dtype, device=backend.default_device)
-                except DTypeError as error:
-                    assert dtype.name in str(error)
-                else:
-                    raise AssertionError(f"{dtype} was taken though the backend lacks it")
+                self.refused(DTypeError, partial(pg.zeros, 2, dtype=dtype, device=device), dtype.name)
 
     # -- arrays, devices, memory -------------------------------------------------------------------------
 
@@ -378,11 +383,7 @@ class BackendConformance:
         for device in self.devices():
             x = pg.zeros((2, 3), device=device)
             for key in (2, (0, -4), (..., 3)):
-                try:
-                    x[key]
-                except IndexError:
-                    continue
-                raise AssertionError(f"x[{key}] was taken on {device} for shape (2, 3)")
+                self.refused(IndexError, partial(x.__getitem__, key), "2, 3")
 
     # -- kernels, scopes, checks ---------------------------------------------------------------------------
 
@@ -438,11 +439,6 @@ class BackendConformance:
         others = [d for d in (*self.devices(), pg.Device("cpu")) if d is not here]
         for other in others:
             a, b = pg.ones(2, device=here), pg.ones(2, device=other)
-            for f in (lambda: a + b, lambda: pg.concat([a, b]), lambda: pg.where(a > 0, a, b)):
-                try:
-                    f()
-                except DeviceError as error:
-                    assert here.name in str(error)
-                    assert other.name in str(error)
-                else:
-                    raise AssertionError(f"{here} and {other} were mixed")
+            self.refused(DeviceError, partial(pg.add, a, b), here.name, other.name)
+            self.refused(DeviceError, partial(pg.concat, [a, b]), here.name, other.name)
+            self.refused(DeviceError, partial(pg.where, a > 0, a, b), here.name, other.name)
