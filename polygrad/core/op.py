@@ -203,7 +203,8 @@ def _from_partial(partial: Rule) -> tuple[Rule, Rule, Rule]:
         return g * partial(xp, *args)
 
     def conjugated(xp: Any, g: Any, *args: Any) -> Any:
-        return g * xp.conj(xp.asarray(partial(xp, *args)))
+        slope = partial(xp, *args)
+        return g * (slope.conjugate() if slope.__class__ in _SCALARS else xp.conj(slope))
 
     code = partial.__code__
     names = list(code.co_varnames[1 : code.co_argcount])

@@ -332,15 +332,19 @@ def _cumulative_prod_vjp(xp: Namespace, g: Raw, x: Raw, axis: int, dtype: Any, i
     x = xp.conj(x if dtype is None else xp.astype(x, dtype))
     if include_initial:
         g = g[(*_behind(axis), ...)]
+    if x.shape[axis] == 0:
+        return xp.zeros_like(x)
     before, n = (slice(None),) * axis, x.shape[axis]
     shifted = xp.concat([x[(*_behind(axis), ...)], xp.zeros_like(x[(*before, slice(0, 1), ...)])], axis=axis)
     exclusive = xp.cumulative_prod(x, axis=axis, include_initial=True)[(*before, slice(0, n), ...)]
-    return exclusive * linear_scan(xp, shifted if n else x, g, axis)
+    return exclusive * linear_scan(xp, shifted, g, axis)
 
 
 # dP[i] = P[i-1] t[i] + x[i] dP[i-1], the same recurrence in the other direction.
 def _cumulative_prod_jvp(xp: Namespace, t: Raw, x: Raw, axis: int, dtype: Any, include_initial: bool) -> Raw:
     x = x if dtype is None else xp.astype(x, dtype)
+    if x.shape[axis] == 0:
+        return 0 * xp.cumulative_prod(t, axis=axis, include_initial=include_initial)
     before, n = (slice(None),) * axis, x.shape[axis]
     exclusive = xp.cumulative_prod(x, axis=axis, include_initial=True)[(*before, slice(0, n), ...)]
     flipped = linear_scan(xp, xp.flip(x, axis=axis), xp.flip(exclusive * t, axis=axis), axis)
