@@ -1,4 +1,4 @@
-"""``python -m polygrad``: the version, and which backends and devices can be used here and why not the rest."""
+"""``python -m polygrad``: the version, the backends and devices that run here, and why the others do not."""
 
 from __future__ import annotations
 

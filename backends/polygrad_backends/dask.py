@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 from polygrad.backend import Backend, RawNamespace
 
@@ -40,11 +41,13 @@ class DaskBackend(Backend):
         import dask
         import dask.array as da
         import numpy as np
+        from dask.highlevelgraph import HighLevelGraph
 
         super().__init__()
         self.np: Any = np
         self.da = da
         self.dask = dask
+        self._graph = HighLevelGraph
         self._threads: tuple[int, ThreadPoolExecutor] | None = None
         self.array_types = (da.Array,)
         self.native_dtypes = {name: np.dtype(name) for name in _DTYPES.split()}
@@ -100,10 +103,19 @@ class DaskBackend(Backend):
 
     # -- functions of whole arrays -----------------------------------------------------------------
 
-    def _apply(self, function: Callable[..., Any], shape: Any, dtype: Any, *args: Any, **options: Any) -> Any:
-        """One task: a NumPy function of whole arrays (which Dask puts together from their chunks)."""
-        task = self.dask.delayed(function)(*args, **options)
-        return self.da.from_delayed(task, shape=tuple(shape), dtype=dtype)
+    def _apply(self, function: Callable[..., Any], shape: Any, dtype: Any, *arrays: Any) -> Any:
+        """A NumPy function of whole arrays, as one task. (``dask.delayed`` would copy the arguments' graphs into
+        each result's: programs that use a value twice would double at every step.)"""
+        whole = [self._one_chunk(a) for a in arrays]
+        name = f"polygrad-{uuid4().hex}"
+        task = (function, *[(a.name, *(0,) * a.ndim) for a in whole])
+        graph = self._graph.from_collections(name, {(name, *(0,) * len(shape)): task}, dependencies=whole)
+        return self.da.Array(graph, name, tuple((n,) for n in shape), dtype=dtype)
+
+    def _one_chunk(self, array: Any) -> Any:
+        if any(n != n for n in array.shape):  # a user's array of unknown size
+            array = array.compute_chunk_sizes()
+        return array if array.npartitions == 1 else array.rechunk(-1)
 
     def _whole_functions(self) -> dict[str, Any]:
         np = self.np
@@ -127,10 +139,10 @@ class DaskBackend(Backend):
 
         def take(x: Any, indices: Any, axis: int = 0) -> Any:
             shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
-            return self._apply(np.take, shape, x.dtype, x, indices, axis=axis)
+            return self._apply(partial(np.take, axis=axis), shape, x.dtype, x, indices)
 
         def searchsorted(x1: Any, x2: Any, side: str = "left") -> Any:
-            return self._apply(np.searchsorted, x2.shape, index, x1, x2, side=side)
+            return self._apply(partial(np.searchsorted, side=side), x2.shape, index, x1, x2)
 
         def unique_all(x: Any) -> tuple[Any, ...]:
             return tuple(self.da.from_array(part) for part in np.unique_all(self.to_numpy(x)))
@@ -142,14 +154,14 @@ class DaskBackend(Backend):
             times = repeats if isinstance(repeats, int) else self.to_numpy(repeats)  # the result's shape
             n = int(np.broadcast_to(times, (x.shape[axis],)).sum())
             shape = (*x.shape[:axis], n, *x.shape[axis + 1 :])
-            return self._apply(np.repeat, shape, x.dtype, x, times, axis=axis)
+            return self._apply(partial(np.repeat, repeats=times, axis=axis), shape, x.dtype, x)
 
         return {
             "sort": sort,
             "argsort": argsort,
             "take": take,
             "take_along_axis": lambda x, indices, axis=-1: self._apply(
-                np.take_along_axis, indices.shape, x.dtype, x, indices, axis
+                partial(np.take_along_axis, axis=axis), indices.shape, x.dtype, x, indices
             ),
             "searchsorted": searchsorted,
             "unique_all": unique_all,
@@ -215,7 +227,20 @@ class DaskBackend(Backend):
         entries = key if isinstance(key, tuple) else (key,)
         if not any(hasattr(k, "dtype") for k in entries):
             return x[key]
-        return self._apply(_read, self._shape_at(x.shape, entries), x.dtype, x, entries)
+        spec, indices = self._split(entries)
+        return self._apply(partial(_read, spec), self._shape_at(x.shape, entries), x.dtype, x, *indices)
+
+    def _split(self, entries: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
+        """A key with its arrays taken out, and the arrays."""
+        arrays: list[Any] = []
+        spec: list[Any] = []
+        for k in entries:
+            if hasattr(k, "dtype"):
+                spec.append(_Hole(len(arrays)))
+                arrays.append(k)
+            else:
+                spec.append(k)
+        return spec, arrays
 
     def _shape_at(self, shape: tuple[Any, ...], entries: tuple[Any, ...]) -> tuple[Any, ...]:
         """The shape of ``x[key]``: integer arrays count by their shapes alone, masks are computed."""
@@ -226,13 +251,28 @@ class DaskBackend(Backend):
 
     def _with_entries(self, x: Any, key: Any, value: Any) -> Any:
         entries = key if isinstance(key, tuple) else (key,)
-        return self._apply(_written, x.shape, x.dtype, x, entries, value)
+        spec, indices = self._split(entries)
+        return self._apply(partial(_written, spec), x.shape, x.dtype, x, value, *indices)
 
     def _scatter_add(self, shape: Sequence[int], dtype: Any, parts: Sequence[tuple[Any, Any]]) -> Any:
-        keys = [key if isinstance(key, tuple) else (key,) for key, _ in parts]
-        return self._apply(
-            _scattered, shape, dtype, tuple(shape), dtype, keys, [values for _, values in parts]
-        )
+        specs: list[tuple[list[Any], int]] = []
+        arrays: list[Any] = []
+        for key, values in parts:
+            spec, indices = self._split(key if isinstance(key, tuple) else (key,))
+            specs.append((spec, len(indices)))
+            arrays += [values, *indices]
+        return self._apply(partial(_scattered, tuple(shape), dtype, specs), shape, dtype, *arrays)
+
+
+class _Hole:
+    """Where in a key an array belongs."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+def _filled(spec: list[Any], indices: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple([indices[k.index] if isinstance(k, _Hole) else k for k in spec])
 
 
 def _kind(entry: Any) -> str:
@@ -240,20 +280,22 @@ def _kind(entry: Any) -> str:
     return str(entry.dtype.kind) if hasattr(entry, "dtype") else ""
 
 
-def _read(x: Any, entries: Any) -> Any:
-    return x[tuple(entries)]
+def _read(spec: list[Any], x: Any, *indices: Any) -> Any:
+    return x[_filled(spec, indices)]
 
 
-def _written(x: Any, entries: Any, value: Any) -> Any:
+def _written(spec: list[Any], x: Any, value: Any, *indices: Any) -> Any:
     made = x.copy()
-    made[tuple(entries)] = value
+    made[_filled(spec, indices)] = value
     return made
 
 
-def _scattered(shape: Any, dtype: Any, keys: Any, values: Any) -> Any:
+def _scattered(shape: Any, dtype: Any, specs: list[tuple[list[Any], int]], *arrays: Any) -> Any:
     import numpy as np
 
     total = np.zeros(shape, dtype)
-    for key, own in zip(keys, values, strict=True):
-        np.add.at(total, tuple(key), own)
+    rest = iter(arrays)
+    for spec, n in specs:
+        values = next(rest)
+        np.add.at(total, _filled(spec, [next(rest) for _ in range(n)]), values)
     return total

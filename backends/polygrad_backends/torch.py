@@ -217,8 +217,8 @@ class TorchBackend(Backend):
     # -- kernels -----------------------------------------------------------------------------------
 
     def _key(self, key: Any) -> Any:
-        """A key as PyTorch must be given it: index arrays in 64 bits, for it refuses int16 and takes uint8 for
-        a mask; integers beside them as arrays, for it would take those out first (``x[0, :, i]``)."""
+        """A key as PyTorch must be given it: index arrays in 64 bits, for it refuses int16 and takes uint8
+        for a mask; integers beside them as arrays, for it would take those out first (``x[0, :, i]``)."""
         torch = self.torch
         entries = key if isinstance(key, tuple) else (key,)
         index = next((k for k in entries if isinstance(k, torch.Tensor) and k.ndim), None)
