@@ -104,8 +104,8 @@ class DaskBackend(Backend):
     # -- functions of whole arrays -----------------------------------------------------------------
 
     def _apply(self, function: Callable[..., Any], shape: Any, dtype: Any, *arrays: Any) -> Any:
-        """A NumPy function of whole arrays, as one task. (``dask.delayed`` would copy the arguments' graphs into
-        each result's: programs that use a value twice would double at every step.)"""
+        """A NumPy function of whole arrays, as one task. (``dask.delayed`` would copy the arguments' graphs
+        into each result's: programs that use a value twice would double at every step.)"""
         whole = [self._one_chunk(a) for a in arrays]
         name = f"polygrad-{uuid4().hex}"
         task = (function, *[(a.name, *(0,) * a.ndim) for a in whole])

@@ -136,8 +136,10 @@ def single(x: pg.Tensor) -> Any:
     return pg.astype(half * half, "float64") + half * x + pg.asarray([1, 2, 3, 4], device=x.device) * x
 
 
-PROGRAMS = [mlp, reading, writing, views, arithmetic_in_place, choosing, sorting, running, reductions, products,
-            arranging, functions, complex_numbers, distinct, single]  # fmt: skip
+PROGRAMS = [
+    mlp, reading, writing, views, arithmetic_in_place, choosing, sorting, running, reductions, products, arranging,
+    functions, complex_numbers, distinct, single,
+]  # fmt: skip
 
 
 def gradients(program: Program, place: pg.Device | str) -> tuple[np.ndarray, np.ndarray]:
