@@ -68,6 +68,7 @@ class TorchBackend(Backend):
             "var": self._deviation(torch.var, 1.0),
             "searchsorted": self._searchsorted,
             "take": self._take,
+            "take_along_axis": self._take_along_axis,
             "unique_all": self._unique_all,
             "unique_values": lambda x: self._unique_all(x)[0],
             "unique_inverse": lambda x: self._unique_all(x)[::2],
@@ -128,6 +129,9 @@ class TorchBackend(Backend):
 
     def _take(self, x: Any, indices: Any, axis: int | None = None) -> Any:
         return self.torch.index_select(x, 0 if axis is None else axis, self._whole(indices, x, axis or 0))
+
+    def _take_along_axis(self, x: Any, indices: Any, axis: int = -1) -> Any:
+        return self.torch.take_along_dim(x, self._whole(indices, x, axis), dim=axis)
 
     def _whole(self, indices: Any, x: Any, axis: int) -> Any:
         """Indices as PyTorch wants them: 64 bits, not negative."""
