@@ -261,7 +261,7 @@ class Backend:
         return True
 
     flip_is_view: ClassVar[bool] = True
-    """Whether the library's ``flip`` gives a view, as NumPy's does (PyTorch copies)."""
+    """Whether the library's ``flip``, and slices of negative step, give views, as NumPy's do (PyTorch copies)."""
 
     def write(self, array: Raw, key: Any, value: Raw) -> None:
         """Write into memory (``mutable`` backends only)."""

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import AnomalyError, FreedGraphError, NoRuleError, ShapeError
-from .cell import new_tensor
+from .cell import Cell, new_tensor
 from .modes import ANOMALY, get_mode
 
 if TYPE_CHECKING:
@@ -606,7 +606,7 @@ def _stretch(xp: Any, t: Any, node: Node) -> Any:
 
 
 def _check_finite(value: Any, node: Node, direction: str) -> None:
-    raw = getattr(value, "_value", value)
+    raw = value._value if isinstance(value, Cell) else value  # not by attribute: JAX's arrays have a _value too
     bad = node.device.backend.not_finite(raw)
     if bad is not None:
         where = node.extra.where if node.extra is not None else None

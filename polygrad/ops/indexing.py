@@ -50,8 +50,15 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     except IndexError as error:
         raise IndexError(f"getitem: {error} (shape {tuple(x._value.shape)})") from None
     if basic:
+        if not x._device.backend.flip_is_view and _has_negative_step(key):
+            result._saved = True  # the library copied: a write must go through the base
         link_view(result, x, lambda base: getitem(base, key), lambda base, made: with_entries(base, key, made))
     return result  # type: ignore[no-any-return]
+
+
+def _has_negative_step(key: Any) -> bool:
+    entries = key if isinstance(key, tuple) else (key,)
+    return any(isinstance(k, slice) and k.step is not None and k.step < 0 for k in entries)
 
 
 def raw_key(x: Tensor, key: Any) -> Any:
@@ -216,6 +223,14 @@ def _fitted(name: str, x: Any, value: Any) -> Any:
     return value
 
 
+def _written(x: Any) -> None:
+    """Memory was written: views that had to be copies (PyTorch's reversed ones) make themselves again."""
+    if not x._device.backend.flip_is_view:
+        root = root_of(x)
+        if root._extra is not None:
+            root._extra.version += 1
+
+
 def check_writable(name: str, x: Any) -> bool:
     """Refuse to write into a leaf that requires grad; says whether the write is outside the graph
     (``no_grad``), so that the node stays."""
@@ -245,6 +260,7 @@ def setitem(x: Tensor, key: Any, value: ArrayLike) -> None:
             raise IndexError(f"setitem: {error} (shape {tuple(x._value.shape)})") from None
         except ValueError as error:
             raise ShapeError(f"setitem: {error} (shape {tuple(x._value.shape)})") from None
+        _written(x)
         return
     if value._value.ndim > x._value.ndim:  # NumPy drops leading axes of length 1
         value = _drop_leading(value, x._value.ndim)
@@ -307,6 +323,7 @@ def assign(x: Tensor, made: Tensor, name: str) -> Tensor:
             x._node = made._node
     elif (outside or (made._node is None and root_of(x)._node is None)) and may_write(x):
         x._device.backend.write(before, ..., after)
+        _written(x)
     else:
         replace(x, made, keep_node=outside)
     return x

@@ -72,6 +72,7 @@ class Recorded:
 
     def __init__(self, f: Callable[[list[Any]], Any], name: str, inputs: Sequence[Any], where: Sequence[str]) -> None:
         outside_grad = bool(get_mode() & GRAD)
+        self._start = next_seq()
         self.tensors = [fresh(name, x, w) for x, w in zip(inputs, where, strict=True)]
         self.inputs: list[Node] = [x._node for x in self.tensors]
         with enable_grad():
@@ -92,9 +93,9 @@ class Recorded:
             return False
         if any(node.parents for node in self.inputs):
             return True
-        stop = frozenset(self.inputs)
         roots = [x._node for x in tensors if x._node is not None]
-        return any(isinstance(n, Leaf) and n not in stop for n in reachable(roots, stop))
+        # Leaves made meanwhile are the inputs, and those of transforms inside: nobody asks for their gradients.
+        return any(isinstance(n, Leaf) and n.seq < self._start for n in reachable(roots, frozenset(self.inputs)))
 
 
 def record(
