@@ -219,7 +219,8 @@ class DaskBackend(Backend):
         return array.copy()
 
     def quiet(self) -> AbstractContextManager[Any]:
-        return self.np.errstate(all="ignore")
+        scope: AbstractContextManager[Any] = self.np.errstate(all="ignore")
+        return scope
 
     # -- kernels -----------------------------------------------------------------------------------
 

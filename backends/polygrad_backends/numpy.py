@@ -220,7 +220,8 @@ class NumpyBackend(Backend):
         return bool(self.np.may_share_memory(result, array))
 
     def quiet(self) -> AbstractContextManager[Any]:
-        return self.np.errstate(all="ignore")
+        scope: AbstractContextManager[Any] = self.np.errstate(all="ignore")
+        return scope
 
     def not_finite(self, array: Any) -> str | None:
         if array.dtype.kind not in "fc" or self.np.isfinite(array).all():

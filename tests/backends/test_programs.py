@@ -137,8 +137,8 @@ def single(x: pg.Tensor) -> Any:
 
 
 PROGRAMS = [
-    mlp, reading, writing, views, arithmetic_in_place, choosing, sorting, running, reductions, products, arranging,
-    functions, complex_numbers, distinct, single,
+    mlp, reading, writing, views, arithmetic_in_place, choosing, sorting, running, reductions, products,
+    arranging, functions, complex_numbers, distinct, single,
 ]  # fmt: skip
 
 
