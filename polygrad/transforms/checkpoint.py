@@ -99,7 +99,7 @@ def _run(f: Callable[..., Any], leaves: list[Any], structure: Any) -> Any:
         known = push(order, start_at, create_graph)
         return [None if x._node is None else _tensor(known.get(x._node), x._node) for x in made]
 
-    joined = joint_outputs("checkpoint", nodes, plain, pulled, pushed)
+    joined, _ = joint_outputs("checkpoint", nodes, plain, pulled, pushed)
     return optree.tree_unflatten(out_structure, joined)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -10,6 +11,7 @@ import optree
 
 from ..core.cell import Cell, new_tensor, settle
 from ..core.modes import GRAD, enable_grad, get_mode, no_grad, set_grad_enabled
+from ..core.op import item_node
 from ..core.tape import leaf, new_saved, pull
 from ..errors import GradientError, ShapeError
 from ..ops.creation import asarray
@@ -140,9 +142,16 @@ class Function:
         specs = [(tuple(x._value.shape), x._value.dtype, x._device) for x in outputs]
         args_specs = {i: (tuple(args[i]._value.shape), args[i]._value.dtype, args[i]._device) for i in tracked}
         nodes = [args[i]._node for i in tracked]
-        made = joint_outputs(name, nodes, outputs, pulled, pushed if cls.jvp is not None else None)
+        made, node = joint_outputs(name, nodes, outputs, pulled, pushed if cls.jvp is not None else None)
         values = [x._value for x in outputs]
-        ctx._remade = lambda i: new_saved(values[i], None, specs[i][2])
+        alive = weakref.ref(node)  # the node holds the context: a reference back would be a cycle
+
+        def remade(i: int) -> Any:
+            own = alive()
+            inexact = values[i].dtype in specs[i][2].inexact_dtypes
+            return new_saved(values[i], item_node(own, i, values[i]) if own is not None and inexact else None, specs[i][2])
+
+        ctx._remade = remade
         return made
 
 
@@ -249,7 +258,7 @@ class custom_vjp(_Custom[P, R]):  # noqa: N801  (named as in JAX)
             given = _cotangent_leaves(self.__name__, found, structure)  # type: ignore[attr-defined]
             return [_checked(self.__name__, given[i], _spec(leaves[i]), i) for i in tracked]  # type: ignore[attr-defined]
 
-        made = joint_outputs(self.__name__, [leaves[i]._node for i in tracked], outputs, pulled, None)  # type: ignore[attr-defined]
+        made, _ = joint_outputs(self.__name__, [leaves[i]._node for i in tracked], outputs, pulled, None)  # type: ignore[attr-defined]
         return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
 
 
@@ -346,7 +355,7 @@ class custom_jvp(_Custom[P, R]):  # noqa: N801
                 for v, x in zip(got, starts, strict=True)
             ]
 
-        made = joint_outputs(self.__name__, [leaves[i]._node for i in tracked], outputs, pulled, pushed)  # type: ignore[attr-defined]
+        made, _ = joint_outputs(self.__name__, [leaves[i]._node for i in tracked], outputs, pulled, pushed)  # type: ignore[attr-defined]
         return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
 
 

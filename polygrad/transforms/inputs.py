@@ -157,7 +157,8 @@ def in_kind(tensor: Any, like: Any, keep_graph: bool) -> Any:
         tensor = tensor.detach()  # type: ignore[attr-defined]
     if like is False or isinstance(like, Cell):
         return tensor
-    if isinstance(like, (float, complex)) and not isinstance(like, bool) and not hasattr(like, "dtype"):
+    number = isinstance(like, (float, complex)) and not hasattr(like, "dtype")
+    if number and tuple(tensor._value.shape) == ():
         return tensor.item()  # type: ignore[attr-defined]
     value = tensor._value
     return tensor._device.backend.copy(value) if tensor._saved and tensor._device.backend.mutable else value

@@ -54,8 +54,8 @@ def joint_outputs(
     outputs: Sequence[Any],
     pull: Pull,
     push: Callable[[list[Any], bool], Sequence[Any]] | None,
-) -> list[Any]:
-    """Tensors on the raw ``outputs``, made by one custom node from the nodes ``inputs``.
+) -> tuple[list[Any], Node]:
+    """Tensors on the raw ``outputs``, made by one custom node from the nodes ``inputs``; and that node.
 
     Args:
         name: what the graph calls it.
@@ -98,6 +98,6 @@ def joint_outputs(
         inexact = x._value.dtype in x._device.inexact_dtypes
         made.append(new_tensor(x._value, item_node(node, i, x._value) if inexact else None, x._device))
         made[-1]._saved = True
-    return made
+    return made, node
 
 
