@@ -110,6 +110,7 @@ from .ops.elementwise import (
 )
 from .ops.extra import log_softmax, logsumexp, relu, safe_where, softmax
 from .ops.indexing import scatter_add, take, take_along_axis
+from .ops.lazy import compute
 from .ops.linear_algebra import matmul, matrix_transpose, tensordot, vecdot
 from .ops.logic import (
     bitwise_and,
@@ -213,6 +214,7 @@ __all__ = [
     "clip",
     "complex64",
     "complex128",
+    "compute",
     "concat",
     "conj",
     "copysign",

@@ -65,9 +65,7 @@ class Adam(Optimizer):
         at_least_zero(type(self).__qualname__, group, "lr", "eps", "weight_decay")
         for beta in group["betas"]:
             if not 0 <= beta < 1:
-                raise ValueError(
-                    f"{type(self).__qualname__}: betas must be in 0 <= beta < 1, got {group['betas']}"
-                )
+                raise ValueError(f"{type(self).__qualname__}: betas must be in 0 <= beta < 1, got {group['betas']}")
 
     def state_shape(self, p: pg.Tensor) -> tuple[int, ...]:
         return (2, *p.shape) if p.dtype.kind == "c" else p.shape

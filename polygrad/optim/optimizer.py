@@ -63,9 +63,7 @@ class Optimizer:
             if not isinstance(p, pg.Tensor):
                 raise TypeError(f"a parameter must be a Tensor, not {type(p).__qualname__}")
             if not p.is_leaf:
-                raise ValueError(
-                    f"a parameter must be a leaf, but an op made this one (shape {p.shape}, {p.grad_fn})"
-                )
+                raise ValueError(f"a parameter must be a leaf, but an op made this one (shape {p.shape}, {p.grad_fn})")
             if id(p) in seen:
                 raise ValueError(f"a parameter of shape {p.shape} was given twice")
             seen.add(id(p))
@@ -99,6 +97,7 @@ class Optimizer:
         if closure is not None:
             with pg.enable_grad():
                 result = closure()
+        lazy: list[pg.Tensor] = []
         with pg.no_grad():
             for group in self.param_groups:
                 for p in group["params"]:
@@ -109,6 +108,10 @@ class Optimizer:
                     if state is None:
                         state = self.state[p] = {}
                     self.update(p, g, state, group)
+                    if p.device.backend.lazy:
+                        lazy += [p, *(v for v in state.values() if isinstance(v, pg.Tensor))]
+        if lazy:
+            pg.compute(*lazy)
         return result
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -132,10 +135,7 @@ class Optimizer:
             for group in self.param_groups
         ]
         state = {
-            i: {
-                k: pg.asarray(v, copy=True) if isinstance(v, pg.Tensor) else v
-                for k, v in self.state[p].items()
-            }
+            i: {k: pg.asarray(v, copy=True) if isinstance(v, pg.Tensor) else v for k, v in self.state[p].items()}
             for i, p in enumerate(params)
             if p in self.state
         }
@@ -150,9 +150,7 @@ class Optimizer:
         """
         absent = [key for key in ("state", "param_groups") if key not in state]
         if absent:
-            raise pg.errors.StateError(
-                f"this is no optimiser's state dict: it has no {' and no '.join(absent)}"
-            )
+            raise pg.errors.StateError(f"this is no optimiser's state dict: it has no {' and no '.join(absent)}")
         params = self._params()
         given, entries = list(state["param_groups"]), dict(state["state"])
         faults = []

@@ -63,9 +63,7 @@ def run_ours(name: str, options: dict[str, Any], steps: int, device: Any = "cpu"
     return [x.detach().to_device("cpu").numpy() for x in (w, b)]
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), CASES, ids=[f"{n}-{'-'.join(map(str, o.values()))}" for n, o in CASES]
-)
+@pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{n}-{'-'.join(map(str, o.values()))}" for n, o in CASES])
 def test_fifty_steps_equal_torch(name: str, options: dict[str, Any]) -> None:
     for ours, theirs in zip(run_ours(name, options, 50), run_torch(name, options, 50), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)

@@ -80,9 +80,7 @@ def test_loading_lists_every_fault_and_loads_nothing() -> None:
     first, second = optim.Adam([a]), optim.Adam([b])
     pull(a, first)
     saved = first.state_dict()
-    with pytest.raises(
-        pg.errors.StateError, match=r"parameter 0: exp_avg has shape \(2,\), here it is \(3,\)"
-    ):
+    with pytest.raises(pg.errors.StateError, match=r"parameter 0: exp_avg has shape \(2,\), here it is \(3,\)"):
         second.load_state_dict(saved)
     assert second.state == {}
     with pytest.raises(pg.errors.StateError, match="options only here or only there: amsgrad, betas"):
@@ -219,3 +217,16 @@ def test_refusals(make: Any, error: Any, words: str) -> None:
         return
     with pytest.raises(error, match=words):
         make()
+
+
+@pytest.mark.devices("dask")
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_on_lazy_arrays_do_not_pile_up(device: pg.Device, kind: str) -> None:
+    w = nn.Parameter(pg.asarray([1.0, 2.0], device=device))
+    optimizer = KINDS[kind]([w])
+    tasks = []
+    for _ in range(4):
+        pull(w, optimizer)
+        state = [v for v in optimizer.state[w].values() if isinstance(v, pg.Tensor)]
+        tasks.append([len(x._value.dask) for x in (w, *state)])
+    assert tasks[1:] == tasks[:-1]
