@@ -39,19 +39,13 @@ def ones_(tensor: T) -> T:
 
 def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: pg.random.Generator | None = None) -> T:
     """Fill with numbers uniform in ``a <= x < b``."""
-    drawn = pg.random.uniform(
-        tensor.shape, a, b, dtype=tensor.dtype, device=tensor.device, generator=generator
-    )
+    drawn = pg.random.uniform(tensor.shape, a, b, dtype=tensor.dtype, device=tensor.device, generator=generator)
     return _filled(tensor, drawn)
 
 
-def normal_(
-    tensor: T, mean: float = 0.0, std: float = 1.0, generator: pg.random.Generator | None = None
-) -> T:
+def normal_(tensor: T, mean: float = 0.0, std: float = 1.0, generator: pg.random.Generator | None = None) -> T:
     """Fill with normal numbers."""
-    drawn = pg.random.normal(
-        tensor.shape, mean, std, dtype=tensor.dtype, device=tensor.device, generator=generator
-    )
+    drawn = pg.random.normal(tensor.shape, mean, std, dtype=tensor.dtype, device=tensor.device, generator=generator)
     return _filled(tensor, drawn)
 
 

@@ -103,9 +103,7 @@ class Module:
         """Add a parameter by name; None reserves the name for an absent one (a layer without a bias)."""
         self._claim(name, self._parameters)
         if not (parameter is None or isinstance(parameter, Parameter)):
-            raise TypeError(
-                f"parameter {name!r} must be a Parameter or None, not {type(parameter).__qualname__}"
-            )
+            raise TypeError(f"parameter {name!r} must be a Parameter or None, not {type(parameter).__qualname__}")
         self._parameters[name] = parameter
 
     def register_buffer(self, name: str, tensor: pg.Tensor | None, persistent: bool = True) -> None:
@@ -274,17 +272,12 @@ class Module:
             elif isinstance(place, (str, pg.Device)):
                 device = place
             elif place is not None:
-                raise TypeError(
-                    f"to: takes a device or a dtype, not {place!r}; a library's dtype goes by dtype="
-                )
+                raise TypeError(f"to: takes a device or a dtype, not {place!r}; a library's dtype goes by dtype=")
         if dtype is not None and not pg.isdtype(dtype, ("real floating", "complex floating")):
             raise pg.errors.DTypeError(f"to: a module's dtype must be a floating one, not {dtype}")
         for parameter in self.parameters():
             parameter.move_(device, dtype if parameter.dtype.inexact else None)
-        moved = {
-            id(x): pg.asarray(x, device=device, dtype=dtype if x.dtype.inexact else None)
-            for x in self.buffers()
-        }
+        moved = {id(x): pg.asarray(x, device=device, dtype=dtype if x.dtype.inexact else None) for x in self.buffers()}
         for module in self.modules():
             for name, x in module._buffers.items():
                 if x is not None:

@@ -37,9 +37,7 @@ def mse_loss(input: pg.Tensor, target: Any, reduction: str = "mean") -> pg.Tenso
     input = pg.asarray(input)
     target = pg.asarray(target, device=None if isinstance(target, pg.Tensor) else input.device)
     if input.shape != target.shape:
-        raise pg.errors.ShapeError(
-            f"mse_loss: input of shape {input.shape}, but target of shape {target.shape}"
-        )
+        raise pg.errors.ShapeError(f"mse_loss: input of shape {input.shape}, but target of shape {target.shape}")
     return reduced("mse_loss", pg.square(input - target), reduction)
 
 
@@ -72,8 +70,12 @@ def cross_entropy(input: pg.Tensor, target: Any, reduction: str = "mean") -> pg.
         )
     _check_classes(target, input.shape[axis])
     scores = pg.log_softmax(input, axis=axis)
-    picked = pg.take_along_axis(scores, pg.expand_dims(target, axis=axis), axis=axis)
-    return reduced("cross_entropy", -pg.squeeze(picked, axis=axis), reduction)
+    if input.ndim == 2:  # the common case, at half the cost of the general one
+        picked = scores[pg.arange(input.shape[0], device=input.device), target]
+    else:
+        along = pg.take_along_axis(scores, pg.expand_dims(target, axis=axis), axis=axis)
+        picked = pg.squeeze(along, axis=axis)
+    return reduced("cross_entropy", -picked, reduction)
 
 
 _HOST = 1  # DLPack's number for memory of the host
