@@ -132,6 +132,7 @@ def settle(cell: Cell) -> None:
             assert own.replay is not None
             made = own.replay(base)
             view._value, view._node, view._saved = made._value, made._node, made._saved
+            view._device = made._device  # the base may have moved (nn.Module.to)
             own.seen = base._extra.version
             own.version += 1
 
