@@ -27,17 +27,13 @@ SPLIT_SEED = 0  # the held-out scans are the same whatever --seed is
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--device", default="cpu", help="cpu, cuda, torch:cpu, jax:cpu, strict, dask, ... (default cpu)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and shifts (default 0)")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"passes over the data (default {EPOCHS})")
-    parser.add_argument(
-        "--out", type=Path, default=Path("out/digits"), help="where to write (default out/digits)"
-    )
+    parser.add_argument("--out", type=Path, default=Path("out/digits"), help="where to write (default out/digits)")
     return parser.parse_args(argv)
 
 

@@ -140,9 +140,7 @@ def test_cross_entropy_second_order() -> None:
     a, v = rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
     target = np.asarray([0, 3, 1])
     tx, px = torch.asarray(a, requires_grad=True), pg.asarray(a, requires_grad=True)
-    (tg,) = torch.autograd.grad(
-        torch.nn.functional.cross_entropy(tx, torch.asarray(target)), tx, create_graph=True
-    )
+    (tg,) = torch.autograd.grad(torch.nn.functional.cross_entropy(tx, torch.asarray(target)), tx, create_graph=True)
     (tg * torch.asarray(v)).sum().backward()
     F.cross_entropy(px, target).backward(create_graph=True)
     first, px.grad = px.grad, None

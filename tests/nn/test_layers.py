@@ -66,6 +66,7 @@ def test_flatten() -> None:
     assert nn.Flatten(0)(x).shape == (24,)
     assert nn.Flatten(0, -2)(x).shape == (6, 4)
     assert nn.Flatten(-1)(x).shape == (2, 3, 4)
+    assert repr(nn.Flatten()) == "Flatten(start_dim=1, end_dim=-1)"
     with pytest.raises(pg.errors.ShapeError, match="range of axes 2 to 1"):
         nn.Flatten(2, 1)(x)
 

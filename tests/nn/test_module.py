@@ -231,9 +231,7 @@ def test_load_does_not_disturb_a_live_graph() -> None:
     assert x.grad.tolist() == weight
 
 
-@pytest.mark.parametrize(
-    "clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copy", "pickle"]
-)
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copy", "pickle"])
 def test_copies_are_whole_and_apart(clone: Any) -> None:
     net = Net().eval()
     other = clone(net)
@@ -281,15 +279,17 @@ def test_to_by_name_and_refusals() -> None:
         layer.to(3.0)
 
 
-def test_hooks_and_views_survive_a_move() -> None:
+def test_hooks_and_views_survive_a_move(device: pg.Device) -> None:
     p = nn.Parameter([1.0, 2.0])
     view = p[0:1]
     seen: list[Any] = []
     p.register_hook(lambda g: seen.append(g.tolist()))
-    p.move_(dtype="float32")
+    p.move_(device, "float32")
     pg.sum(p * 3.0).backward()
     assert seen == [[3.0, 3.0]]
-    assert view.dtype == "float32" or view.tolist() == [1.0]
+    assert (view.tolist(), view.device, view.dtype) == ([1.0], device, pg.float32)
+    pg.sum(view * 2.0).backward()
+    assert p.grad.tolist() == [5.0, 3.0]
 
 
 def test_parameter_owns_its_memory() -> None:

@@ -63,24 +63,18 @@ def test_state_is_json_and_restores_the_stream() -> None:
     other = random.Generator()
     other.set_state(state)
     np.testing.assert_array_equal(host(random.normal(5, generator=other)), after)
-    assert other.seed == 3
+    assert repr(other) == "Generator(seed=3)"
 
 
-@pytest.mark.parametrize(
-    "clone", [copy.deepcopy, lambda g: pickle.loads(pickle.dumps(g))], ids=["deepcopy", "pickle"]
-)
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda g: pickle.loads(pickle.dumps(g))], ids=["deepcopy", "pickle"])
 def test_copies_continue_the_stream(clone) -> None:
     g = random.Generator(3)
     random.normal(7, generator=g)
     other = clone(g)
-    np.testing.assert_array_equal(
-        host(random.normal(5, generator=other)), host(random.normal(5, generator=g))
-    )
+    np.testing.assert_array_equal(host(random.normal(5, generator=other)), host(random.normal(5, generator=g)))
 
 
-@pytest.mark.parametrize(
-    "bad", [{}, {"seed": 1}, {"seed": 1, "stream": {"bit_generator": "PCG64"}}, {"seed": -1}]
-)
+@pytest.mark.parametrize("bad", [{}, {"seed": 1}, {"seed": 1, "stream": {"bit_generator": "PCG64"}}, {"seed": -1}])
 def test_a_bad_state_is_refused_and_changes_nothing(bad) -> None:
     g = random.Generator(3)
     before = g.get_state()
