@@ -48,8 +48,7 @@ def _collate(samples: list[Any], where: str) -> Any:
         for i, sample in enumerate(samples):
             if len(sample) != len(first):
                 raise pg.errors.ShapeError(
-                    f"default_collate{_at(where)}: sample 0 has {len(first)} entries, but sample {i} has "
-                    f"{len(sample)}"
+                    f"default_collate{_at(where)}: sample 0 has {len(first)} entries, but sample {i} has {len(sample)}"
                 )
         columns = [_collate(list(column), f"{where}[{k}]") for k, column in enumerate(zip(*samples))]
         if isinstance(first, tuple):

@@ -59,9 +59,7 @@ class TensorDataset(Dataset):
         lengths = [x.shape[0] if x.ndim else None for x in self.tensors]
         if not lengths or None in lengths or len(set(lengths)) > 1:
             shapes = ", ".join(str(x.shape) for x in self.tensors)
-            raise pg.errors.ShapeError(
-                f"TensorDataset: needs tensors of one length (first axis), got shapes {shapes}"
-            )
+            raise pg.errors.ShapeError(f"TensorDataset: needs tensors of one length (first axis), got shapes {shapes}")
 
     def __len__(self) -> int:
         return self.tensors[0].shape[0]
@@ -72,9 +70,7 @@ class TensorDataset(Dataset):
     def batch(self, indices: Sequence[int]) -> tuple[pg.Tensor, ...]:
         """Taken from each tensor at once."""
         rows = [int(i) for i in indices]
-        return tuple(
-            pg.take(x, pg.asarray(rows, dtype="int64", device=x.device), axis=0) for x in self.tensors
-        )
+        return tuple(pg.take(x, pg.asarray(rows, dtype="int64", device=x.device), axis=0) for x in self.tensors)
 
 
 class Subset(Dataset):

@@ -80,9 +80,7 @@ def test_below_the_goal_the_exit_status_says_so(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("module", "name"), [("sklearn.datasets", "scikit-learn"), ("tqdm", "tqdm")])
-def test_a_missing_library_is_named(
-    monkeypatch: pytest.MonkeyPatch, module: str, name: str, tmp_path: Path
-) -> None:
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, module: str, name: str, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(SystemExit, match=rf"needs {name}; .*polygrad-xp\[examples\]"):
         loaded().main(["--epochs", "1", "--out", str(tmp_path)])

@@ -154,9 +154,7 @@ def test_without_the_program_the_error_says_so(monkeypatch: pytest.MonkeyPatch, 
     pytest.importorskip("graphviz")
     monkeypatch.setenv("PATH", str(tmp_path))
     loss, _ = small()
-    with pytest.raises(
-        pg.errors.DependencyError, match=r"svg needs Graphviz's program 'dot'.*format=\"dot\""
-    ):
+    with pytest.raises(pg.errors.DependencyError, match=r"svg needs Graphviz's program 'dot'.*format=\"dot\""):
         pg.draw(loss, tmp_path / "g.svg")
     assert not (tmp_path / "g.svg").exists()
 
