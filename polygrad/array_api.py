@@ -60,7 +60,7 @@ FUNCTIONS: Final[dict[str, Any]] = {
 }
 """Every function of the standard's main namespace, by name."""
 
-_ON_DEVICE: Final = "arange empty eye full linspace ones zeros".split()
+_ON_DEVICE: Final = ["arange", "empty", "eye", "full", "linspace", "ones", "zeros"]
 
 # Not in the standard; rules call them, and so may anyone.
 _KERNELS: Final = {
@@ -164,9 +164,9 @@ def _asarray_on(device: Device) -> Any:
 
     @functools.wraps(creation.asarray)
     def asarray(obj: ArrayLike, /, **kwargs: Any) -> Any:
-        if kwargs.get("device") is None and not hasattr(obj, "dtype") and not isinstance(obj, (list, tuple)):
-            kwargs["device"] = device
-        elif kwargs.get("device") is None and isinstance(obj, (list, tuple)) and not creation._holds_array(obj):
+        if (kwargs.get("device") is None and not hasattr(obj, "dtype") and not isinstance(obj, (list, tuple))) or (
+            kwargs.get("device") is None and isinstance(obj, (list, tuple)) and not creation._holds_array(obj)
+        ):
             kwargs["device"] = device
         return creation.asarray(obj, **kwargs)
 

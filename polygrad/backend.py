@@ -74,7 +74,19 @@ class Device:
         array_type: the type of most arrays here, for a fast check; others are looked at again.
     """
 
-    __slots__ = ("__weakref__", "_units", "_xp", "array_type", "backend", "complex_dtypes", "inexact_dtypes", "name", "native", "promotes", "raw")
+    __slots__ = (
+        "__weakref__",
+        "_units",
+        "_xp",
+        "array_type",
+        "backend",
+        "complex_dtypes",
+        "inexact_dtypes",
+        "name",
+        "native",
+        "promotes",
+        "raw",
+    )
 
     name: str
     backend: Backend
@@ -316,7 +328,7 @@ class Backend:
         found = self._devices.get(native)
         if found is None:
             if name is None:
-                names = dict((n, d) for d, n in self.native_devices())
+                names = {n: d for d, n in self.native_devices()}
                 name = names.get(native)
                 if name is None:
                     raise DeviceError(f"backend {self.name!r} has no device {native!r}; it has {list(names.values())}")

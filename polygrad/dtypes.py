@@ -166,7 +166,7 @@ def as_dtype(dtype: object) -> DType:
     found = BY_NAME.get(dtype_name(dtype) or "")
     if found is None:
         if dtype in (float, complex, int):
-            return {float: float64, complex: complex128, int: int64}[dtype]  # type: ignore[index]
+            return {float: float64, complex: complex128, int: int64}[dtype]
         raise DTypeError(
             f"{dtype!r} is not a dtype polygrad knows; use one of: {', '.join(BY_NAME)} "
             "(a name, polygrad's own object, or the array library's)"

@@ -60,7 +60,9 @@ def _class(name: str) -> type[Backend]:
             )
         found = points[name].load()
         if not (isinstance(found, type) and issubclass(found, Backend)):
-            raise BackendError(f"entry point {name!r} gives {found!r}, which is not a polygrad.backend.Backend subclass")
+            raise BackendError(
+                f"entry point {name!r} gives {found!r}, which is not a polygrad.backend.Backend subclass"
+            )
         _classes[name] = found
     return found
 

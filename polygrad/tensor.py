@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
+from . import registry
 from .backend import Device
 from .core import op as _core
 from .core import tape
@@ -16,14 +17,14 @@ from .core.modes import ANOMALY, get_mode
 from .core.tape import Leaf, Node, leaf, new_saved
 from .dtypes import DType
 from .errors import DetachedError, DetachError, DTypeError, GradientError, ShapeError
-from .ops import creation, data_types, indexing, linear_algebra, logic, manipulation, statistical
+from .ops import creation, data_types, indexing, linear_algebra, logic, manipulation, statistical, utility
 from .ops import elementwise as el
-from .ops import utility
 from .typing import ArrayLike
 
 __all__ = ["Tensor"]
 
 _bool = bool
+
 
 def operator_of(function: Any) -> Callable[[Any, Any], Tensor]:
     """The method of a binary operator: the op, or NotImplemented beside what is no array."""
@@ -102,12 +103,12 @@ class Tensor(Cell):
         return self.size * self.itemsize
 
     @property
-    def T(self) -> Tensor:  # noqa: N802  (the standard's name)
+    def T(self) -> Tensor:
         """The transpose of a matrix."""
         return linear_algebra.transpose(self)
 
     @property
-    def mT(self) -> Tensor:  # noqa: N802
+    def mT(self) -> Tensor:
         """The last two axes exchanged."""
         return linear_algebra.matrix_transpose(self)
 
@@ -324,9 +325,7 @@ class Tensor(Cell):
 
     def __bool__(self) -> _bool:
         if self.size != 1:
-            raise ValueError(
-                f"the truth of a tensor of shape {self.shape} is ambiguous; use pg.any or pg.all"
-            )
+            raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous; use pg.any or pg.all")
         return bool(self._scalar("bool"))
 
     def __index__(self) -> int:
@@ -598,7 +597,7 @@ def _describe(x: Tensor) -> str:
 
 
 def _unpickle(cls: type[Tensor], dtype: str, shape: tuple[int, ...], data: bytes, device: str, grad: _bool) -> Tensor:
-    host = creation.registry.load("numpy")
+    host = registry.load("numpy")
     xp = host.namespace("cpu")
     flat = xp.asarray(memoryview(data), dtype=host.to_native_dtype("uint8")).view(host.to_native_dtype(dtype))
     made = creation.asarray(xp.reshape(flat, shape), device=device, copy=True)

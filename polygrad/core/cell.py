@@ -11,9 +11,26 @@ graph and all, the next time it is used. This gives NumPy's and PyTorch's aliasi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Cell", "Extra", "Pin", "bind", "borrow", "extra_of", "link_view", "mark_saved", "new_tensor", "replace", "root_of", "settle", "share_borrowed"]
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = [
+    "Cell",
+    "Extra",
+    "Pin",
+    "bind",
+    "borrow",
+    "extra_of",
+    "link_view",
+    "mark_saved",
+    "new_tensor",
+    "replace",
+    "root_of",
+    "settle",
+    "share_borrowed",
+]
 
 
 class Cell:
@@ -80,15 +97,15 @@ def bind(tensor_type: type) -> None:
     _tensor_type = tensor_type
 
 
-def new_tensor(value: Any, node: Any, device: Any) -> Any:
+def new_tensor(value: Any, node: Any, device: Any) -> Tensor:
     """A Tensor on a value, made by a node."""
-    cell: Cell = _new(_tensor_type)
+    cell: Any = _new(_tensor_type)
     cell._value = value
     cell._node = node
     cell._device = device
     cell._saved = False
     cell._extra = None
-    return cell
+    return cell  # type: ignore[no-any-return]
 
 
 def extra_of(cell: Cell) -> Extra:
@@ -98,9 +115,7 @@ def extra_of(cell: Cell) -> Extra:
     return cell._extra
 
 
-def link_view(
-    view: Cell, base: Cell, replay: Callable[[Any], Any], write_back: Callable[[Any, Any], Any]
-) -> None:
+def link_view(view: Cell, base: Cell, replay: Callable[[Any], Any], write_back: Callable[[Any, Any], Any]) -> None:
     """Make ``view`` follow ``base``."""
     extra = extra_of(view)
     extra.base = base

@@ -121,7 +121,7 @@ def _step(generator: Generator[Any, Any, Any], on: int, off: int) -> Generator[A
         generator.close()
 
 
-class no_grad(Mode):  # noqa: N801  (named as in PyTorch)
+class no_grad(Mode):
     """Ops inside record no graph; a context manager and a decorator.
 
     >>> import polygrad as pg
@@ -136,14 +136,14 @@ class no_grad(Mode):  # noqa: N801  (named as in PyTorch)
         super().__init__(0, GRAD)
 
 
-class enable_grad(Mode):  # noqa: N801
+class enable_grad(Mode):
     """Ops inside record a graph again, within a ``no_grad``; a context manager and a decorator."""
 
     def __init__(self) -> None:
         super().__init__(GRAD, 0)
 
 
-class set_grad_enabled(Mode):  # noqa: N801
+class set_grad_enabled(Mode):
     """Sets the grad mode from here on, or, used as a context manager or decorator, for a while.
 
     >>> import polygrad as pg
@@ -172,7 +172,7 @@ class set_grad_enabled(Mode):  # noqa: N801
         return super().__call__(f)
 
 
-class detect_anomaly(Mode):  # noqa: N801
+class detect_anomaly(Mode):
     """Ops inside raise :class:`~polygrad.errors.AnomalyError` at the first NaN or infinity, forward or
     backward, naming the op and the line of your code; backward also checks that no array saved by the
     graph was changed since. Slow: every result is read.

@@ -203,8 +203,8 @@ def _from_partial(partial: Rule) -> tuple[Rule, Rule, Rule]:
         return g * partial(xp, *args)
 
     def conjugated(xp: Any, g: Any, *args: Any) -> Any:
-        slope = partial(xp, *args)
-        return g * (slope.conjugate() if slope.__class__ in _SCALARS else xp.conj(slope))
+        slope: Any = partial(xp, *args)
+        return g * (slope.conjugate() if isinstance(slope, (int, float, complex)) else xp.conj(slope))
 
     code = partial.__code__
     names = list(code.co_varnames[1 : code.co_argcount])
@@ -439,7 +439,7 @@ def _binary_caller(
             result._node = node = _new(Node)
             dtype = node.dtype = out.dtype
             if x1 is x2 and square is not None:
-                node.op = square.conjugate if dtype in device.complex_dtypes else square
+                node.op = (square.conjugate or square) if dtype in device.complex_dtypes else square
                 node.parents = (parent1,)
                 node.saved = ((a,),)
             else:
@@ -557,7 +557,7 @@ def reflected(call: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 _SCALARS: Final = frozenset({float, int, complex, bool})
 
 
-def apply(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> Any:
+def apply(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> Tensor:
     """Apply an op to arrays (Tensors, or what :func:`polygrad.asarray` takes) and static parameters."""
     if len(arrays) == 1 and isinstance(arrays[0], _Tensor) and not declared.multiple:
         return _apply_one(declared, arrays[0], params)
@@ -585,14 +585,14 @@ def apply(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> 
                 for s in declared.saves[i]:
                     _pin(node, cells[s])
     if declared.multiple:
-        return _outputs(declared, node, out, device, mode)
+        return _outputs(declared, node, out, device, mode)  # type: ignore[return-value]
     result = _cell.new_tensor(out, node, device)
     if mode & ANOMALY:
         _note_anomaly(declared, result)
     return result
 
 
-def _apply_one(declared: Op, x: Any, params: tuple[Any, ...]) -> Any:
+def _apply_one(declared: Op, x: Any, params: tuple[Any, ...]) -> Tensor:
     """``apply`` for one Tensor, the most common case: the same without the loops."""
     extra = x._extra
     if extra is not None and extra.base is not None:
@@ -628,10 +628,10 @@ def _apply_one(declared: Op, x: Any, params: tuple[Any, ...]) -> Any:
     result._node = node
     if mode & ANOMALY:
         _note_anomaly(declared, result)
-    return result
+    return result  # type: ignore[no-any-return]
 
 
-def apply_many(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> Any:
+def apply_many(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> Tensor:
     """Apply a variadic op (``concat``): its forward takes a list of arrays, its one pair of rules may name
     ``x``, ``out``, the static parameters and the argument's ``index``."""
     cells = together(declared.name, arrays)
@@ -670,8 +670,8 @@ def apply_many(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()
 
 def apply_multiple(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> tuple[Any, ...]:
     """Apply an op with several outputs."""
-    results: tuple[Any, ...] = apply(declared, arrays, params)
-    return results
+    results: Any = apply(declared, arrays, params)
+    return results  # type: ignore[no-any-return]
 
 
 _many_ops: dict[tuple[str, int], Op] = {}

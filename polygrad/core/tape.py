@@ -181,7 +181,9 @@ def fit(xp: Any, g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         elif extra < 0:
             g = xp.broadcast_to(g, shape)  # a rule gave a constant slope
         else:
-            axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and have[i + extra] != 1)
+            axes = tuple(range(extra)) + tuple(
+                i + extra for i, n in enumerate(shape) if n == 1 and have[i + extra] != 1
+            )
             if axes:
                 g = xp.sum(g, axis=axes, keepdims=True)
             if extra:
@@ -205,7 +207,7 @@ def reachable(roots: Sequence[Node], stop: frozenset[Node] = frozenset()) -> lis
     """Every node the roots depend on, in order of creation; nodes in ``stop`` are included, not passed."""
     seen = set(roots)
     stack = list(seen)
-    order = []
+    order: list[Node] = []
     found, see, push, take = order.append, seen.add, stack.append, stack.pop
     while stack:
         node = take()
@@ -330,7 +332,7 @@ def backward(root: Node, seed: Any, keep: bool) -> None:
     """A plain backward: raw arrays, from one root to all leaves, whose ``grad`` grows. Every line here is paid
     for by every op of every step."""
     order, leaves = _ops_and_leaves(root)
-    grads: dict[Node, Any] = {root: seed}
+    grads: dict[Any, Any] = {root: seed}
     try:
         with root.device.backend.quiet():
             _walk_raw(order, grads)
@@ -355,7 +357,7 @@ def backward(root: Node, seed: Any, keep: bool) -> None:
         node.grad = tensor = new_tensor(g, None, device)
         tensor._saved = True
     for keeper, g in retained:
-        keeper.node.extra.grad = new_saved(g, None, keeper.node.device)
+        extra_of(keeper.node).grad = new_saved(g, None, keeper.node.device)
     if not keep:
         release(order)
 
@@ -412,7 +414,7 @@ def _walk_raw(order: list[Node], grads: dict[Any, Any]) -> None:
         if saved is None:
             raise _freed(node)
         xp = node.device.raw
-        for parent, rule, args in zip(node.parents, op.vjps, saved):  # noqa: B905  (of equal length; strict costs)
+        for parent, rule, args in zip(node.parents, op.vjps, saved):
             if parent is None:
                 continue
             if rule is None:
@@ -533,9 +535,7 @@ def release(order: Iterable[Node]) -> None:
                 node.extra.checksums = None
 
 
-def push(
-    order: Sequence[Node], tangents: dict[Node, Any], create_graph: bool
-) -> dict[Node, Any]:
+def push(order: Sequence[Node], tangents: dict[Node, Any], create_graph: bool) -> dict[Node, Any]:
     """Run forward along nodes in order of creation, from the tangents of some of them.
 
     Args:
@@ -612,7 +612,11 @@ def _check_finite(value: Any, node: Node, direction: str) -> None:
         where = node.extra.where if node.extra is not None else None
         raise AnomalyError(
             f"{direction} of {node.op.name!r} made {bad}"
-            + (f"; the op was called at {where}" if where else " (run the forward under detect_anomaly to see its line)")
+            + (
+                f"; the op was called at {where}"
+                if where
+                else " (run the forward under detect_anomaly to see its line)"
+            )
         )
 
 

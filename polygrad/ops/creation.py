@@ -172,7 +172,9 @@ def _aligned(items: list[Any], values: Sequence[Any]) -> list[Any]:
     """The items of a sequence in one dtype on one device; Python numbers adapt to the arrays."""
     anchor = next((x for x, v in zip(items, values, strict=True) if isinstance(v, Cell)), None)
     if anchor is None:
-        anchor = next(x for x, v in zip(items, values, strict=True) if hasattr(v, "dtype") or isinstance(v, (list, tuple)))
+        anchor = next(
+            x for x, v in zip(items, values, strict=True) if hasattr(v, "dtype") or isinstance(v, (list, tuple))
+        )
     made = []
     for x, v in zip(items, values, strict=True):
         if type(v) in (bool, int, float, complex):
@@ -205,7 +207,7 @@ def from_dlpack(x: Any, /, *, device: str | Device | None = None, copy: _bool | 
     result = new_tensor(place.backend.from_dlpack(x, place.native, copy), None, place)
     if place.backend.mutable and not copy:
         borrow(result, result._value, place.backend.lock(result._value))
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 # -- between devices ---------------------------------------------------------------------------------
@@ -281,32 +283,30 @@ def _shape(shape: Any) -> tuple[int, ...]:
 def zeros(shape: Any, *, dtype: DTypeLike | None = None, device: str | Device | None = None) -> Tensor:
     """Zeros of a shape; float64 unless told."""
     place = _place(device)
-    return new_tensor(place.raw.zeros(_shape(shape), dtype=_native(place, dtype)), None, place)  # type: ignore[no-any-return]
+    return new_tensor(place.raw.zeros(_shape(shape), dtype=_native(place, dtype)), None, place)
 
 
 def ones(shape: Any, *, dtype: DTypeLike | None = None, device: str | Device | None = None) -> Tensor:
     """Ones of a shape; float64 unless told."""
     place = _place(device)
-    return new_tensor(place.raw.ones(_shape(shape), dtype=_native(place, dtype)), None, place)  # type: ignore[no-any-return]
+    return new_tensor(place.raw.ones(_shape(shape), dtype=_native(place, dtype)), None, place)
 
 
 def empty(shape: Any, *, dtype: DTypeLike | None = None, device: str | Device | None = None) -> Tensor:
     """An array of a shape with arbitrary values; float64 unless told."""
     place = _place(device)
-    return new_tensor(place.raw.empty(_shape(shape), dtype=_native(place, dtype)), None, place)  # type: ignore[no-any-return]
+    return new_tensor(place.raw.empty(_shape(shape), dtype=_native(place, dtype)), None, place)
 
 
-def full(
-    shape: Any, fill_value: Any, *, dtype: DTypeLike | None = None, device: str | Device | None = None
-) -> Tensor:
+def full(shape: Any, fill_value: Any, *, dtype: DTypeLike | None = None, device: str | Device | None = None) -> Tensor:
     """A shape filled with one value (a Tensor keeps its graph)."""
     if isinstance(fill_value, Cell):
         value: Any = asarray(fill_value, dtype=dtype, device=device)
-        return apply(_copy, (broadcast_to(value, _shape(shape)),))  # type: ignore[no-any-return]
+        return apply(_copy, (broadcast_to(value, _shape(shape)),))
     place = _place(device)
     kinds = {bool: dt.bool, int: dt.int64, complex: dt.complex128}
     native = _native(place, dtype, kinds.get(type(fill_value), dt.float64))
-    return new_tensor(place.raw.full(_shape(shape), fill_value, dtype=native), None, place)  # type: ignore[no-any-return]
+    return new_tensor(place.raw.full(_shape(shape), fill_value, dtype=native), None, place)
 
 
 def arange(
@@ -324,7 +324,7 @@ def arange(
         start, stop = 0, start
     whole = all(isinstance(v, int) for v in (start, stop, step))
     native = _native(place, dtype, dt.int64 if whole else dt.float64)
-    return new_tensor(place.raw.arange(start, stop, step, dtype=native), None, place)  # type: ignore[no-any-return]
+    return new_tensor(place.raw.arange(start, stop, step, dtype=native), None, place)
 
 
 def linspace(
@@ -339,8 +339,10 @@ def linspace(
 ) -> Tensor:
     """``num`` evenly spaced numbers from ``start`` to ``stop``."""
     place = _place(device)
-    native = _native(place, dtype, dt.complex128 if isinstance(start, complex) or isinstance(stop, complex) else dt.float64)
-    return new_tensor(place.raw.linspace(start, stop, num, dtype=native, endpoint=endpoint), None, place)  # type: ignore[no-any-return]
+    native = _native(
+        place, dtype, dt.complex128 if isinstance(start, complex) or isinstance(stop, complex) else dt.float64
+    )
+    return new_tensor(place.raw.linspace(start, stop, num, dtype=native, endpoint=endpoint), None, place)
 
 
 def eye(
@@ -354,7 +356,7 @@ def eye(
 ) -> Tensor:
     """Ones on the ``k``-th diagonal, zeros elsewhere."""
     place = _place(device)
-    return new_tensor(place.raw.eye(n_rows, n_cols, k=k, dtype=_native(place, dtype)), None, place)  # type: ignore[no-any-return]
+    return new_tensor(place.raw.eye(n_rows, n_cols, k=k, dtype=_native(place, dtype)), None, place)
 
 
 def _like(name: str, x: Any, dtype: Any, device: Any, *fill: Any) -> Any:
@@ -387,7 +389,7 @@ def full_like(
 ) -> Tensor:
     """``x``'s shape, dtype and device, filled with one value (a Tensor keeps its graph)."""
     if isinstance(fill_value, Cell):
-        made = to_tensor(x) if not isinstance(x, Cell) else x
+        made: Any = x if isinstance(x, Cell) else to_tensor(x)
         return full(made.shape, fill_value, dtype=made.dtype if dtype is None else dtype, device=device)
     return _like("full", x, dtype, device, fill_value)  # type: ignore[no-any-return]
 
@@ -402,7 +404,7 @@ def _tril(xp: Namespace, x: Raw, /, k: int) -> Raw:
 
 def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
     """The lower triangle of the last two axes, up to the ``k``-th diagonal; zeros above."""
-    return apply(_tril, (x,), (k,))  # type: ignore[no-any-return]
+    return apply(_tril, (x,), (k,))
 
 
 @op(vjps=[lambda xp, g, k: xp.triu(g, k=k)], jvps=[lambda xp, t, k: xp.triu(t, k=k)])
@@ -412,16 +414,16 @@ def _triu(xp: Namespace, x: Raw, /, k: int) -> Raw:
 
 def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
     """The upper triangle of the last two axes, from the ``k``-th diagonal; zeros below."""
-    return apply(_triu, (x,), (k,))  # type: ignore[no-any-return]
+    return apply(_triu, (x,), (k,))
 
 
 def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
     """Coordinate grids of one-dimensional arrays, ``"xy"`` (the first two axes swapped) or ``"ij"``."""
     if indexing not in ("xy", "ij"):
         raise ValueError(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}")
-    cells = [x if isinstance(x, Cell) else to_tensor(x) for x in arrays]
+    cells: list[Any] = [x if isinstance(x, Cell) else to_tensor(x) for x in arrays]
     n = len(cells)
-    lengths = [1 if x.ndim == 0 else x.shape[0] for x in cells]  # type: ignore[attr-defined]
+    lengths = [1 if x.ndim == 0 else x.shape[0] for x in cells]
     order = list(range(n))
     if indexing == "xy" and n > 1:
         order[0], order[1] = 1, 0

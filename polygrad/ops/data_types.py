@@ -59,7 +59,7 @@ def astype(x: ArrayLike, dtype: DTypeLike, /, *, copy: _bool = True, device: Any
         result = x
     else:
         result = apply(_astype if target.inexact else _astype_discrete, (x,), (backend.to_native_dtype(target),))
-    return result if device is None else result.to_device(find_device(device))
+    return result if device is None else result.to_device(find_device(device))  # type: ignore[no-any-return]
 
 
 def as_same_dtype(name: str, x: ArrayLike, *others: ArrayLike | None) -> list[Any]:
@@ -76,6 +76,7 @@ def as_same_dtype(name: str, x: ArrayLike, *others: ArrayLike | None) -> list[An
 
 
 # -- promotion ---------------------------------------------------------------------------------------
+
 
 def _dtype_of(value: Any) -> DType:
     if isinstance(value, Cell):
@@ -155,7 +156,7 @@ def isdtype(dtype: DTypeLike, kind: DTypeLike | str | tuple[Any, ...]) -> _bool:
 
 
 @dataclass(frozen=True)
-class finfo_object:  # noqa: N801  (the standard's name)
+class finfo_object:
     """Machine limits of a floating dtype; Python floats, except ``dtype``."""
 
     bits: int
@@ -167,7 +168,7 @@ class finfo_object:  # noqa: N801  (the standard's name)
 
 
 @dataclass(frozen=True)
-class iinfo_object:  # noqa: N801
+class iinfo_object:
     """Machine limits of an integer dtype."""
 
     bits: int

@@ -82,7 +82,8 @@ def multiply(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     (lambda xp, x2: 1.0 / x2, lambda xp, out, x2: -(out / x2)),
     real_vjps=(lambda xp, g, x2: g / x2, lambda xp, g, out, x2: -(out / x2) * g),
     jvps=(lambda xp, t, x2: t / x2, lambda xp, t, out, x2: -(out / x2) * t),
-    scalars=True, direct=operator.truediv,
+    scalars=True,
+    direct=operator.truediv,
 )
 def divide(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 / x2``, element by element."""
@@ -179,7 +180,7 @@ def static_power(xp: Namespace, x: Raw, p: float) -> Raw:
 def power(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """``x1 ** x2`` as the operator does it: a Python number as the exponent stays a number."""
     if x2.__class__ in (int, float) and x1._device.backend.to_dtype(x1._value.dtype).inexact:
-        return multiply(x1, x1) if x2 == 2 else apply(_static_pow, (x1,), (x2,))  # type: ignore[no-any-return]
+        return multiply(x1, x1) if x2 == 2 else apply(_static_pow, (x1,), (x2,))
     return pow.operator(x1, x2)  # type: ignore[attr-defined, no-any-return]
 
 
@@ -570,7 +571,7 @@ def _real(xp: Namespace, x: Raw, /) -> Raw:
 
 def real(x: ArrayLike, /) -> Tensor:
     """The real part."""
-    return view_of(_real, x, (), real, lambda base, part: base - real(base) + part)
+    return view_of(_real, x, (), real, lambda base, part: base - real(base) + part)  # type: ignore[no-any-return]
 
 
 # For a real loss the cotangent is dL/dx + i dL/dy, so the imaginary part's comes back times i.
@@ -584,4 +585,4 @@ def _imag(xp: Namespace, x: Raw, /) -> Raw:
 
 def imag(x: ArrayLike, /) -> Tensor:
     """The imaginary part."""
-    return view_of(_imag, x, (), imag, lambda base, part: real(base) + 1j * part)
+    return view_of(_imag, x, (), imag, lambda base, part: real(base) + 1j * part)  # type: ignore[no-any-return]

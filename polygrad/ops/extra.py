@@ -96,7 +96,7 @@ def logsumexp(x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None, kee
     """
     (x,) = together("logsumexp", (x,))
     _floating("logsumexp", x)
-    return apply(_logsumexp, (x,), (normal_axes("logsumexp", axis, x._value.ndim), keepdims))  # type: ignore[no-any-return]
+    return apply(_logsumexp, (x,), (normal_axes("logsumexp", axis, x._value.ndim), keepdims))
 
 
 # The Jacobian diag(s) - s s^T is symmetric: both modes are g s - s sum(g s).
@@ -122,7 +122,7 @@ def softmax(x: ArrayLike, /, *, axis: int | tuple[int, ...] = -1) -> Tensor:
     """
     (x,) = together("softmax", (x,))
     _floating("softmax", x)
-    return apply(_softmax, (x,), (normal_axes("softmax", axis, x._value.ndim),))  # type: ignore[no-any-return]
+    return apply(_softmax, (x,), (normal_axes("softmax", axis, x._value.ndim),))
 
 
 def _log_softmax_vjp(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
@@ -160,4 +160,4 @@ def log_softmax(x: ArrayLike, /, *, axis: int | tuple[int, ...] = -1) -> Tensor:
     """
     (x,) = together("log_softmax", (x,))
     _floating("log_softmax", x)
-    return apply(_log_softmax, (x,), (normal_axes("log_softmax", axis, x._value.ndim),))  # type: ignore[no-any-return]
+    return apply(_log_softmax, (x,), (normal_axes("log_softmax", axis, x._value.ndim),))

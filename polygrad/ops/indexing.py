@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .. import registry
 from ..core.cell import Cell, link_view, replace, root_of, settle
 from ..core.modes import GRAD, get_mode
-from ..core.op import apply, apply_many, op, together
 from ..core.op import _second as beside
+from ..core.op import apply, apply_many, op, together
 from ..core.tape import EntryParts, Leaf
 from ..dtypes import as_dtype
 from ..errors import DTypeError, MutationError, ShapeError
@@ -53,7 +53,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
         if not x._device.backend.flip_is_view and _has_negative_step(key):
             result._saved = True  # the library copied: a write must go through the base
         link_view(result, x, lambda base: getitem(base, key), lambda base, made: with_entries(base, key, made))
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _has_negative_step(key: Any) -> bool:
@@ -81,7 +81,9 @@ def _raw_entry(x: Tensor, entry: Any) -> Any:
         if hasattr(entry, "__index__") and getattr(entry, "shape", ()) == ():
             return entry.__index__()
         if isinstance(entry, (list, range)) and len(entry) == 0:
-            entry = registry.default_device().raw.zeros((0,), dtype=registry.default_device().backend.native_dtypes["int64"])
+            entry = registry.default_device().raw.zeros(
+                (0,), dtype=registry.default_device().backend.native_dtypes["int64"]
+            )
         entry = to_tensor(entry)
     own = entry._device
     raw = entry._value
@@ -125,7 +127,7 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Ten
         if ndim != 1:
             raise ShapeError(f"take: axis is required for an array of {ndim} dimensions")
         axis = 0
-    return apply(_take, (x, indices), (normal_axis("take", axis, ndim),))  # type: ignore[no-any-return]
+    return apply(_take, (x, indices), (normal_axis("take", axis, ndim),))
 
 
 def _along_key(xp: Namespace, indices: Raw, shape: Shape, axis: int) -> tuple[Raw, ...]:
@@ -142,7 +144,10 @@ def _along_key(xp: Namespace, indices: Raw, shape: Shape, axis: int) -> tuple[Ra
 
 
 @op(
-    vjps=[lambda xp, g, indices, axis, x_shape: EntryParts([(_along_key(xp, raw_of(indices), x_shape, axis), g)]), None],
+    vjps=[
+        lambda xp, g, indices, axis, x_shape: EntryParts([(_along_key(xp, raw_of(indices), x_shape, axis), g)]),
+        None,
+    ],
     jvps=[lambda xp, t, indices, axis: xp.take_along_axis(t, indices, axis=axis), None],
     partial=True,
 )
@@ -169,7 +174,7 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> T
     xp = x._device.xp
     x = xp.broadcast_to(x, (*common[:place], shape[place], *common[place:]))
     indices = xp.broadcast_to(indices, (*common[:place], wanted[place], *common[place:]))
-    return apply(_take_along_axis, (x, indices), (place,))  # type: ignore[no-any-return]
+    return apply(_take_along_axis, (x, indices), (place,))
 
 
 # -- adding at indices -------------------------------------------------------------------------------
@@ -198,7 +203,7 @@ def scatter_add(shape: tuple[int, ...], dtype: Any, parts: Sequence[tuple[Any, A
     cells = [astype(x, target, copy=False) for x in cells]
     keys = tuple([raw_key(cells[0], key) for key, _ in parts])
     native = cells[0]._device.backend.to_native_dtype(target)
-    return apply_many(_scatter_add, cells, (keys, tuple(shape), native))  # type: ignore[no-any-return]
+    return apply_many(_scatter_add, cells, (keys, tuple(shape), native))
 
 
 def entries_replaced(x: ArrayLike, key: Any, value: ArrayLike) -> Tensor:
@@ -217,7 +222,9 @@ def _fitted(name: str, x: Any, value: Any) -> Any:
     (x, value) = together(name, (x, value))
     if value._value.dtype != x._value.dtype:
         kinds = "biufc"
-        if kinds.index(value.dtype.kind) > kinds.index(x.dtype.kind) and (value.dtype.kind == "c" or x.dtype.kind == "b"):
+        if kinds.index(value.dtype.kind) > kinds.index(x.dtype.kind) and (
+            value.dtype.kind == "c" or x.dtype.kind == "b"
+        ):
             raise DTypeError(f"{name}: cannot write {value.dtype} values into an array of {x.dtype}")
         value = astype(value, x._value.dtype)
     return value

@@ -9,7 +9,19 @@ from ..core.kernels import kernel
 from ..typing import Namespace, Raw, Shape
 from .keys import getitem, is_basic, positions, with_entries
 
-__all__ = ["adjoint", "getitem", "is_basic", "relu", "relu_linear", "scatter_add", "sum_at", "sum_leading", "tanh_slope", "tanh_vjp", "with_entries"]
+__all__ = [
+    "adjoint",
+    "getitem",
+    "is_basic",
+    "relu",
+    "relu_linear",
+    "scatter_add",
+    "sum_at",
+    "sum_leading",
+    "tanh_slope",
+    "tanh_vjp",
+    "with_entries",
+]
 
 
 # 1 - tanh^2 cancels in the tails; 1 / cosh^2 = (2 e / (1 + e^2))^2 with e = exp(-|x|) does not.

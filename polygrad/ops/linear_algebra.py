@@ -190,7 +190,7 @@ def tensordot(x1: ArrayLike, x2: ArrayLike, /, *, axes: int | tuple[Any, Any] = 
     shape1, shape2 = tuple(x1._value.shape), tuple(x2._value.shape)
     if [shape1[a] for a in axes1] != [shape2[a] for a in axes2]:
         raise ShapeError(f"tensordot: shapes {shape1} and {shape2} do not fit over axes {axes1} and {axes2}")
-    return apply(_tensordot, (x1, x2), (axes1, axes2))  # type: ignore[no-any-return]
+    return apply(_tensordot, (x1, x2), (axes1, axes2))
 
 
 # out = sum conj(x1) x2: conjugate-linear in x1, so that its cotangent is conj(g) x2.
@@ -225,7 +225,7 @@ def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
         x1 = broadcast_to(x1, common)
     if shape2 != common:
         x2 = broadcast_to(x2, common)
-    return apply(_vecdot, (x1, x2), (axis,))  # type: ignore[no-any-return]
+    return apply(_vecdot, (x1, x2), (axis,))
 
 
 def transpose(x: Tensor) -> Tensor:

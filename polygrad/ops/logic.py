@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+
 from ..core.op import binary, unary
 from ..typing import Namespace, Raw
 
@@ -125,5 +126,3 @@ def bitwise_left_shift(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
 def bitwise_right_shift(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 >> x2``."""
     return xp.bitwise_right_shift(x1, x2)
-
-

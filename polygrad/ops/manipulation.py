@@ -104,7 +104,7 @@ def reshape(x: ArrayLike, /, shape: tuple[int, ...] | int, *, copy: bool | None 
     result = apply(_reshape, (x,), (target, copy))
     if copy is not True and x._device.backend.is_view(result._value, x._value):
         link_view(result, x, lambda base: reshape(base, target), lambda base, made: reshape(made, before))
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _full_shape(before: Shape, shape: Shape) -> Shape:
@@ -123,7 +123,9 @@ def _full_shape(before: Shape, shape: Shape) -> Shape:
     for n in shape:
         wanted *= n
     if count != wanted and count == count:  # Dask's unknown sizes are nan
-        raise ShapeError(f"reshape: an array of shape {tuple(before)} has {count} elements, {shape} would have {wanted}")
+        raise ShapeError(
+            f"reshape: an array of shape {tuple(before)} has {count} elements, {shape} would have {wanted}"
+        )
     return shape
 
 
@@ -141,7 +143,7 @@ def expand_dims(x: ArrayLike, /, *, axis: int | tuple[int, ...] = 0) -> Tensor:
     if isinstance(axis, tuple):
         for own in sorted(normal_axes("expand_dims", axis, x._value.ndim + len(axis))):
             x = expand_dims(x, axis=own)
-        return x  # type: ignore[return-value]
+        return x  # type: ignore[no-any-return]
     place = normal_axis("expand_dims", axis, x._value.ndim + 1)
     return view_of(  # type: ignore[no-any-return]
         _expand_dims, x, (place,), lambda b: expand_dims(b, axis=place), lambda b, made: squeeze(made, place)
@@ -223,7 +225,7 @@ def flip(x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None) -> Tenso
     result = apply(_flip, (x,), (axes,))
     if x._device.backend.flip_is_view:
         link_view(result, x, lambda b: flip(b, axis=axes), lambda b, made: flip(made, axis=axes))
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 @op(
@@ -238,9 +240,7 @@ def _negated(shift: Any) -> Any:
     return tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
 
 
-def roll(
-    x: ArrayLike, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, ...] | None = None
-) -> Tensor:
+def roll(x: ArrayLike, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """The elements moved along ``axis`` by ``shift`` places, around the end; flattened if ``axis`` is None."""
     (x,) = together("roll", (x,))
     if axis is not None:  # an axis may be named twice: the shifts add up
@@ -249,7 +249,7 @@ def roll(
         shift = shift if isinstance(shift, tuple) else (shift,) * len(axis)
         if len(shift) != len(axis):
             raise ShapeError(f"roll: {len(shift)} shifts for {len(axis)} axes")
-    return apply(_roll, (x,), (shift, axis))  # type: ignore[no-any-return]
+    return apply(_roll, (x,), (shift, axis))
 
 
 # -- copies of elements ------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ def broadcast_to(x: ArrayLike, /, shape: tuple[int, ...]) -> Tensor:
     result = apply(_broadcast_to, (x,), (target,))
     result._saved = True  # its elements share memory: a write must make a copy first
     x._saved = True
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def broadcast_arrays(*arrays: ArrayLike) -> tuple[Tensor, ...]:
@@ -306,13 +306,13 @@ def repeat(x: ArrayLike, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     (x,) = together("repeat", (x,))
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    place = normal_axis("repeat", axis, x._value.ndim)  # type: ignore[attr-defined]
+    place = normal_axis("repeat", axis, x._value.ndim)
     if not isinstance(repeats, int):
         (repeats,) = together("repeat", (repeats,)) if hasattr(repeats, "dtype") else _counts(x, repeats)
         repeats = repeats._value
         if tuple(repeats.shape) in ((), (1,)):
             repeats = int(repeats if repeats.shape == () else repeats[0])
-    return apply(_repeat, (x,), (repeats, place))  # type: ignore[no-any-return]
+    return apply(_repeat, (x,), (repeats, place))
 
 
 def _counts(x: Any, repeats: Any) -> list[Any]:
@@ -338,7 +338,7 @@ def _tile_vjp(xp: Namespace, g: Raw, repetitions: tuple[int, ...], shape: Shape)
 def tile(x: ArrayLike, repetitions: tuple[int, ...], /) -> Tensor:
     """The whole array repeated ``repetitions[i]`` times along axis ``i``."""
     times = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
-    return apply(_tile, (x,), (times,))  # type: ignore[no-any-return]
+    return apply(_tile, (x,), (times,))
 
 
 # -- together and apart ------------------------------------------------------------------------------
@@ -387,7 +387,7 @@ def concat(arrays: tuple[ArrayLike, ...] | list[ArrayLike], /, *, axis: int | No
             shapes = ", ".join(str(tuple(c._value.shape)) for c in cells)
             raise ShapeError(f"concat: shapes {shapes} differ outside axis {place}")
         offsets.append(offsets[-1] + shape[place])
-    return apply_many(_concat, cells, (place, tuple(offsets)))  # type: ignore[no-any-return]
+    return apply_many(_concat, cells, (place, tuple(offsets)))
 
 
 def _slice_at(xp: Namespace, g: Raw, axis: int, index: int) -> Raw:
@@ -411,7 +411,7 @@ def stack(arrays: tuple[ArrayLike, ...] | list[ArrayLike], /, *, axis: int = 0) 
     if any(x._value.shape != shape for x in cells):
         raise ShapeError(f"stack: shapes {', '.join(str(tuple(x._value.shape)) for x in cells)} differ")
     place = normal_axis("stack", axis, len(shape) + 1)
-    return apply_many(_stack, cells, (place, len(cells)))  # type: ignore[no-any-return]
+    return apply_many(_stack, cells, (place, len(cells)))
 
 
 def _unstack_vjp(xp: Namespace, g: list[Any], axis: int, x_shape: Shape) -> Raw:

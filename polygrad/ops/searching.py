@@ -56,12 +56,12 @@ def where(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
         (condition,) = together("where", (condition,))
         common = result_type(result_type(x1), result_type(x2))
         values = [astype(beside("where", [v], condition)[0], common) for v in (x1, x2)]
-    if condition._device.backend.to_dtype(condition._value.dtype).kind != "b":  # type: ignore[attr-defined]
-        raise DTypeError(f"where: the condition must be boolean, not {condition.dtype}; compare it with something")  # type: ignore[union-attr]
+    if condition._device.backend.to_dtype(condition._value.dtype).kind != "b":
+        raise DTypeError(f"where: the condition must be boolean, not {condition.dtype}; compare it with something")
     if values[0]._value.dtype != values[1]._value.dtype:
         common = result_type(*values)
         values = [astype(v, common, copy=False) for v in values]
-    return apply(_where, (condition, *values))  # type: ignore[no-any-return]
+    return apply(_where, (condition, *values))
 
 
 # -- what has no derivative --------------------------------------------------------------------------
@@ -101,12 +101,10 @@ def _count_nonzero(xp: Namespace, x: Raw, /, axes: tuple[int, ...], keepdims: bo
     return xp.sum(xp.astype(x != 0, xp.int64), axis=axes, keepdims=keepdims)
 
 
-def count_nonzero(
-    x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
-) -> Tensor:
+def count_nonzero(x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
     """How many elements over ``axis`` are not 0."""
     (x,) = together("count_nonzero", (x,))
-    return apply(_count_nonzero, (x,), (normal_axes("count_nonzero", axis, x._value.ndim), keepdims))  # type: ignore[no-any-return]
+    return apply(_count_nonzero, (x,), (normal_axes("count_nonzero", axis, x._value.ndim), keepdims))
 
 
 @op(multiple=True)
@@ -127,9 +125,7 @@ def _searchsorted(xp: Namespace, x1: Raw, x2: Raw, /, side: str) -> Raw:
     return xp.searchsorted(x1, x2, side=side)
 
 
-def searchsorted(
-    x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left", sorter: ArrayLike | None = None
-) -> Tensor:
+def searchsorted(x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left", sorter: ArrayLike | None = None) -> Tensor:
     """Where each element of ``x2`` would go into the sorted one-dimensional ``x1`` (sorted by ``sorter``)."""
     x1, x2 = together("searchsorted", (x1, x2))
     if x1._value.ndim != 1:
@@ -140,4 +136,4 @@ def searchsorted(
         x1 = x1._device.xp.take(x1, sorter)
     common = result_type(x1, x2)
     x1, x2 = astype(x1, common, copy=False), astype(x2, common, copy=False)
-    return apply(_searchsorted, (x1, x2), (side,))  # type: ignore[no-any-return]
+    return apply(_searchsorted, (x1, x2), (side,))

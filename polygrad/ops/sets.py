@@ -77,7 +77,7 @@ def unique_values(x: ArrayLike, /) -> Tensor:
     """The distinct elements."""
     (x,) = together("unique_values", (x,))
     if x._node is None:
-        return apply(_unique_values, (x,))  # type: ignore[no-any-return]
+        return apply(_unique_values, (x,))
     return unique_all(x).values  # type: ignore[no-any-return]
 
 
@@ -91,4 +91,4 @@ def isin(x1: ArrayLike, x2: ArrayLike, /, *, invert: bool = False) -> Tensor:
     """Whether each element of ``x1`` is among those of ``x2``."""
     x1, x2 = together("isin", (x1, x2))
     common = result_type(x1, x2)
-    return apply(_isin, (astype(x1, common, copy=False), astype(x2, common, copy=False)), (invert,))  # type: ignore[no-any-return]
+    return apply(_isin, (astype(x1, common, copy=False), astype(x2, common, copy=False)), (invert,))

@@ -22,7 +22,7 @@ def argsort(x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable
     """The indices that sort ``x`` along ``axis``; they have no derivative."""
     (x,) = together("argsort", (x,))
     place = normal_axis("argsort", axis, x._value.ndim)
-    return apply(_argsort, (x,), (place, descending, stable))  # type: ignore[no-any-return]
+    return apply(_argsort, (x,), (place, descending, stable))
 
 
 @op()
@@ -35,5 +35,5 @@ def sort(x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: b
     (x,) = together("sort", (x,))
     place = normal_axis("sort", axis, x._value.ndim)
     if x._node is None:
-        return apply(_sort, (x,), (place, descending, stable))  # type: ignore[no-any-return]
+        return apply(_sort, (x,), (place, descending, stable))
     return take_along_axis(x, argsort(x, axis=place, descending=descending, stable=stable), axis=place)

@@ -7,8 +7,6 @@ its axes back, with length 1.
 from __future__ import annotations
 
 import math
-
-
 from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt
@@ -84,7 +82,7 @@ def sum(x: ArrayLike, /, *, axis: Axis = None, dtype: DTypeLike | None = None, k
     if not isinstance(x, Cell):
         (x,) = together("sum", (x,))
     axes = normal_axes("sum", axis, x._value.ndim)
-    return apply(_sum, (x,), (axes, _sum_dtype(x, dtype), keepdims))  # type: ignore[no-any-return]
+    return apply(_sum, (x,), (axes, _sum_dtype(x, dtype), keepdims))
 
 
 @op(
@@ -101,7 +99,7 @@ def mean(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tenso
         (x,) = together("mean", (x,))
     if x._node is None and not x._device.backend.to_dtype(x._value.dtype).inexact:
         raise DTypeError(f"mean: needs a floating dtype, got {x.dtype}; cast with pg.astype")
-    return apply(_mean, (x,), (normal_axes("mean", axis, x._value.ndim), keepdims))  # type: ignore[no-any-return]
+    return apply(_mean, (x,), (normal_axes("mean", axis, x._value.ndim), keepdims))
 
 
 # -- spread ------------------------------------------------------------------------------------------
@@ -139,7 +137,7 @@ def var(x: ArrayLike, /, *, axis: Axis = None, correction: float = 0.0, keepdims
     where that is not positive."""
     (x,) = together("var", (x,))
     _real_floating("var", x)
-    return apply(_var, (x,), (normal_axes("var", axis, x._value.ndim), correction, keepdims))  # type: ignore[no-any-return]
+    return apply(_var, (x,), (normal_axes("var", axis, x._value.ndim), correction, keepdims))
 
 
 # std = sqrt(var): (x - m) / ((n - c) std), and 0 where std is 0, the minimum-norm subgradient.
@@ -172,7 +170,7 @@ def std(x: ArrayLike, /, *, axis: Axis = None, correction: float = 0.0, keepdims
     """The standard deviation over ``axis``: the square root of :func:`var`; its derivative is 0 where it is 0."""
     (x,) = together("std", (x,))
     _real_floating("std", x)
-    return apply(_std, (x,), (normal_axes("std", axis, x._value.ndim), correction, keepdims))  # type: ignore[no-any-return]
+    return apply(_std, (x,), (normal_axes("std", axis, x._value.ndim), correction, keepdims))
 
 
 # -- extremes ----------------------------------------------------------------------------------------
@@ -213,7 +211,7 @@ def max(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor
     (x,) = together("max", (x,))
     axes = normal_axes("max", axis, x._value.ndim)
     _not_empty("max", x, axes)
-    return apply(_max_, (x,), (axes, keepdims))  # type: ignore[no-any-return]
+    return apply(_max_, (x,), (axes, keepdims))
 
 
 def min(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -221,7 +219,7 @@ def min(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor
     (x,) = together("min", (x,))
     axes = normal_axes("min", axis, x._value.ndim)
     _not_empty("min", x, axes)
-    return apply(_min_, (x,), (axes, keepdims))  # type: ignore[no-any-return]
+    return apply(_min_, (x,), (axes, keepdims))
 
 
 # -- products ----------------------------------------------------------------------------------------
@@ -268,7 +266,7 @@ def prod(x: ArrayLike, /, *, axis: Axis = None, dtype: DTypeLike | None = None, 
     axes = normal_axes("prod", axis, x._value.ndim)
     if axis == () and x._value.ndim:  # over no axes: a product of one element each
         return x * 1  # type: ignore[no-any-return]
-    return apply(_prod, (x,), (axes, _sum_dtype(x, dtype), keepdims))  # type: ignore[no-any-return]
+    return apply(_prod, (x,), (axes, _sum_dtype(x, dtype), keepdims))
 
 
 # -- running sums and products -----------------------------------------------------------------------
@@ -309,7 +307,7 @@ def cumulative_sum(
     """The running sum along ``axis``, beginning with 0 if ``include_initial``."""
     (x,) = together("cumulative_sum", (x,))
     place = _one_axis("cumulative_sum", x, axis)
-    return apply(_cumulative_sum, (x,), (place, _sum_dtype(x, dtype), include_initial))  # type: ignore[no-any-return]
+    return apply(_cumulative_sum, (x,), (place, _sum_dtype(x, dtype), include_initial))
 
 
 def linear_scan(xp: Namespace, a: Raw, b: Raw, axis: int) -> Raw:
@@ -366,6 +364,4 @@ def cumulative_prod(
     """The running product along ``axis``, beginning with 1 if ``include_initial``; exact derivatives at zeros."""
     (x,) = together("cumulative_prod", (x,))
     place = _one_axis("cumulative_prod", x, axis)
-    return apply(_cumulative_prod, (x,), (place, _sum_dtype(x, dtype), include_initial))  # type: ignore[no-any-return]
-
-
+    return apply(_cumulative_prod, (x,), (place, _sum_dtype(x, dtype), include_initial))

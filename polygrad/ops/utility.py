@@ -32,13 +32,13 @@ def _any(xp: Namespace, x: Raw, /, axes: Any, keepdims: _bool) -> Raw:
 def all(x: ArrayLike, /, *, axis: Axis = None, keepdims: _bool = False) -> Tensor:
     """Whether all elements over ``axis`` are true (not 0)."""
     (x,) = together("all", (x,))
-    return apply(_all, (x,), (normal_axes("all", axis, x._value.ndim), keepdims))  # type: ignore[no-any-return]
+    return apply(_all, (x,), (normal_axes("all", axis, x._value.ndim), keepdims))
 
 
 def any(x: ArrayLike, /, *, axis: Axis = None, keepdims: _bool = False) -> Tensor:
     """Whether any element over ``axis`` is true (not 0)."""
     (x,) = together("any", (x,))
-    return apply(_any, (x,), (normal_axes("any", axis, x._value.ndim), keepdims))  # type: ignore[no-any-return]
+    return apply(_any, (x,), (normal_axes("any", axis, x._value.ndim), keepdims))
 
 
 def diff(
@@ -67,7 +67,7 @@ def diff(
         raise ValueError(f"diff: n must not be negative, got {n}")
     place = normal_axis("diff", axis, ndim)
     if n == 0:
-        return x
+        return x  # type: ignore[no-any-return]
     if ends:
         parts = iter(cells[1:])
         before = [next(parts)] if prepend is not None else []
@@ -77,4 +77,4 @@ def diff(
     for _ in range(n):
         later, earlier = getitem(x, ahead), getitem(x, behind)
         x = not_equal(later, earlier) if later.dtype.kind == "b" else subtract(later, earlier)
-    return x
+    return x  # type: ignore[no-any-return]

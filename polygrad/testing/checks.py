@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import polygrad as pg
@@ -106,7 +107,9 @@ def check_jvp(
         for k, (t, e, y) in enumerate(zip(found, expected, outputs, strict=True)):
             what = f"jvp of {_name(f)}, argument {number}" + (f", output {k}" if len(found) > 1 else "")
             if t.shape != y.shape or t.dtype is not y.dtype or t.device is not y.device:
-                raise CheckError(f"{what}: the tangent is {t.dtype}{t.shape} on {t.device}, the output {y.dtype}{y.shape} on {y.device}")
+                raise CheckError(
+                    f"{what}: the tangent is {t.dtype}{t.shape} on {t.device}, the output {y.dtype}{y.shape} on {y.device}"
+                )
             _compare(what, _norm(t - e), 0.0, rtol, _norm(t) + _norm(e) + _NOISE * _norm(y))
 
 
@@ -219,7 +222,7 @@ def _difference(call: Callable[..., tuple[Any, ...]], points: Arrays, i: int, di
         while len(column) > 1:
             column = [
                 [fine + (fine - coarse) / (factor - 1) for coarse, fine in zip(c, d, strict=True)]
-                for c, d in zip(column, column[1:])
+                for c, d in pairwise(column)
             ]
             factor *= 4.0
     return column[0]
@@ -237,7 +240,9 @@ def _compare(what: str, found: float, expected: float, rtol: float, size: float)
     """Raise unless two numbers agree to ``rtol``, relative to the size of what they are made of."""
     error = abs(found - expected)
     if not error <= rtol * max(size, 1e-10):
-        raise CheckError(f"{what}: {found!r} differs from {expected!r} by {error:.3g}, allowed is {rtol:g} of {size:.3g}")
+        raise CheckError(
+            f"{what}: {found!r} differs from {expected!r} by {error:.3g}, allowed is {rtol:g} of {size:.3g}"
+        )
 
 
 def _name(f: Callable[..., Any]) -> str:

@@ -149,7 +149,9 @@ class Function:
         def remade(i: int) -> Any:
             own = alive()
             inexact = values[i].dtype in specs[i][2].inexact_dtypes
-            return new_saved(values[i], item_node(own, i, values[i]) if own is not None and inexact else None, specs[i][2])
+            return new_saved(
+                values[i], item_node(own, i, values[i]) if own is not None and inexact else None, specs[i][2]
+            )
 
         ctx._remade = remade
         return made
@@ -179,7 +181,7 @@ class _Custom(Generic[P, R]):
     """A function whose derivative is given; calling it without a graph just runs it."""
 
     def __init__(self, f: Callable[P, R], nondiff_argnums: Sequence[int] = ()) -> None:
-        functools.update_wrapper(self, f)
+        functools.update_wrapper(self, f)  # type: ignore[arg-type]
         self._f: Callable[..., Any] = f
         self._nondiff = tuple(nondiff_argnums)
 
@@ -206,7 +208,7 @@ def _tracked(leaves: Sequence[Any]) -> list[int]:
     return [i for i, x in enumerate(leaves) if isinstance(x, Cell) and x._node is not None]
 
 
-class custom_vjp(_Custom[P, R]):  # noqa: N801  (named as in JAX)
+class custom_vjp(_Custom[P, R]):
     """Give a function its own reverse-mode derivative.
 
     ``f.defvjp(fwd, bwd)``: ``fwd(*args)`` returns ``(out, residuals)``; ``bwd(residuals, g)`` returns a tuple
@@ -278,7 +280,7 @@ def _cotangent_leaves(name: str, found: Any, structure: Any) -> list[Any]:
     return leaves
 
 
-class custom_jvp(_Custom[P, R]):  # noqa: N801
+class custom_jvp(_Custom[P, R]):
     """Give a function its own forward-mode derivative; reverse mode follows by transposing it.
 
     ``f.defjvp(rule)``: ``rule(primals, tangents)`` returns ``(out, tangent_out)``, linear in the tangents
@@ -368,5 +370,3 @@ def stop_gradient(x: Any) -> Any:
     """
     leaves, structure = flatten(x)
     return optree.tree_unflatten(structure, [v.detach() if isinstance(v, Cell) else v for v in leaves])  # type: ignore[attr-defined]
-
-

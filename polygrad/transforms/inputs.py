@@ -25,7 +25,7 @@ _is_none: Callable[[Any], bool] = lambda x: x is None  # noqa: E731
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:
     """The leaves of a pytree and its structure; None is a leaf-less node."""
-    leaves, structure = optree.tree_flatten(tree)  # type: ignore[arg-type]
+    leaves, structure = optree.tree_flatten(tree)
     return list(leaves), structure
 
 
@@ -159,7 +159,7 @@ def in_kind(tensor: Any, like: Any, keep_graph: bool) -> Any:
         return tensor
     number = isinstance(like, (float, complex)) and not hasattr(like, "dtype")
     if number and tuple(tensor._value.shape) == ():
-        return tensor.item()  # type: ignore[attr-defined]
+        return tensor.item()
     value = tensor._value
     return tensor._device.backend.copy(value) if tensor._saved and tensor._device.backend.mutable else value
 

@@ -37,7 +37,9 @@ def _prepare(
     tensors, structure = run.outputs(value)
     for x in [*tensors, *run.tensors]:
         if x.dtype.kind == "c" and not holomorphic:
-            raise DTypeError(f"{name}: complex input or output ({x.dtype}); say holomorphic=True if the function is holomorphic")
+            raise DTypeError(
+                f"{name}: complex input or output ({x.dtype}); say holomorphic=True if the function is holomorphic"
+            )
     return run, flat, shapes, tensors, structure, aux
 
 
@@ -113,7 +115,10 @@ def jacfwd(
         run, flat, shapes, tensors, structure, aux = _prepare("jacfwd", f, args, kwargs, argnums, has_aux, holomorphic)
         nested = run.nested(tensors)
         columns: list[list[Any]] = []  # for each input, the outputs' derivatives
-        zeros = [new_tensor(x._device.raw.zeros(tuple(x._value.shape), dtype=x._value.dtype), None, x._device) for x in run.tensors]
+        zeros = [
+            new_tensor(x._device.raw.zeros(tuple(x._value.shape), dtype=x._value.dtype), None, x._device)
+            for x in run.tensors
+        ]
         for i, x in enumerate(run.tensors):
             moved = [
                 pushed(run, tensors, [unit if j == i else z for j, z in enumerate(zeros)], nested)

@@ -99,5 +99,3 @@ def joint_outputs(
         made.append(new_tensor(x._value, item_node(node, i, x._value) if inexact else None, x._device))
         made[-1]._saved = True
     return made, node
-
-

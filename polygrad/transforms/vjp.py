@@ -86,7 +86,9 @@ def _with_aux(name: str, result: Any, has_aux: bool) -> tuple[Any, Any]:
     if not has_aux:
         return result, None
     if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"{name}: with has_aux=True the function must return a pair (out, aux), not {type(result).__name__}")
+        raise TypeError(
+            f"{name}: with has_aux=True the function must return a pair (out, aux), not {type(result).__name__}"
+        )
     return result[0], result[1]
 
 

@@ -172,7 +172,11 @@ row("x - x, x * x, x / x", lambda xp, x: (x - x) + x * x + x / x, (real(3),), (c
 row("clip", by_name("clip", min=-0.8, max=0.9), (off_grid(4, 5),), (off_grid(),), (real(0, 2),))
 row("clip below", by_name("clip", min=-0.3), (off_grid(4, 5),))
 row("clip above", by_name("clip", max=0.2), (off_grid(4, 5),))
-row("clip between arrays", lambda xp, x, lo, hi: xp.clip(x, lo, hi), (off_grid(4, 5), half_off(5) - 1, half_off(4, 1) + 1))
+row(
+    "clip between arrays",
+    lambda xp, x, lo, hi: xp.clip(x, lo, hi),
+    (off_grid(4, 5), half_off(5) - 1, half_off(4, 1) + 1),
+)
 
 for _name in ["isfinite", "isinf", "isnan", "signbit", "logical_not"]:
     row(_name, by_name(_name), (real(3, 2) > 0 if _name == "logical_not" else real(3, 2),), differentiable=False)
@@ -345,8 +349,15 @@ def _np_logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 row("logsumexp", lambda xp, x: _pg().logsumexp(x, axis=-1), (real(3, 4),), reference=lambda x: _np_logsumexp(x, -1))
 row("logsumexp all", lambda xp, x: _pg().logsumexp(x), (real(3, 4),), (real(),), reference=_np_logsumexp)
-row("softmax", lambda xp, x: _pg().softmax(x), (real(3, 4),), reference=lambda x: np.exp(x - _np_logsumexp(x, -1, True)))
-row("log_softmax", lambda xp, x: _pg().log_softmax(x, axis=0), (real(3, 4),), reference=lambda x: x - _np_logsumexp(x, 0, True))
+row(
+    "softmax", lambda xp, x: _pg().softmax(x), (real(3, 4),), reference=lambda x: np.exp(x - _np_logsumexp(x, -1, True))
+)
+row(
+    "log_softmax",
+    lambda xp, x: _pg().log_softmax(x, axis=0),
+    (real(3, 4),),
+    reference=lambda x: x - _np_logsumexp(x, 0, True),
+)
 row("relu", lambda xp, x: _pg().relu(x), (real(3, 4),), (real(),), reference=lambda x: np.maximum(x, 0))
 
 

@@ -13,9 +13,7 @@ import polygrad as pg
 from polygrad.core.op import OPS
 from polygrad.testing import check_adjoint, check_jvp, check_second_order, check_vjp
 
-CASES = [
-    pytest.param(row, sample, id=f"{row.name}-{i}") for row in ROWS for i, sample in enumerate(row.samples)
-]
+CASES = [pytest.param(row, sample, id=f"{row.name}-{i}") for row in ROWS for i, sample in enumerate(row.samples)]
 SMOOTH = [c for c in CASES if c.values[0].differentiable]
 
 
@@ -24,7 +22,10 @@ def arrays(sample: Any, device: Any) -> list[Any]:
 
 
 def run(row: Row, tensors: list[Any]) -> tuple[Any, ...]:
-    out = row.f(tensors[0].__array_namespace__() if tensors[0].device.name != "strict:device1" else tensors[0].device.xp, *tensors)
+    out = row.f(
+        tensors[0].__array_namespace__() if tensors[0].device.name != "strict:device1" else tensors[0].device.xp,
+        *tensors,
+    )
     return out if isinstance(out, tuple) else (out,)
 
 
@@ -75,7 +76,7 @@ def test_second_order(row: Row, sample: Any, device: Any) -> None:
 @pytest.mark.parametrize(("row", "sample"), SMOOTH)
 def test_float32(row: Row, sample: Any, device: Any) -> None:
     """Gradients in single precision: of the inputs' dtype, and close to those in double."""
-    wide = [x for x in arrays(sample, device)]
+    wide = arrays(sample, device)
     narrow = [pg.astype(x, {pg.float64: pg.float32, pg.complex128: pg.complex64}.get(x.dtype, x.dtype)) for x in wide]
     results = []
     for tensors in (narrow, wide):
@@ -83,7 +84,10 @@ def test_float32(row: Row, sample: Any, device: Any) -> None:
         if row.name.startswith("astype"):
             leaves = wide
         outputs = [y for y in run(row, leaves) if y.requires_grad]
-        total = sum((pg.real(pg.sum(y * y)) if y.dtype.kind == "c" else pg.sum(y * y) for y in outputs), pg.asarray(0.0, device=device))
+        total = sum(
+            (pg.real(pg.sum(y * y)) if y.dtype.kind == "c" else pg.sum(y * y) for y in outputs),
+            pg.asarray(0.0, device=device),
+        )
         if total.requires_grad:
             total.backward()
         results.append([(x, x.grad) for x in leaves if x.requires_grad])

@@ -99,7 +99,9 @@ def test_jacobians_of_both_modes_agree() -> None:
 
 
 def test_hvp_of_several_arguments() -> None:
-    product = pg.hvp(lambda x, y: pg.sum(x * x * y), (np.array([1.0]), np.array([2.0])), (np.array([1.0]), np.array([0.0])))
+    product = pg.hvp(
+        lambda x, y: pg.sum(x * x * y), (np.array([1.0]), np.array([2.0])), (np.array([1.0]), np.array([0.0]))
+    )
     assert [p.tolist() for p in product] == [[4.0], [2.0]]
 
 

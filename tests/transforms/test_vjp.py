@@ -12,7 +12,9 @@ from polygrad.errors import DTypeError, GradientError, ShapeError
 
 
 def host(x: Any) -> Any:
-    return np.asarray(x.to_device("cpu").numpy() if isinstance(x, pg.Tensor) else pg.asarray(x).to_device("cpu").numpy())
+    return np.asarray(
+        x.to_device("cpu").numpy() if isinstance(x, pg.Tensor) else pg.asarray(x).to_device("cpu").numpy()
+    )
 
 
 def on(device: pg.Device, values: Any) -> Any:
@@ -57,7 +59,9 @@ def test_argnums_and_pytrees() -> None:
 
 
 def test_has_aux() -> None:
-    (value, aux), g = pg.value_and_grad(lambda x: (pg.sum(x * x), {"double": x * 2}), has_aux=True)(np.array([1.0, 2.0]))
+    (value, aux), g = pg.value_and_grad(lambda x: (pg.sum(x * x), {"double": x * 2}), has_aux=True)(
+        np.array([1.0, 2.0])
+    )
     assert value == 5.0
     assert g.tolist() == [2.0, 4.0]
     assert isinstance(aux["double"], np.ndarray)
