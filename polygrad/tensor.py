@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 from . import registry
 from .backend import Device
-from .core import op as _core
+from .core import apply as _apply
 from .core import tape
 from .core.cell import Cell, borrow, extra_of, link_view, new_tensor, settle
 from .core.modes import ANOMALY, get_mode
+from .core.operands import mixed_devices, reflected
 from .core.tape import Leaf, Node, leaf, new_saved
 from .dtypes import DType
 from .errors import DetachedError, DetachError, DTypeError, GradientError, ShapeError
@@ -34,7 +35,7 @@ def operator_of(function: Any) -> Callable[[Any, Any], Tensor]:
 
 def reflected_of(function: Any) -> Callable[[Any, Any], Tensor]:
     """The method of a reflected binary operator."""
-    return _core.reflected(function.operator)
+    return reflected(function.operator)
 
 
 class Tensor(Cell):
@@ -292,7 +293,7 @@ class Tensor(Cell):
             if gradient._device is not self._device and not hasattr(gradient, "_extra"):
                 gradient = gradient.to_device(self._device)
         if gradient._device is not self._device:
-            raise _core.mixed_devices("backward", self, gradient)
+            raise mixed_devices("backward", self, gradient)
         if gradient.shape != self.shape:
             raise ShapeError(
                 f"backward: the gradient has shape {gradient.shape}, but the tensor has shape {self.shape}; they must be equal"
@@ -609,4 +610,4 @@ def _unpickle(cls: type[Tensor], dtype: str, shape: tuple[int, ...], data: bytes
     return result
 
 
-_core.bind(Tensor, creation.to_tensor)
+_apply.bind(Tensor, creation.to_tensor)

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 from .. import dtypes as dt
 from .. import registry
 from ..backend import Device
+from ..core.apply import apply
 from ..core.cell import Cell, borrow, new_tensor, settle
+from ..core.declare import op
 from ..core.modes import GRAD, get_mode
-from ..core.op import Op, apply, mixed_devices, op, scalar_tensor
+from ..core.op import Op
+from ..core.operands import mixed_devices, scalar_tensor
 from ..core.tape import Leaf, leaf, next_seq
 from ..core.tape import Node as _Node
 from ..dtypes import as_dtype

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt
+from ..core.apply import apply
 from ..core.cell import Cell, new_tensor
-from ..core.op import apply, op, together
+from ..core.declare import op
+from ..core.operands import together
 from ..dtypes import FLOAT_OF_COMPLEX, DType, as_dtype, promote
 from ..errors import DTypeError
 from ..registry import device as find_device

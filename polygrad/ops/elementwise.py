@@ -10,7 +10,8 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING
 
-from ..core.op import apply, binary, op, unary
+from ..core.apply import apply
+from ..core.declare import binary, op, unary
 from ..typing import ArrayLike, Namespace, Raw
 from .data_types import as_same_dtype
 from .manipulation import view_of

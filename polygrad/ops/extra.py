@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..core.op import apply, op, together, unary
+from ..core.apply import apply
+from ..core.declare import op, unary
+from ..core.operands import together
 from ..errors import DTypeError
 from ..typing import ArrayLike, Namespace, Raw
 from .manipulation import normal_axes

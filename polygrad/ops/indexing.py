@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import registry
+from ..core.apply import apply, apply_many
 from ..core.cell import Cell, link_view, replace, root_of, settle
+from ..core.declare import op
 from ..core.modes import GRAD, get_mode
-from ..core.op import _second as beside
-from ..core.op import apply, apply_many, op, together
+from ..core.operands import beside, together
 from ..core.tape import EntryParts, Leaf
 from ..dtypes import as_dtype
 from ..errors import DTypeError, MutationError, ShapeError

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..core.apply import apply
 from ..core.cell import Cell
-from ..core.op import apply, binary, op, together
+from ..core.declare import binary, op
+from ..core.operands import together
 from ..errors import ShapeError
 from ..typing import ArrayLike, Namespace, Raw
 from .manipulation import broadcast_shapes, broadcast_to, normal_axes, normal_axis, permute_dims, view_of

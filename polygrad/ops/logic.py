@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 
-from ..core.op import binary, unary
+from ..core.declare import binary, unary
 from ..typing import Namespace, Raw
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..core.apply import apply, apply_many, apply_multiple
 from ..core.cell import link_view
-from ..core.op import Op, apply, apply_many, apply_multiple, op, together
+from ..core.declare import op
+from ..core.op import Op
+from ..core.operands import together
 from ..errors import ShapeError
 from ..typing import ArrayLike, Namespace, Raw, Shape
 from .data_types import astype, result_type

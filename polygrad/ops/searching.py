@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.op import _SCALARS, apply, apply_multiple, op, scalar_tensor, together
-from ..core.op import _second as beside
+from ..core.apply import apply, apply_multiple
+from ..core.declare import op
+from ..core.operands import SCALARS, beside, scalar_tensor, together
 from ..errors import DTypeError, ShapeError
 from ..typing import ArrayLike, Namespace, Raw
 from .data_types import astype, result_type
@@ -45,13 +46,13 @@ def where(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     >>> pg.where(x > 0, x, 0.0)
     tensor([0., 2.], dtype=float64)
     """
-    arrays = [x for x in (x1, x2) if type(x) not in _SCALARS]
+    arrays = [x for x in (x1, x2) if type(x) not in SCALARS]
     if arrays:
         cells = together("where", (condition, *arrays))
         condition, rest = cells[0], iter(cells[1:])
-        values: list[Any] = [x if type(x) in _SCALARS else next(rest) for x in (x1, x2)]
-        like = next(v for v in values if type(v) not in _SCALARS)
-        values = [scalar_tensor(v, like) if type(v) in _SCALARS else v for v in values]
+        values: list[Any] = [x if type(x) in SCALARS else next(rest) for x in (x1, x2)]
+        like = next(v for v in values if type(v) not in SCALARS)
+        values = [scalar_tensor(v, like) if type(v) in SCALARS else v for v in values]
     else:
         (condition,) = together("where", (condition,))
         common = result_type(result_type(x1), result_type(x2))

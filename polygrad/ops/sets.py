@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..core.op import apply, apply_multiple, op, together
+from ..core.apply import apply, apply_multiple
+from ..core.declare import op
+from ..core.operands import together
 from ..typing import ArrayLike, Namespace, Raw
 from .data_types import astype, result_type
 from .indexing import take

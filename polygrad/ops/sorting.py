@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core.op import apply, op, together
+from ..core.apply import apply
+from ..core.declare import op
+from ..core.operands import together
 from ..typing import ArrayLike, Namespace, Raw
 from .indexing import take_along_axis
 from .manipulation import normal_axis

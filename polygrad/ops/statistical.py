@@ -10,8 +10,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt
+from ..core.apply import apply
 from ..core.cell import Cell
-from ..core.op import apply, op, together
+from ..core.declare import op
+from ..core.operands import together
 from ..dtypes import DType
 from ..errors import DTypeError, ShapeError
 from ..typing import ArrayLike, DTypeLike, Namespace, Raw, Shape

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.op import apply, op, together
+from ..core.apply import apply
+from ..core.declare import op
+from ..core.operands import together
 from ..errors import ShapeError
 from ..typing import ArrayLike, Namespace, Raw
 from .elementwise import subtract

@@ -10,7 +10,8 @@ import optree
 from .. import registry
 from ..core.cell import Cell, new_tensor, settle, share_borrowed
 from ..core.modes import GRAD, enable_grad, get_mode
-from ..core.op import Op, mixed_devices
+from ..core.op import Op
+from ..core.operands import mixed_devices
 from ..core.tape import Leaf, Node, leaf, next_seq, reachable
 from ..errors import DTypeError, ShapeError
 from ..ops.creation import asarray, to_tensor

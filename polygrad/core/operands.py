@@ -1,0 +1,192 @@
+"""Arguments: whatever an op is given, as Tensors of one device, or an error that says what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from ..dtypes import promote
+from ..errors import DeviceError, DTypeError
+from . import cell as _cell
+from .cell import Cell
+
+__all__ = ["SCALARS", "beside", "bind", "mixed_devices", "operands", "reflected", "scalar_tensor", "together"]
+
+_Tensor: Any = Cell
+_to_tensor: Callable[[Any], Any]
+
+SCALARS: Final = frozenset({float, int, complex, bool})
+"""Python's own numbers, which adapt to the arrays beside them."""
+
+
+def bind(tensor_type: type, to_tensor: Callable[[Any], Any]) -> None:
+    """Say which class tensors are of and how to make one of anything else."""
+    global _Tensor, _to_tensor
+    _Tensor = tensor_type
+    _to_tensor = to_tensor
+
+
+def tensor(value: Any) -> Any:
+    """A single argument as a Tensor."""
+    return value if isinstance(value, _Tensor) else _to_tensor(value)
+
+
+# -- two arguments -------------------------------------------------------------------------------------
+
+
+class _Number:
+    """A Python number as an argument: where an op takes numbers as they are, they stand for a tensor."""
+
+    __slots__ = ("_device", "_extra", "_node", "_saved", "_value")
+
+    def __init__(self, value: Any, device: Any) -> None:
+        self._value = value
+        self._device = device
+        self._node = self._extra = None
+
+
+def operands(name: str, scalars: bool, operator: bool) -> Callable[[Any, Any], Any]:
+    """What makes two arguments Tensors of one device (or a Tensor and a number)."""
+
+    def both(x1: Any, x2: Any) -> Any:
+        if isinstance(x1, _Tensor):
+            if x2.__class__ in SCALARS:
+                if scalars and x1._device.promotes:
+                    return x1, _Number(x2, x1._device)
+                return _alike(x1, _number(x2, x1, scalars))
+            if isinstance(x2, _Tensor):
+                if x2._device is x1._device:
+                    return _alike(x1, x2)
+                raise mixed_devices(name, x1, x2)
+            if operator and not _is_operand(x2):
+                return None
+            return _alike(x1, beside(name, x2, x1))
+        if isinstance(x2, _Tensor):
+            if x1.__class__ in SCALARS:
+                # the forward runs where x1 says; a number has no place of its own
+                if scalars and x2._device.promotes:
+                    return _Number(x1, x2._device), x2
+                return _alike(_number(x1, x2, scalars), x2)
+            if operator and not _is_operand(x1):
+                return None
+            return _alike(beside(name, x1, x2), x2)
+        return _alike(*_both(name, x1, x2))
+
+    return both
+
+
+def _number(value: Any, like: Any, scalars: bool) -> Any:
+    """A Python number beside a Tensor: as it is where the op and the library take it so."""
+    device = like._device
+    if scalars and device.backend.to_dtype(like._value.dtype).kind in _OF_KIND[value.__class__]:
+        return _Number(value, device)
+    return scalar_tensor(value, like)
+
+
+def _alike(x1: Any, x2: Any) -> tuple[Any, Any]:
+    """Two arguments in one dtype, where the library would not promote them as NumPy does."""
+    device = x1._device
+    if device.promotes or x1.__class__ is _Number or x2.__class__ is _Number:
+        return x1, x2
+    dtype1, dtype2 = x1._value.dtype, x2._value.dtype
+    if dtype1 == dtype2:
+        return x1, x2
+    common = promote(device.backend.to_dtype(dtype1), device.backend.to_dtype(dtype2))
+    return x1.astype(common, copy=False), x2.astype(common, copy=False)
+
+
+# The kinds of dtypes that take a Python number without changing.
+_OF_KIND: Final = {bool: "b", int: "iufc", float: "fc", complex: "c"}
+
+
+def _is_operand(value: Any) -> bool:
+    """Whether an operator takes this beside a Tensor (else Python asks the other side)."""
+    return isinstance(value, (int, float, complex)) or (
+        hasattr(value, "dtype") and hasattr(value, "shape") and not hasattr(value, "dims")
+    )
+
+
+def reflected(call: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The method of a reflected operator."""
+
+    def reflected_call(self: Any, other: Any, /) -> Any:
+        return call(other, self)
+
+    return reflected_call
+
+
+# -- any number of arguments ---------------------------------------------------------------------------
+
+
+def mixed_devices(name: str, *cells: Any) -> DeviceError:
+    """The error for tensors that live in different places."""
+    places = " and ".join(f"{x._device.name} (shape {tuple(x._value.shape)})" for x in cells)
+    first = cells[0]._device.name
+    return DeviceError(
+        f"{name}: the arrays live on different devices: {places}. Move one: x.to_device({first!r}) keeps the graph"
+    )
+
+
+def beside(name: str, value: Any, tensor: Any) -> Any:
+    """An argument beside a Tensor, as a Tensor."""
+    if type(value) in SCALARS:
+        return scalar_tensor(value, tensor)
+    backend = tensor._device.backend
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == () and not backend.owns(value):
+        if type(value).__module__ == "numpy":  # a NumPy scalar is a number, at home on every device
+            host = tensor._device
+            return _cell.new_tensor(backend.from_numpy(value, host.native), None, host)
+    made = _to_tensor(value)
+    if made._device is not tensor._device:
+        if made._node is None and not hasattr(value, "dtype"):  # a list of numbers, at home on every device
+            return _to_tensor(value).to_device(tensor._device)
+        raise mixed_devices(name, tensor, made)
+    return made
+
+
+def _both(name: str, x1: Any, x2: Any) -> tuple[Any, Any]:
+    if type(x1) in SCALARS and type(x2) not in SCALARS:
+        x2 = _to_tensor(x2)
+        return scalar_tensor(x1, x2), x2
+    x1 = _to_tensor(x1)
+    return x1, beside(name, x2, x1)
+
+
+def scalar_tensor(value: Any, like: Any) -> Any:
+    """A Python scalar as a 0-d Tensor beside another, with the standard's weak promotion."""
+    device = like._device
+    backend = device.backend
+    kind = backend.to_dtype(like._value.dtype).kind
+    dtype = like._value.dtype
+    if type(value) is bool:
+        dtype = backend.native_dtypes["bool"] if kind == "b" else dtype
+    elif type(value) is int:
+        dtype = backend.native_dtypes["int64"] if kind == "b" else dtype
+    elif type(value) is float:
+        dtype = backend.native_dtypes["float64"] if kind in "biu" else dtype
+    elif kind != "c":
+        wide = kind in "biu" or backend.to_dtype(dtype).itemsize > 4
+        dtype = backend.native_dtypes["complex128" if wide else "complex64"]
+    return _cell.new_tensor(device.raw.asarray(value, dtype=dtype), None, device)
+
+
+def together(name: str, arrays: Sequence[Any]) -> list[Any]:
+    """The arguments as Tensors of one device."""
+    anchor = next((x for x in arrays if isinstance(x, _Tensor)), None)
+    if anchor is None:
+        anchor = next((x for x in arrays if type(x) not in SCALARS), None)
+        if anchor is None:
+            if not arrays:
+                raise DTypeError(f"{name}: needs at least one array")
+            anchor = arrays[0]
+        anchor_value, anchor = anchor, _to_tensor(anchor)
+        arrays = [anchor if x is anchor_value else x for x in arrays]
+    device = anchor._device
+    cells = []
+    for x in arrays:
+        if not isinstance(x, _Tensor):
+            x = beside(name, x, anchor)
+        elif x._device is not device:
+            raise mixed_devices(name, anchor, x)
+        cells.append(x)
+    return cells
