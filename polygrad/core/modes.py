@@ -178,12 +178,12 @@ class detect_anomaly(Mode):
     graph was changed since. Slow: every result is read.
 
     >>> import polygrad as pg
-    >>> x = pg.asarray([-1.0], requires_grad=True)
+    >>> x = pg.asarray(0.0, requires_grad=True)
     >>> with pg.detect_anomaly():
-    ...     pg.sqrt(x)
+    ...     pg.sqrt(x).backward()
     Traceback (most recent call last):
     ...
-    polygrad.errors.AnomalyError: ...
+    polygrad.errors.AnomalyError: backward of 'sqrt' made infinity; the op was called at ...
     """
 
     def __init__(self) -> None:
