@@ -153,13 +153,16 @@ class Tensor(Cell):
     def grad(self) -> Tensor | None:
         """The gradient that backward left here: on leaves, and where :meth:`retain_grad` asked for it."""
         node = self._node
-        if isinstance(node, Leaf):
+        if node.__class__ is Leaf:
             return node.grad  # type: ignore[no-any-return]
         return None if node is None or node.extra is None else node.extra.grad
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        node = self._node
+        node: Any = self._node
+        if value is None and node.__class__ is Leaf:
+            node.grad = None
+            return
         if node is None:
             if value is None:
                 return

@@ -52,7 +52,7 @@ class NumpyBackend(Backend):
             "scatter_add": self._scatter_add,
             "sum_leading": self._sum_leading,
             "tanh_slope": self._tanh_slope,
-            "tanh_vjp": lambda g, out, x: g * self._tanh_slope(out, x),
+            "tanh_vjp": self._tanh_vjp,
             "with_entries": partial(_with_entries, np),
         }
         self._namespace = RawNamespace(np, **self._mended(), **self.kernels)
@@ -125,12 +125,8 @@ class NumpyBackend(Backend):
             "any": lambda x, axis=None, keepdims=False: some(x, axis, None, None, keepdims),
             "argmax": lambda x, axis=None, keepdims=False: x.argmax(axis, keepdims=keepdims),
             "argmin": lambda x, axis=None, keepdims=False: x.argmin(axis, keepdims=keepdims),
-            "std": lambda x, axis=None, correction=0.0, keepdims=False: x.std(
-                axis, ddof=correction, keepdims=keepdims
-            ),
-            "var": lambda x, axis=None, correction=0.0, keepdims=False: x.var(
-                axis, ddof=correction, keepdims=keepdims
-            ),
+            "std": lambda x, axis=None, correction=0.0, keepdims=False: x.std(axis, ddof=correction, keepdims=keepdims),
+            "var": lambda x, axis=None, correction=0.0, keepdims=False: x.var(axis, ddof=correction, keepdims=keepdims),
             "cumulative_sum": self._running(np.ndarray.cumsum, 0),
             "cumulative_prod": self._running(np.ndarray.cumprod, 1),
         }
@@ -237,9 +233,7 @@ class NumpyBackend(Backend):
 
     def _sum_leading(self, x: Any, n: int) -> Any:
         add = self.np.add
-        return (
-            add.reduce(x) if n == 1 else add.reduce(x, axis=tuple(range(n)))
-        )  # reduce's own default is axis 0
+        return add.reduce(x) if n == 1 else add.reduce(x, axis=tuple(range(n)))  # reduce's own default is axis 0
 
     def _adjoint(self, x: Any) -> Any:
         return x.mT if x.dtype.kind != "c" else x.mT.conj()
@@ -247,16 +241,26 @@ class NumpyBackend(Backend):
     def _tanh_slope(self, out: Any, x: Any) -> Any:
         # 1 - tanh^2 loses digits in the tails only: there, and only there, the exact form is worth its price.
         np = self.np
-        slope = 1 - out * out
-        if out.dtype.kind == "c" or out.size == 0:
-            return slope
+        slope = out * out
+        if slope.__class__ is not np.ndarray or out.dtype.kind == "c" or slope.size == 0:
+            slope = np.asarray(1 - slope)
+            if out.dtype.kind == "c" or slope.size == 0:
+                return slope
+        else:
+            np.subtract(1, slope, slope)
         if slope.item(slope.argmin()) > 1e-3:  # the quickest way to the least element; nan counts as least
             return slope
         tail = slope <= 1e-3
         e = np.exp(-np.abs(x[tail]))
         sech = 2 * e / (1 + e * e)
-        slope = np.asarray(slope)
         slope[tail] = sech * sech
+        return slope
+
+    def _tanh_vjp(self, g: Any, out: Any, x: Any) -> Any:
+        slope = self._tanh_slope(out, x)
+        if g.dtype != slope.dtype or g.shape != slope.shape:
+            return g * slope
+        slope *= g
         return slope
 
     def _scatter_add(self, shape: tuple[int, ...], dtype: Any, parts: Sequence[tuple[Any, Any]]) -> Any:

@@ -288,7 +288,7 @@ def _many(declared: Op, n: int) -> Op:
     found = _many_ops.get((declared.name, n))
     if found is None:
         found = Op.__new__(Op)
-        for slot in ("name", "forward", "broadcasts", "multiple", "partial", "conjugate"):
+        for slot in ("name", "forward", "broadcasts", "multiple", "partial", "same_shape", "conjugate"):
             setattr(found, slot, getattr(declared, slot))
         for slot in ("vjps", "jvps", "picks"):
             setattr(found, slot, getattr(declared, slot) * n)

@@ -42,8 +42,8 @@ def _square(f: Callable[..., Any], derivative: Rule) -> Op:
     def forward(xp: Any, x: Any, /) -> Any:
         return f(xp, x, x)
 
-    twin = Op(f.__name__, forward, [conjugated], [jvp], broadcasts=True)
-    return Op(f.__name__, forward, [vjp], [jvp], broadcasts=True, conjugate=twin)
+    twin = Op(f.__name__, forward, [conjugated], [jvp], broadcasts=True, same_shape=True)
+    return Op(f.__name__, forward, [vjp], [jvp], broadcasts=True, conjugate=twin, same_shape=True)
 
 
 def _public(caller: Any, f: Callable[..., Any], declared: Op) -> Any:
@@ -81,8 +81,10 @@ def unary(
 
     def declare(f: Callable[[Any, Any], Any]) -> Callable[[Any], Tensor]:
         v, c, j = (None, None, None) if derivative is None else _from_partial(derivative)
-        twin = None if c is None or vjp is not None else Op(f.__name__, f, [c], [j], broadcasts=True)
-        declared = Op(f.__name__, f, [real_vjp or vjp or v], [jvp or j], broadcasts=True, conjugate=twin)
+        twin = None if c is None or vjp is not None else Op(f.__name__, f, [c], [j], broadcasts=True, same_shape=True)
+        declared = Op(
+            f.__name__, f, [real_vjp or vjp or v], [jvp or j], broadcasts=True, conjugate=twin, same_shape=True
+        )
         caller: Callable[[Any], Tensor] = _public(unary_caller(declared), f, declared)
         return caller
 
@@ -99,6 +101,7 @@ def binary(
     direct: Callable[[Any, Any], Any] | None = None,
     square: Rule | None = None,
     broadcasts: bool = True,
+    same_shape: bool = False,
 ) -> Binary:
     """Declare an elementwise function of two arrays.
 
@@ -109,6 +112,7 @@ def binary(
         scalars: whether the forward takes Python scalars as they are (the operators do).
         direct: the forward as a function of the two arrays alone, where it is an operator.
         square: the derivative by both arguments at once, for ``f(x, x)``: one rule instead of two and a sum.
+        same_shape: whether the rules always give the arguments' shapes.
         broadcasts: False for functions of two arrays that are not elementwise (matmul).
     """
 
@@ -119,8 +123,8 @@ def binary(
         forward = [s or m[2] for s, m in zip(jvps, made)]
         twin = None
         if any(o is not r for o, r in zip(other, real)):
-            twin = Op(f.__name__, f, other, forward, broadcasts=broadcasts)
-        declared = Op(f.__name__, f, real, forward, broadcasts=broadcasts, conjugate=twin)
+            twin = Op(f.__name__, f, other, forward, broadcasts=broadcasts, same_shape=same_shape)
+        declared = Op(f.__name__, f, real, forward, broadcasts=broadcasts, conjugate=twin, same_shape=same_shape)
         if twin is not None and twin.sources != declared.sources:
             raise TypeError(f"op {f.__name__!r}: its real_vjps must name the same arguments as the other rules")
         twice = None if square is None else _square(f, square)

@@ -44,11 +44,12 @@ class Op:
         broadcasts: whether cotangents are to be summed over broadcast axes (elementwise ops).
         multiple: whether the forward returns a tuple of arrays.
         partial: whether the vjp rules return :class:`~polygrad.core.tape.Parts` of a cotangent.
+        same_shape: whether the vjp rules always give the argument's shape, so that nobody needs to look.
         conjugate: the twin with conjugated rules, applied where the output is complex.
     """
 
     __slots__ = (
-        "broadcasts", "conjugate", "forward", "jvps", "multiple", "name", "partial", "picks", "saves", "sources", "vjps",
+        "broadcasts", "conjugate", "forward", "jvps", "multiple", "name", "partial", "picks", "same_shape", "saves", "sources", "vjps",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +64,7 @@ class Op:
         conjugate: Op | None = None,
         variadic: bool = False,
         partial: bool = False,
+        same_shape: bool = False,
     ) -> None:
         arrays, params = _parameters(forward)
         if variadic:
@@ -72,6 +74,7 @@ class Op:
         self.broadcasts = broadcasts
         self.multiple = multiple
         self.partial = partial
+        self.same_shape = same_shape
         self.conjugate = conjugate
         n = len(arrays)
         vjps = list(vjps) + [None] * (n - len(vjps))

@@ -335,40 +335,34 @@ def backward(root: Node, seed: Any, keep: bool) -> None:
     grads: dict[Any, Any] = {root: seed}
     try:
         with root.device.backend.quiet():
-            _walk_raw(order, grads)
-            results = []
-            for node in leaves:
-                g = grads.get(node)
-                if g is None:
-                    continue
-                if g.__class__ in _PARTS:
-                    g = g.whole(node.device.raw, node)
-                if node.extra is not None and node.extra.hooks:
-                    g = _run_hooks(node, node.extra, g, False)
-                before = node.grad
-                results.append((node, g if before is None else before._value + g))
+            retained = _walk_raw(order, grads)
+            results = [(node, _leaf_gradient(node, grads[node])) for node in leaves if node in grads]
     finally:
-        retained = [(n, g) for n, g in grads.items() if n.__class__ is _Retained]
         grads.clear()  # a traceback keeps the frames alive; the arrays must not live as long
-    for node, g in results:  # all is computed: now it counts
-        device = node.device
-        if g.__class__ is not device.array_type:
-            g = device.backend.as_raw(g, device)
-        node.grad = tensor = new_tensor(g, None, device)
-        tensor._saved = True
-    for keeper, g in retained:
-        extra_of(keeper.node).grad = new_saved(g, None, keeper.node.device)
+    for node, tensor in results:  # all is computed: now it counts
+        node.grad = tensor
+    for node, g in retained:
+        extra_of(node).grad = new_saved(g, None, node.device)
     if not keep:
         release(order)
 
 
-class _Retained:
-    """Stands for a node that retains its gradient, as a key beside those still to be visited."""
-
-    __slots__ = ("node",)
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
+def _leaf_gradient(node: Leaf, g: Any) -> Any:
+    """What a leaf's ``grad`` becomes by one more cotangent."""
+    device = node.device
+    if g.__class__ is not device.array_type:
+        if g.__class__ in _PARTS:
+            g = g.whole(device.raw, node)
+        g = device.backend.as_raw(g, device)
+    if node.extra is not None and node.extra.hooks:
+        g = _run_hooks(node, node.extra, g, False)
+    if node.grad is not None:
+        g = node.grad._value + g
+        if g.__class__ is not device.array_type:
+            g = device.backend.as_raw(g, device)
+    tensor = new_tensor(g, None, device)
+    tensor._saved = True
+    return tensor
 
 
 def _ops_and_leaves(root: Node) -> tuple[list[Node], list[Leaf]]:
@@ -394,8 +388,11 @@ def _ops_and_leaves(root: Node) -> tuple[list[Node], list[Leaf]]:
     return order, leaves
 
 
-def _walk_raw(order: list[Node], grads: dict[Any, Any]) -> None:
+def _walk_raw(order: list[Node], grads: dict[Any, Any]) -> list[tuple[Node, Any]]:
+    """The walk itself; returns the nodes that retain their cotangents, with these."""
+    retained: list[tuple[Node, Any]] = []
     take, get = grads.pop, grads.get
+    owned: set[Node] = set()
     parts = False
     for node in reversed(order):
         g = take(node, None)
@@ -409,7 +406,7 @@ def _walk_raw(order: list[Node], grads: dict[Any, Any]) -> None:
             if extra.hooks:
                 g = _run_hooks(node, extra, g, False)
             if extra.retain:
-                grads[_Retained(node)] = g
+                retained.append((node, g))
         saved = node.saved
         if saved is None:
             raise _freed(node)
@@ -426,9 +423,17 @@ def _walk_raw(order: list[Node], grads: dict[Any, Any]) -> None:
                 grads[parent] = c if before is None else c + before
                 continue
             dtype = parent.dtype
-            if c.shape != parent.shape or (c.dtype is not dtype and c.dtype != dtype):
+            if (not op.same_shape and c.shape != parent.shape) or (c.dtype is not dtype and c.dtype != dtype):
                 c = fit(xp, c, parent.shape, dtype) if op.broadcasts else _fitted(xp, c, node, parent)
-            grads[parent] = c if before is None else before + c
+            if before is None:
+                grads[parent] = c
+            elif parent in owned:
+                before += c  # a sum made here, which nobody else has seen: in place where the library can
+                grads[parent] = before
+            else:
+                grads[parent] = before + c
+                owned.add(parent)
+    return retained
 
 
 def _walk(
@@ -528,9 +533,7 @@ def release(order: Iterable[Node]) -> None:
     """Free what the nodes saved."""
     for node in order:
         if node.op is not _LEAF:
-            node.saved = None
-            if node.pins is not None:
-                node.pins = None
+            node.saved = node.pins = None
             if node.extra is not None:
                 node.extra.checksums = None
 

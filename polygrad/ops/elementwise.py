@@ -72,7 +72,7 @@ def subtract(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     real_vjps=(lambda xp, g, x2: g * x2, lambda xp, g, x1: g * x1),
     scalars=True,
     direct=operator.mul,
-    square=lambda xp, x: 2 * x,
+    square=lambda xp, x: x + x,
 )
 def multiply(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 * x2``, element by element."""

@@ -31,7 +31,7 @@ def adjoint(xp: Namespace, x: Raw) -> Raw:
         lambda xp, g, x1: xp.matmul(xp.matrix_transpose(x1), g),
     ),
     jvps=(lambda xp, t, x2: xp.matmul(t, x2), lambda xp, t, x1: xp.matmul(x1, t)),
-    broadcasts=True,
+    same_shape=True,
 )
 def _matmul_matrices(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     try:

@@ -67,10 +67,10 @@ def _real_floating(name: str, x: Any) -> None:
 
 
 @op(
-    vjps=[lambda xp, g, axes, keepdims, x_shape: spread(xp, g, x_shape, axes, keepdims)],
+    vjps=[lambda xp, g, axes, keepdims, shape: spread(xp, g, shape, axes, keepdims)],
     jvps=[lambda xp, t, axes, dtype, keepdims: xp.sum(t, axis=axes, dtype=dtype, keepdims=keepdims)],
 )
-def _sum(xp: Namespace, x: Raw, /, axes: Axes, dtype: Any, keepdims: bool) -> Raw:
+def _sum(xp: Namespace, x: Raw, /, axes: Axes, dtype: Any, keepdims: bool, shape: Shape) -> Raw:
     return xp.sum(x, axis=axes, dtype=dtype, keepdims=keepdims)
 
 
@@ -83,15 +83,16 @@ def sum(x: ArrayLike, /, *, axis: Axis = None, dtype: DTypeLike | None = None, k
     """
     if not isinstance(x, Cell):
         (x,) = together("sum", (x,))
-    axes = normal_axes("sum", axis, x._value.ndim)
-    return apply(_sum, (x,), (axes, _sum_dtype(x, dtype), keepdims))
+    shape = x._value.shape
+    axes = tuple(range(len(shape))) if axis is None else normal_axes("sum", axis, len(shape))
+    return apply(_sum, (x,), (axes, _sum_dtype(x, dtype), keepdims, shape))
 
 
 @op(
-    vjps=[lambda xp, g, axes, keepdims, x_shape: spread(xp, g / count(x_shape, axes), x_shape, axes, keepdims)],
+    vjps=[lambda xp, g, axes, keepdims, shape: spread(xp, g / count(shape, axes), shape, axes, keepdims)],
     jvps=[lambda xp, t, axes, keepdims: xp.mean(t, axis=axes, keepdims=keepdims)],
 )
-def _mean(xp: Namespace, x: Raw, /, axes: Axes, keepdims: bool) -> Raw:
+def _mean(xp: Namespace, x: Raw, /, axes: Axes, keepdims: bool, shape: Shape) -> Raw:
     return xp.mean(x, axis=axes, keepdims=keepdims)
 
 
@@ -101,7 +102,9 @@ def mean(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tenso
         (x,) = together("mean", (x,))
     if x._node is None and not x._device.backend.to_dtype(x._value.dtype).inexact:
         raise DTypeError(f"mean: needs a floating dtype, got {x.dtype}; cast with pg.astype")
-    return apply(_mean, (x,), (normal_axes("mean", axis, x._value.ndim), keepdims))
+    shape = x._value.shape
+    axes = tuple(range(len(shape))) if axis is None else normal_axes("mean", axis, len(shape))
+    return apply(_mean, (x,), (axes, keepdims, shape))
 
 
 # -- spread ------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Side-by-side timings against hand-written NumPy and the peers, in one run: ``python -m benchmarks``."""

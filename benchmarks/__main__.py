@@ -1,0 +1,40 @@
+"""``python -m benchmarks [workload ...] [--rounds N] [--seconds S]``: prints ratios, checks that all agree."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+
+import numpy as np
+
+import polygrad as pg
+
+from . import processes
+from .harness import check, measure, report
+from .workloads import ALL, PEERS
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the workloads named on the command line, or all of them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("workloads", nargs="*", help=f"of {', '.join(ALL)}, processes; all by default")
+    parser.add_argument("--rounds", type=int, default=11, help="how often each contestant takes its turn")
+    parser.add_argument("--seconds", type=float, default=0.1, help="how long a turn is")
+    options = parser.parse_args(argv)
+    unknown = set(options.workloads) - set(ALL) - {"processes"}
+    if unknown:
+        parser.error(f"unknown workloads: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}, processes")
+    print(
+        f"polygrad {pg.__version__}, NumPy {np.__version__}, Python {platform.python_version()}; peers: {', '.join(PEERS)}"
+    )
+    for name, make in ALL.items():
+        if not options.workloads or name in options.workloads:
+            workload = make()
+            check(workload)
+            print(report(workload, measure(workload, options.rounds, options.seconds)), flush=True)
+    if not options.workloads or "processes" in options.workloads:
+        print("whole processes\n" + processes.report(options.rounds))
+
+
+if __name__ == "__main__":
+    main()

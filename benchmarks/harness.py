@@ -1,0 +1,86 @@
+"""Runs the same workload in every library, interleaved, and prints ratios of medians.
+
+Absolute times of a shared machine mean little; ratios within one run, with the contestants taking turns,
+mean more. Every contestant's loss and gradients are compared with the hand-written ones first.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Run = Callable[[], tuple[Any, list[Any]]]
+"""One evaluation: the loss, and the gradients (anything ``np.asarray`` takes after ``to_host``)."""
+
+
+@dataclass
+class Workload:
+    """One workload: its contestants by name, the first being what the others are compared with."""
+
+    name: str
+    contestants: dict[str, Run]
+    bars: dict[str, float] = field(default_factory=dict)
+    """Upper bounds for polygrad's median over the named contestant's."""
+    rtol: float = 1e-4
+
+
+def to_host(x: Any) -> Any:
+    """Any library's array as NumPy's."""
+    if hasattr(x, "detach"):
+        x = x.detach()
+    if hasattr(x, "numpy") and callable(x.numpy):
+        x = x.numpy()
+    return np.asarray(getattr(x, "data", x) if type(x).__module__.startswith("mygrad") else x)
+
+
+def check(workload: Workload) -> None:
+    """Every contestant computes the same."""
+    names = list(workload.contestants)
+    loss, grads = workload.contestants[names[0]]()
+    for name in names[1:]:
+        other_loss, other_grads = workload.contestants[name]()
+        np.testing.assert_allclose(to_host(other_loss), to_host(loss), rtol=workload.rtol, err_msg=f"{name}: loss")
+        assert len(other_grads) == len(grads), name
+        for a, b in zip(other_grads, grads, strict=True):
+            a, b = to_host(a), to_host(b)
+            np.testing.assert_allclose(a, b, rtol=workload.rtol, atol=workload.rtol * np.abs(b).max(), err_msg=name)
+
+
+def measure(workload: Workload, rounds: int, seconds: float) -> dict[str, float]:
+    """The median time of one evaluation for each contestant, in seconds."""
+    repeats = {}
+    for name, run in workload.contestants.items():
+        for _ in range(3):
+            run()
+        start = time.perf_counter()
+        run()
+        once = time.perf_counter() - start
+        repeats[name] = max(1, int(seconds / max(once, 1e-7)))
+    times: dict[str, list[float]] = {name: [] for name in workload.contestants}
+    for _ in range(rounds):
+        for name, run in workload.contestants.items():
+            gc.collect()
+            n = repeats[name]
+            start = time.perf_counter()
+            for _ in range(n):
+                run()
+            times[name].append((time.perf_counter() - start) / n)
+    return {name: statistics.median(t) for name, t in times.items()}
+
+
+def report(workload: Workload, medians: dict[str, float]) -> str:
+    """A table of ratios: each contestant over the hand-written one, and polygrad over each contestant."""
+    base = next(iter(medians.values()))
+    own = medians["polygrad"]
+    lines = [f"{workload.name}", f"  {'':<16}{'over ' + next(iter(medians)):>20}{'polygrad over it':>20}{'bar':>8}"]
+    for name, value in medians.items():
+        bar = workload.bars.get(name)
+        mark = "" if bar is None else f"{bar:.2f} {'met' if own / value <= bar else 'MISSED'}"
+        lines.append(f"  {name:<16}{value / base:>20.2f}{own / value:>20.2f}   {mark}")
+    return "\n".join(lines)

@@ -1,0 +1,68 @@
+"""What only whole processes show: the cost of importing, of a node, of freeing a deep graph, of 10,000 steps."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+
+_CLOCK = "import time; start = time.perf_counter(); {body}; print(time.perf_counter() - start)"
+
+_CHAIN = """
+import polygrad as pg, resource
+kb = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+y = x = pg.asarray([1.0], requires_grad=True)
+before = kb()
+for _ in range(1_000_000): y = y + 1.0
+y.backward(pg.ones_like(y))
+print((kb() - before) * 1024 / 1e6)
+"""
+
+_STEPS = """
+import gc, tracemalloc, numpy as np, polygrad as pg
+w = pg.asarray(np.ones((8, 8)), requires_grad=True)
+x = pg.asarray(np.ones((4, 8)))
+def step():
+    global w
+    w.grad = None
+    pg.mean(pg.tanh(x @ w) ** 2).backward()
+    with pg.no_grad(): w -= 0.01 * w.grad
+gc.disable()
+for _ in range(100): step()
+tracemalloc.start()
+before = tracemalloc.get_traced_memory()[0]
+for _ in range(10_000): step()
+print((tracemalloc.get_traced_memory()[0] - before) / 1e6)
+"""
+
+_DOUBLING = """
+import time, polygrad as pg
+x = pg.asarray([0.0], requires_grad=True)
+start = time.perf_counter(); y = x
+for _ in range(10_000): y = y + y
+y.backward(pg.ones_like(y))
+print(time.perf_counter() - start)
+"""
+
+
+def _run(code: str) -> float:
+    out = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+    return float(out.strip().splitlines()[-1])
+
+
+def report(rounds: int) -> str:
+    """The figures, as a table with their bars."""
+    numpy_only, with_pg = [], []
+    for _ in range(max(rounds, 5)):
+        numpy_only.append(_run(_CLOCK.format(body="import numpy")))
+        with_pg.append(_run(_CLOCK.format(body="import numpy, polygrad as pg; pg.asarray([1.0]) + 1.0")))
+    extra = 1e3 * (statistics.median(with_pg) - statistics.median(numpy_only))
+    rows = [
+        ("import and the first op, over importing NumPy", f"{extra:.0f} ms", extra <= 60, "60 ms"),
+        ("y = y + y, 10,000 deep", f"{(deep := _run(_DOUBLING)):.3f} s", deep < 0.2, "0.2 s"),
+        ("a chain of 1,000,000 ops, per node", f"{(node := _run(_CHAIN)):.0f} B", node <= 1000, "1 kB"),
+        ("10,000 steps without gc, growth", f"{(grown := _run(_STEPS)):.3f} MB", grown < 1, "1 MB"),
+    ]
+    return "\n".join(f"  {what:<48}{value:>12}   {bar} {'met' if met else 'MISSED'}" for what, value, met, bar in rows)
