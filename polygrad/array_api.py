@@ -7,7 +7,6 @@ its creation functions land on that backend.
 from __future__ import annotations
 
 import functools
-import inspect
 from types import ModuleType
 from typing import Any, Final
 
@@ -155,7 +154,6 @@ def _creating_on(device: Device, function: Any) -> Any:
             kwargs["device"] = device
         return function(*args, **kwargs)
 
-    create.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     return create
 
 
@@ -170,7 +168,6 @@ def _asarray_on(device: Device) -> Any:
             kwargs["device"] = device
         return creation.asarray(obj, **kwargs)
 
-    asarray.__signature__ = inspect.signature(creation.asarray)  # type: ignore[attr-defined]
     return asarray
 
 

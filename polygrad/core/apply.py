@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import AnomalyError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["apply", "apply_many", "apply_multiple", "binary_caller", "bind", "unary_caller", "user_line"]
 
-_PACKAGE: Final = str(Path(__file__).resolve().parent.parent)
+_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _new = object.__new__
 _Tensor: Any = Cell
 

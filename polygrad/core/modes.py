@@ -7,7 +7,6 @@ context, so the decorators switch the mode around each step of a generator inste
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -53,6 +52,8 @@ class Mode:
         _mode.set(before)
 
     def __call__(self, f: Callable[P, R]) -> Callable[P, R]:
+        import inspect  # 10 ms, for those who decorate only
+
         on, off = self._on, self._off
 
         if inspect.isgeneratorfunction(f):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import dtypes as dt
 from ..core.apply import apply
@@ -157,8 +156,7 @@ def isdtype(dtype: DTypeLike, kind: DTypeLike | str | tuple[Any, ...]) -> _bool:
         raise DTypeError(f"isdtype: unknown kind {kind!r}; the kinds are: {', '.join(_KINDS)}, or a dtype") from None
 
 
-@dataclass(frozen=True)
-class finfo_object:
+class finfo_object(NamedTuple):
     """Machine limits of a floating dtype; Python floats, except ``dtype``."""
 
     bits: int
@@ -169,8 +167,7 @@ class finfo_object:
     dtype: DType
 
 
-@dataclass(frozen=True)
-class iinfo_object:
+class iinfo_object(NamedTuple):
     """Machine limits of an integer dtype."""
 
     bits: int

@@ -161,12 +161,16 @@ def pow(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
 # A Python number as exponent is static: the common powers need no pow, and a graph no constant.
 @op(
     name="integer_pow",
-    vjps=[lambda xp, g, x, p: g * xp.conj(p * static_power(xp, x, p - 1))],
-    jvps=[lambda xp, t, x, p: t * (p * static_power(xp, x, p - 1))],
+    vjps=[lambda xp, g, x, p: g * xp.conj(_static_pow_slope(xp, x, p))],
+    jvps=[lambda xp, t, x, p: t * _static_pow_slope(xp, x, p)],
     broadcasts=True,
 )
 def _static_pow(xp: Namespace, x: Raw, /, p: float) -> Raw:
     return x**p
+
+
+def _static_pow_slope(xp: Namespace, x: Raw, p: float) -> Raw:
+    return xp.zeros_like(x) if p == 0 else p * static_power(xp, x, p - 1)
 
 
 def static_power(xp: Namespace, x: Raw, p: float) -> Raw:
