@@ -97,13 +97,7 @@ class CupyBackend(Backend):
 
         def asarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Any:
             if isinstance(obj, cp.ndarray):
-                return (
-                    cp.array(obj, dtype=dtype)
-                    if copy
-                    else obj
-                    if dtype is None
-                    else obj.astype(dtype, copy=False)
-                )
+                return cp.array(obj, dtype=dtype) if copy else obj if dtype is None else obj.astype(dtype, copy=False)
             return cp.asarray(obj, dtype=dtype)
 
         return {name: placed(getattr(cp, name)) for name in _CREATION.split()} | {

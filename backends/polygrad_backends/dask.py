@@ -75,9 +75,7 @@ class DaskBackend(Backend):
             "real": lambda x: x.real,
             "imag": lambda x: x.imag,
             "eye": lambda n_rows, n_cols=None, k=0, dtype=None: da.from_array(
-                np.eye(
-                    n_rows, n_cols, k, dtype
-                )  # Dask's fails off the diagonal of a matrix that is not square
+                np.eye(n_rows, n_cols, k, dtype)  # Dask's fails off the diagonal of a matrix that is not square
             ),
             "full": lambda shape, fill_value, dtype=None: da.full(shape, fill_value, dtype=dtype),
             "full_like": lambda x, fill_value, dtype=None: da.full(

@@ -160,9 +160,7 @@ class TorchBackend(Backend):
     def native_devices(self) -> Sequence[tuple[str, Any]]:
         torch = self.torch
         found = [("torch:cpu", torch.device("cpu"))]
-        return found + [
-            (f"torch:cuda:{i}", torch.device("cuda", i)) for i in range(torch.cuda.device_count())
-        ]
+        return found + [(f"torch:cuda:{i}", torch.device("cuda", i)) for i in range(torch.cuda.device_count())]
 
     def native_device_of(self, array: Any) -> Any:
         return array.device

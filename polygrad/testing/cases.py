@@ -44,9 +44,7 @@ FLOATS: Final[dict[str, Case]] = {
     **_of("abs exp sin sign floor isnan conj", "e"),
     "acosh": lambda xp, s: xp.acosh(s["u"] + 1.5),
     "sign(nan)": lambda xp, s: xp.isnan(xp.sign(s["x"] * float("nan"))),
-    **_of_two(
-        "add subtract multiply divide maximum minimum atan2 copysign hypot logaddexp nextafter", "x", "y"
-    ),
+    **_of_two("add subtract multiply divide maximum minimum atan2 copysign hypot logaddexp nextafter", "x", "y"),
     **_of_two("equal not_equal less less_equal greater greater_equal", "x", "y"),
     **_of_two("remainder floor_divide pow", "u", "y"),
     **_of_two("add multiply maximum hypot", "x", "v"),
@@ -57,9 +55,7 @@ FLOATS: Final[dict[str, Case]] = {
 }
 
 COMPLEX: Final[dict[str, Case]] = {
-    **_of(
-        "abs cos cosh exp sin sinh tanh sqrt log square negative conj real imag sign reciprocal asinh atan"
-    ),
+    **_of("abs cos cosh exp sin sinh tanh sqrt log square negative conj real imag sign reciprocal asinh atan"),
     **_of_two("add subtract multiply divide equal", "x", "y"),
     "sum": lambda xp, s: xp.sum(s["x"], axis=(0,)),
     "prod": lambda xp, s: xp.prod(s["x"], axis=1),
@@ -76,14 +72,10 @@ COMPLEX: Final[dict[str, Case]] = {
 
 INTEGERS: Final[dict[str, Case]] = {
     **_of("abs square negative positive sign ceil floor trunc round bitwise_invert"),
-    **_of_two(
-        "add subtract multiply maximum minimum bitwise_and bitwise_or bitwise_xor less equal", "x", "y"
-    ),
+    **_of_two("add subtract multiply maximum minimum bitwise_and bitwise_or bitwise_xor less equal", "x", "y"),
     "floor_divide": lambda xp, s: xp.floor_divide(s["x"], xp.abs(s["y"]) + 1),
     "remainder": lambda xp, s: xp.remainder(s["x"], xp.abs(s["y"]) + 1),
-    "shifts": lambda xp, s: xp.bitwise_right_shift(
-        xp.bitwise_left_shift(s["x"], xp.abs(s["y"])), xp.ones_like(s["x"])
-    ),
+    "shifts": lambda xp, s: xp.bitwise_right_shift(xp.bitwise_left_shift(s["x"], xp.abs(s["y"])), xp.ones_like(s["x"])),
     "sum": lambda xp, s: xp.sum(s["x"], axis=(0, 1)),
     "prod": lambda xp, s: xp.prod(s["x"], axis=0),
     "sort": lambda xp, s: xp.sort(s["x"], axis=0, descending=True, stable=True),

@@ -207,9 +207,7 @@ class BackendConformance:
             self.same("arange", device, xp.arange(2, 9, 3, dtype=f), np.arange(2, 9, 3, dtype=np.float64))
             self.same("arange of n", device, xp.arange(3), np.arange(3))
             self.same("arange of none", device, xp.arange(3, 3), np.arange(3, 3))
-            self.same(
-                "linspace", device, xp.linspace(0, 1, 4, dtype=f, endpoint=False), np.linspace(0, 1, 4, False)
-            )
+            self.same("linspace", device, xp.linspace(0, 1, 4, dtype=f, endpoint=False), np.linspace(0, 1, 4, False))
             self.same("asarray", device, xp.asarray(1.5, dtype=f), np.asarray(1.5))
             assert tuple(xp.empty((2, 0), dtype=f).shape) == (2, 0)
             with pg.device(device):
@@ -418,8 +416,7 @@ class BackendConformance:
         np = self.host()
         for device in self.devices():
             sums = [
-                device.backend.checksum(self.place(device, np.asarray(v)))
-                for v in ([1.0, 2.0], [1.0, 2.0], [2.0, 1.0])
+                device.backend.checksum(self.place(device, np.asarray(v))) for v in ([1.0, 2.0], [1.0, 2.0], [2.0, 1.0])
             ]
             assert sums[0] == sums[1] != sums[2]
 

@@ -133,9 +133,7 @@ def test_the_scope_does_not_cross_tasks():
             return pg.zeros(1).device.name
 
     async def both():
-        return await asyncio.gather(
-            inside("strict", 0.02), inside("strict:device1", 0.01), inside("cpu", 0.0)
-        )
+        return await asyncio.gather(inside("strict", 0.02), inside("strict:device1", 0.01), inside("cpu", 0.0))
 
     assert asyncio.run(both()) == ["strict", "strict:device1", "cpu"]
 

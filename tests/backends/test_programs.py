@@ -126,9 +126,7 @@ def complex_numbers(x: pg.Tensor) -> Any:
 
 def distinct(x: pg.Tensor) -> Any:
     found = pg.unique_all(x)
-    return pg.concat(
-        [found.values * found.values, pg.reshape(x, (-1,))[pg.nonzero(pg.reshape(x, (-1,)) > 0)[0]]]
-    )
+    return pg.concat([found.values * found.values, pg.reshape(x, (-1,))[pg.nonzero(pg.reshape(x, (-1,)) > 0)[0]]])
 
 
 def single(x: pg.Tensor) -> Any:

@@ -182,18 +182,12 @@ def test_libraries_are_loaded_on_first_use_only():
 
 def test_an_array_brings_its_backend():
     code = "import array_api_strict as s, polygrad as pg; print(pg.asarray(s.ones(2)).device)"
-    done = run(
-        "import importlib.util as u\nif u.find_spec('array_api_strict'):\n "
-        + code
-        + "\nelse: print('strict')"
-    )
+    done = run("import importlib.util as u\nif u.find_spec('array_api_strict'):\n " + code + "\nelse: print('strict')")
     assert done.stdout.strip() == "strict", done.stderr
 
 
 def test_python_m_polygrad():
-    done = subprocess.run(
-        [sys.executable, "-m", "polygrad"], capture_output=True, text=True, timeout=300, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "polygrad"], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"polygrad {pg.__version__}")
     for name, reason in pg.backends().items():
