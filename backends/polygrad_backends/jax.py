@@ -74,6 +74,7 @@ class JaxBackend(Backend):
             | {
                 "isdtype": cache(jnp.isdtype),
                 "conj": lambda x: jnp.conj(x) if x.dtype.kind == "c" else x,
+                "searchsorted": lambda x1, x2, side="left": jnp.searchsorted(x1, x2, side=side).astype("int64"),
                 "unique_all": self._unique_all,
             }
         )
@@ -116,7 +117,7 @@ class JaxBackend(Backend):
         self.jax.device_put(0.0, native).block_until_ready()
 
     def _unique_all(self, x: Any) -> tuple[Any, ...]:
-        # JAX's inverse is int32, whatever the default is.
+        # JAX's inverse (and searchsorted's result) is int32, whatever the default is.
         values, *indices = self.jnp.unique_all(x)
         return values, *(i.astype("int64") for i in indices)
 
