@@ -49,7 +49,8 @@ class Op:
     """
 
     __slots__ = (
-        "broadcasts", "conjugate", "forward", "jvps", "multiple", "name", "partial", "picks", "same_shape", "saves", "sources", "vjps",
+        "broadcasts", "conjugate", "forward", "jvps", "multiple", "name", "partial", "picks", "same_shape", "saves",
+        "sources", "vjps",
     )  # fmt: skip
 
     def __init__(

@@ -339,8 +339,8 @@ def backward(root: Node, seed: Any, keep: bool) -> None:
             results = [(node, _leaf_gradient(node, grads[node])) for node in leaves if node in grads]
     finally:
         grads.clear()  # a traceback keeps the frames alive; the arrays must not live as long
-    for node, tensor in results:  # all is computed: now it counts
-        node.grad = tensor
+    for end, tensor in results:  # all is computed: now it counts
+        end.grad = tensor
     for node, g in retained:
         extra_of(node).grad = new_saved(g, None, node.device)
     if not keep:
