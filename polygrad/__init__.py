@@ -169,6 +169,7 @@ if TYPE_CHECKING:
     from .transforms.jacobians import hessian, hvp, jacfwd, jacrev
     from .transforms.jvp import jvp, linearize
     from .transforms.vjp import grad, value_and_grad, vjp
+    from .transforms.vmap import vmap
 
 __all__ = [
     "Backend",
@@ -370,6 +371,7 @@ __all__ = [
     "var",
     "vecdot",
     "vjp",
+    "vmap",
     "where",
     "zeros",
     "zeros_like",
@@ -399,6 +401,7 @@ _FROM = {  # public functions of modules imported on first use: they need optree
     "stop_gradient": "transforms.custom",
     "value_and_grad": "transforms.vjp",
     "vjp": "transforms.vjp",
+    "vmap": "transforms.vmap",
 }
 
 

@@ -312,6 +312,24 @@ class Backend:
         """The arrays with their values present (``lazy`` backends compute here)."""
         return arrays
 
+    # -- what only backends that wrap another one say (transforms.batching) --------------------------
+
+    def lift(self, tensor: Any, device: Device) -> Any:
+        """A Tensor of another device as one of this backend's ``device``, or None: asked where devices differ."""
+        return None
+
+    def detached(self, array: Raw) -> Raw:
+        """The array without any graph of its own."""
+        return array
+
+    def carries_graph(self, array: Raw) -> bool:
+        """Whether the array has a graph of its own."""
+        return False
+
+    def describe(self, array: Raw) -> str | None:
+        """The array in the text of a Tensor, or None for its values as NumPy prints them."""
+        return None
+
     # -- what is the same for all ------------------------------------------------------------------
 
     def devices(self) -> list[Device]:

@@ -16,6 +16,7 @@
      ├── AnomalyError (also ArithmeticError)  a NaN or inf appeared under ``detect_anomaly``
      ├── CheckError (also AssertionError)     a gradient check failed
      ├── StateError (also ValueError)         a state dict that does not fit the module or optimiser it is loaded into
+     ├── VmapError (also TypeError)          what cannot be done for all examples of a batch at once, inside ``vmap``
      └── DependencyError (also RuntimeError)  an optional package or program is not installed
 
 Each also derives from the built-in exception that NumPy, PyTorch or JAX users would catch.
@@ -37,6 +38,7 @@ __all__ = [
     "PolygradError",
     "ShapeError",
     "StateError",
+    "VmapError",
 ]
 
 
@@ -94,6 +96,10 @@ class CheckError(PolygradError, AssertionError):
 
 class StateError(PolygradError, ValueError):
     """A state dict that does not fit what it is loaded into; the message lists every difference."""
+
+
+class VmapError(PolygradError, TypeError):
+    """What cannot be done for all examples of a batch at once: reading values, or shapes that depend on them."""
 
 
 class DependencyError(PolygradError, RuntimeError):

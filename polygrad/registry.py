@@ -112,6 +112,11 @@ def load(name: str) -> Backend:
     return found
 
 
+def adopt(array_type: type, backend: Backend) -> None:
+    """Say whose arrays of a type are, for backends that no name stands for."""
+    _owners[array_type] = backend
+
+
 def owner(array: object) -> Backend | None:
     """The backend whose array this is, or None if it is nobody's."""
     found = _owners.get(type(array))

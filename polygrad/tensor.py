@@ -204,11 +204,11 @@ class Tensor(Cell):
     def detach(self) -> Tensor:
         """The same values without the graph; shares memory, but a write to either is never seen by a graph."""
         settle(self)
-        made: Tensor = new_saved(self._value, None, self._device)
+        made: Tensor = new_saved(self._device.backend.detached(self._value), None, self._device)
         node = self._node
         if node is None or isinstance(node, Leaf):
             made._saved = self._saved
-            link_view(made, self, lambda base: new_saved(base._value, None, base._device), lambda base, new: new)
+            link_view(made, self, _without_graph, lambda base, new: new)
         return made
 
     def detach_(self) -> Tensor:
@@ -296,7 +296,10 @@ class Tensor(Cell):
             if gradient._device is not self._device and not hasattr(gradient, "_extra"):
                 gradient = gradient.to_device(self._device)
         if gradient._device is not self._device:
-            raise mixed_devices("backward", self, gradient)
+            lifted = self._device.backend.lift(gradient, self._device)
+            if lifted is None:
+                raise mixed_devices("backward", self, gradient)
+            gradient = lifted
         if gradient.shape != self.shape:
             raise ShapeError(
                 f"backward: the gradient has shape {gradient.shape}, but the tensor has shape {self.shape}; they must be equal"
@@ -572,6 +575,10 @@ class Tensor(Cell):
         return indexing.assign(self, logic.bitwise_right_shift(self, other), ">>")
 
 
+def _without_graph(x: Any) -> Any:
+    return new_saved(x._device.backend.detached(x._value), None, x._device)
+
+
 def _root(x: Any) -> Any:
     while x._extra is not None and x._extra.base is not None:
         x = x._extra.base
@@ -587,6 +594,9 @@ def _describe(x: Tensor) -> str:
         notes.append(f"device={x._device.name!r}")
     if x._node is not None:
         notes.append("requires_grad=True" if x.is_leaf else f"grad_fn=<{x._node.op.name}>")
+    described = backend.describe(x._value)
+    if described is not None:
+        return f"tensor({described}, {', '.join(notes)})"
     if backend.lazy:
         return f"tensor(<lazy, shape {x.shape}>, {', '.join(notes)})"
     host = backend.to_numpy(x._value)

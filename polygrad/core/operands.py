@@ -10,7 +10,17 @@ from ..errors import DeviceError, DTypeError
 from . import cell as _cell
 from .cell import Cell
 
-__all__ = ["SCALARS", "beside", "bind", "mixed_devices", "operands", "reflected", "scalar_tensor", "together"]
+__all__ = [
+    "SCALARS",
+    "beside",
+    "bind",
+    "mixed_devices",
+    "operands",
+    "reconciled",
+    "reflected",
+    "scalar_tensor",
+    "together",
+]
 
 _Tensor: Any = Cell
 _to_tensor: Callable[[Any], Any]
@@ -57,7 +67,7 @@ def operands(name: str, scalars: bool, operator: bool) -> Callable[[Any, Any], A
             if isinstance(x2, _Tensor):
                 if x2._device is x1._device:
                     return _alike(x1, x2)
-                raise mixed_devices(name, x1, x2)
+                return _alike(*reconciled(name, x1, x2))
             if operator and not _is_operand(x2):
                 return None
             return _alike(x1, beside(name, x2, x1))
@@ -127,6 +137,19 @@ def mixed_devices(name: str, *cells: Any) -> DeviceError:
     )
 
 
+def reconciled(name: str, *cells: Any) -> list[Any]:
+    """Tensors of different devices on one of them, where its backend wraps the others'.
+
+    Raises:
+        DeviceError: if none does.
+    """
+    for device in {id(x._device): x._device for x in cells}.values():
+        made = [x if x._device is device else device.backend.lift(x, device) for x in cells]
+        if all(x is not None for x in made):
+            return made
+    raise mixed_devices(name, *cells)
+
+
 def beside(name: str, value: Any, tensor: Any) -> Any:
     """An argument beside a Tensor, as a Tensor."""
     if type(value) in SCALARS:
@@ -140,7 +163,10 @@ def beside(name: str, value: Any, tensor: Any) -> Any:
     if made._device is not tensor._device:
         if made._node is None and not hasattr(value, "dtype"):  # a list of numbers, at home on every device
             return _to_tensor(value).to_device(tensor._device)
-        raise mixed_devices(name, tensor, made)
+        lifted = backend.lift(made, tensor._device)
+        if lifted is None:
+            raise mixed_devices(name, tensor, made)
+        return lifted
     return made
 
 
@@ -183,10 +209,11 @@ def together(name: str, arrays: Sequence[Any]) -> list[Any]:
         arrays = [anchor if x is anchor_value else x for x in arrays]
     device = anchor._device
     cells = []
+    differ = False
     for x in arrays:
         if not isinstance(x, _Tensor):
             x = beside(name, x, anchor)
         elif x._device is not device:
-            raise mixed_devices(name, anchor, x)
+            differ = True
         cells.append(x)
-    return cells
+    return reconciled(name, *cells) if differ else cells

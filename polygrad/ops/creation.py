@@ -17,7 +17,7 @@ from ..core.cell import Cell, borrow, new_tensor, settle
 from ..core.declare import op
 from ..core.modes import GRAD, get_mode
 from ..core.op import Op
-from ..core.operands import mixed_devices, scalar_tensor
+from ..core.operands import reconciled, scalar_tensor, together
 from ..core.tape import Leaf, leaf, next_seq
 from ..core.tape import Node as _Node
 from ..dtypes import as_dtype
@@ -186,8 +186,9 @@ def _aligned(items: list[Any], values: Sequence[Any]) -> list[Any]:
             if getattr(v, "shape", None) == () and not isinstance(v, Cell):
                 x = to_device(x, anchor._device)
             else:
-                raise mixed_devices("asarray", anchor, x)
+                x, anchor = reconciled("asarray", x, anchor)
         made.append(x)
+    made = together("asarray", made)
     common = result_type(*made)
     return [astype(x, common, copy=False) for x in made]
 
@@ -222,6 +223,9 @@ def transfer(raw: Raw, source: Device, target: Device) -> Raw:
         return raw
     if source.backend is target.backend:
         return source.backend.to_native(raw, target.native)
+    lifted = target.backend.lift(new_tensor(raw, None, source), target)
+    if lifted is not None:
+        return lifted._value
     return target.backend.from_numpy(source.backend.to_numpy(raw), target.native)
 
 
@@ -245,6 +249,9 @@ def to_device(x: Any, device: str | Device) -> Any:
     source = x._device
     if source is target:
         return x
+    lifted = target.backend.lift(x, target)
+    if lifted is not None:
+        return lifted
     target.backend.to_native_dtype(source.backend.dtype_of(x._value))
     raw = transfer(x._value, source, target)
     node = None

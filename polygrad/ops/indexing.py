@@ -17,7 +17,7 @@ from ..core.modes import GRAD, get_mode
 from ..core.operands import beside, together
 from ..core.tape import EntryParts, Leaf
 from ..dtypes import as_dtype
-from ..errors import DTypeError, MutationError, ShapeError
+from ..errors import DTypeError, MutationError, ShapeError, VmapError
 from ..typing import ArrayLike, Namespace, Raw, Shape
 from .creation import to_tensor, transfer
 from .data_types import astype
@@ -44,6 +44,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     if type(key) is int or type(key) is slice:
         basic = True
     else:
+        x = _beside_key(x, key)
         key = raw_key(x, key)
         basic = is_basic(key)
     try:
@@ -55,6 +56,15 @@ def getitem(x: Tensor, key: Any) -> Tensor:
             result._saved = True  # the library copied: a write must go through the base
         link_view(result, x, lambda base: getitem(base, key), lambda base, made: with_entries(base, key, made))
     return result
+
+
+def _beside_key(x: Any, key: Any) -> Any:
+    """``x`` on the device of an index array, where that wraps ``x``'s own."""
+    for entry in key if isinstance(key, tuple) else (key,):
+        if isinstance(entry, Cell) and entry._device is not x._device:
+            lifted = entry._device.backend.lift(x, entry._device)
+            x = x if lifted is None else lifted
+    return x
 
 
 def _has_negative_step(key: Any) -> bool:
@@ -201,6 +211,8 @@ def scatter_add(shape: tuple[int, ...], dtype: Any, parts: Sequence[tuple[Any, A
     """
     cells = together("scatter_add", [values for _, values in parts])
     target = as_dtype(dtype)
+    for key, _ in parts:
+        cells = together("scatter_add", [_beside_key(cells[0], key), *cells])[1:]
     cells = [astype(x, target, copy=False) for x in cells]
     keys = tuple([raw_key(cells[0], key) for key, _ in parts])
     native = cells[0]._device.backend.to_native_dtype(target)
@@ -210,7 +222,9 @@ def scatter_add(shape: tuple[int, ...], dtype: Any, parts: Sequence[tuple[Any, A
 def entries_replaced(x: ArrayLike, key: Any, value: ArrayLike) -> Tensor:
     """A copy of ``x`` with ``value`` at ``key``: ``x[key] = value`` without writing in place."""
     (x,) = together("setitem", (x,))
+    x = _beside_key(x, key)
     value = _fitted("setitem", x, value)
+    (x, value) = together("setitem", (x, value))
     return with_entries(x, raw_key(x, key), value)  # type: ignore[no-any-return]
 
 
@@ -258,8 +272,12 @@ def setitem(x: Tensor, key: Any, value: ArrayLike) -> None:
     """``x[key] = value``: in memory where no graph can see it, as a new value of the handle elsewhere."""
     settle(x)
     outside = check_writable("setitem", x)
+    if _beside_key(x, key) is not x:
+        raise _above("setitem", x)
     key = raw_key(x, key)
     value = _fitted("setitem", x, value)
+    if value._device is not x._device:
+        raise _above("setitem", x)
     tracked = not outside and (x._node is not None or value._node is not None or root_of(x)._node is not None)
     if not tracked and may_write(x):
         try:
@@ -273,6 +291,14 @@ def setitem(x: Tensor, key: Any, value: ArrayLike) -> None:
     if value._value.ndim > x._value.ndim:  # NumPy drops leading axes of length 1
         value = _drop_leading(value, x._value.ndim)
     replace(x, with_entries(x, key, value), keep_node=outside)
+
+
+def _above(name: str, x: Any) -> VmapError:
+    return VmapError(
+        f"{name}: writing values that each example of a batch has of its own into an array of shape "
+        f"{tuple(x._value.shape)} that was made outside vmap; make the array inside (pg.zeros_like of an argument), or write "
+        "x = x + y"
+    )
 
 
 def _drop_leading(value: Any, ndim: int) -> Any:
@@ -314,6 +340,8 @@ def assign(x: Tensor, made: Tensor, name: str) -> Tensor:
     """``x op= y`` once ``x op y`` is computed: put it in the handle, and in the memory others share."""
     outside = check_writable(name, x)
     before, after = x._value, made._value
+    if made._device is not x._device:
+        raise _above(name, x)
     if after.dtype != before.dtype:
         raise DTypeError(
             f"{name}: the result's dtype would change from {x.dtype} to {made.dtype}; in place it cannot, write "

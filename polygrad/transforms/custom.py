@@ -10,13 +10,14 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import optree
 
 from ..core.cell import Cell, new_tensor, settle
-from ..core.modes import GRAD, enable_grad, get_mode, no_grad, set_grad_enabled
+from ..core.modes import GRAD, enable_grad, get_mode
 from ..core.op import item_node
 from ..core.tape import leaf, new_saved, pull
 from ..errors import GradientError, ShapeError
 from ..ops.creation import asarray
 from .inputs import flatten
 from .joint import joint_outputs
+from .lowering import Lowering, from_outside, on_one_level, recording
 
 __all__ = ["Context", "Function", "custom_jvp", "custom_vjp", "stop_gradient"]
 
@@ -101,13 +102,17 @@ class Function:
         for x in args:
             if isinstance(x, Cell):
                 settle(x)
+        args = tuple(on_one_level(cls.__name__, args))
         tracked = [i for i, x in enumerate(args) if isinstance(x, Cell) and x._node is not None]
         ctx = Context(tuple(i in tracked for i in range(len(args))))
         plain = [new_saved(x._value, None, x._device) if isinstance(x, Cell) else x for x in args]
-        with no_grad():
+        with recording(False, args):
             result = cls.forward(ctx, *plain)
         several = isinstance(result, tuple)
         outputs = [x if isinstance(x, Cell) else asarray(x) for x in (result if several else (result,))]
+        if from_outside(args):
+            outputs = cls._lowered(args)
+            result = tuple(outputs) if several else outputs[0]
         if not tracked or not get_mode() & GRAD:
             ctx._seal(plain, args, outputs)
             return result
@@ -116,12 +121,36 @@ class Function:
         return tuple(made) if several else made[0]
 
     @classmethod
+    def _lowered(cls, args: Sequence[Any]) -> list[Any]:
+        """The outputs for arguments inside vmap that a graph from outside leads to."""
+        low = Lowering(args)
+
+        def fwd(*inside: Any) -> Any:
+            with low.scope():
+                given = low.level_inputs(inside)
+                ctx = Context(tuple(isinstance(x, Cell) for x in given))
+                result = cls.forward(ctx, *given)
+                outputs = list(result) if isinstance(result, tuple) else [result]
+                ctx._seal((), (), ())
+                return low.inside_outputs(outputs), ctx
+
+        def bwd(ctx: Context, g: list[Any]) -> Any:
+            with low.scope():
+                found = cls.backward(ctx, *low.level_outputs(g))
+                return low.inside_cotangents(found if isinstance(found, tuple) else (found,))
+
+        own: Any = custom_vjp(lambda *inside: fwd(*inside)[0])
+        own.__name__ = cls.__name__
+        own.defvjp(fwd, bwd)
+        return low.level_outputs(own(*low.inside))
+
+    @classmethod
     def _joined(cls, ctx: Context, args: Sequence[Any], tracked: list[int], outputs: list[Any]) -> list[Any]:
         name = cls.__name__
 
         def pulled(g: list[Any], create_graph: bool) -> list[Any]:
             grads = [_zeros(x) if v is None else v for v, x in zip(g, specs, strict=True)]
-            with set_grad_enabled(create_graph):
+            with recording(create_graph, args):
                 found = cls.backward(ctx, *grads)
             found = found if isinstance(found, tuple) else (found,)
             if len(found) != len(args):
@@ -135,7 +164,7 @@ class Function:
             tangents: list[Any] = [None] * len(args)
             for i, own in zip(tracked, t, strict=True):
                 tangents[i] = own
-            with set_grad_enabled(create_graph):
+            with recording(create_graph, args):
                 found = cls.jvp(ctx, *tangents)
             return list(found) if isinstance(found, tuple) else [found]
 
@@ -233,18 +262,24 @@ class custom_vjp(_Custom[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         chosen, leaves, structure = self._differentiable(args)
+        leaves = on_one_level(self.__name__, leaves)  # type: ignore[attr-defined]
         tracked = _tracked(leaves)
-        if not tracked or not get_mode() & GRAD:
+        outside = from_outside(leaves)
+        if (not tracked and not outside) or not get_mode() & GRAD:
             return self._f(*args, **kwargs)  # type: ignore[no-any-return]
         if self._rules is None:
             raise GradientError(f"custom_vjp: {self.__name__!r} has no derivative yet; call its defvjp(fwd, bwd)")  # type: ignore[attr-defined]
         fwd, bwd = self._rules
-        with no_grad():
+        with recording(False, leaves):
             result = fwd(*self._with(args, chosen, structure, [_plain(x) for x in leaves]), **kwargs)
         out, residuals = result
         outputs, out_structure = flatten(out)
         outputs = [x if isinstance(x, Cell) else asarray(x) for x in outputs]
         static = [args[i] for i in self._nondiff]
+        if outside:
+            outputs = self._lowered(args, kwargs, chosen, leaves, structure)
+            if not tracked:
+                return optree.tree_unflatten(out_structure, outputs)  # type: ignore[return-value]
         specs = [(tuple(x._value.shape), x._value.dtype, x._device) for x in outputs]
         # Where derivatives of the derivative are asked for, the residuals must carry the inputs' graph.
         kept: dict[str, Any] = {"residuals": residuals}
@@ -255,13 +290,37 @@ class custom_vjp(_Custom[P, R]):
                 with enable_grad():
                     own = fwd(*self._with(args, chosen, structure, leaves), **kwargs)[1]
             grads = [_zeros(x) if v is None else v for v, x in zip(g, specs, strict=True)]
-            with set_grad_enabled(create_graph):
+            with recording(create_graph, leaves):
                 found = bwd(*static, own, optree.tree_unflatten(out_structure, grads))
             given = _cotangent_leaves(self.__name__, found, structure)  # type: ignore[attr-defined]
             return [_checked(self.__name__, given[i], _spec(leaves[i]), i) for i in tracked]  # type: ignore[attr-defined]
 
         made, _ = joint_outputs(self.__name__, [leaves[i]._node for i in tracked], outputs, pulled, None)  # type: ignore[attr-defined]
         return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
+
+    def _lowered(self, args: Any, kwargs: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
+        """The outputs for arguments inside vmap that a graph from outside leads to."""
+        assert self._rules is not None
+        given_fwd, given_bwd = self._rules
+        low = Lowering(leaves)
+        static = [args[i] for i in self._nondiff]
+
+        def fwd(*inside: Any) -> Any:
+            with low.scope():
+                out, residuals = given_fwd(*self._with(args, chosen, structure, low.level_inputs(inside)), **kwargs)
+                outputs, out_structure = flatten(out)
+                return low.inside_outputs(outputs), (residuals, out_structure)
+
+        def bwd(kept: Any, g: list[Any]) -> Any:
+            residuals, out_structure = kept
+            with low.scope():
+                found = given_bwd(*static, residuals, optree.tree_unflatten(out_structure, low.level_outputs(g)))
+                return low.inside_cotangents(_cotangent_leaves(self.__name__, found, structure))  # type: ignore[attr-defined]
+
+        own: Any = custom_vjp(lambda *inside: fwd(*inside)[0])
+        own.__name__ = self.__name__  # type: ignore[attr-defined]
+        own.defvjp(fwd, bwd)
+        return low.level_outputs(own(*low.inside))
 
 
 def _spec(x: Any) -> Any:
@@ -309,17 +368,23 @@ class custom_jvp(_Custom[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         chosen, leaves, structure = self._differentiable(args)
+        leaves = on_one_level(self.__name__, leaves)  # type: ignore[attr-defined]
         tracked = _tracked(leaves)
-        if not tracked or not get_mode() & GRAD:
+        outside = from_outside(leaves)
+        if (not tracked and not outside) or not get_mode() & GRAD:
             return self._f(*args, **kwargs)  # type: ignore[no-any-return]
         if self._rule is None:
             raise GradientError(f"custom_jvp: {self.__name__!r} has no derivative yet; call its defjvp(rule)")  # type: ignore[attr-defined]
         rule = self._rule
         static = [args[i] for i in self._nondiff]
-        with no_grad():
+        with recording(False, leaves):
             out = self._f(*self._with(args, chosen, structure, [_plain(x) for x in leaves]), **kwargs)
         outputs, out_structure = flatten(out)
         outputs = [x if isinstance(x, Cell) else asarray(x) for x in outputs]
+        if outside:
+            outputs = self._lowered(args, kwargs, chosen, leaves, structure)
+            if not tracked:
+                return optree.tree_unflatten(out_structure, outputs)  # type: ignore[return-value]
 
         def along(t: list[Any], create_graph: bool) -> list[Any]:
             primals = leaves if create_graph else [_plain(x) for x in leaves]
@@ -335,7 +400,7 @@ class custom_jvp(_Custom[P, R]):
             return [x if isinstance(x, Cell) else asarray(x) for x in flatten(found)[0]]
 
         def pushed(t: list[Any], create_graph: bool) -> list[Any]:
-            with set_grad_enabled(create_graph):
+            with recording(create_graph, leaves):
                 return along(t, create_graph)
 
         def pulled(g: list[Any], create_graph: bool) -> list[Any]:
@@ -359,6 +424,31 @@ class custom_jvp(_Custom[P, R]):
 
         made, _ = joint_outputs(self.__name__, [leaves[i]._node for i in tracked], outputs, pulled, pushed)  # type: ignore[attr-defined]
         return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
+
+    def _lowered(self, args: Any, kwargs: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
+        """The outputs for arguments inside vmap that a graph from outside leads to."""
+        assert self._rule is not None
+        given = self._rule
+        low = Lowering(leaves)
+        static = [args[i] for i in self._nondiff]
+
+        def f(*inside: Any) -> Any:
+            with low.scope():
+                out = self._f(*self._with(args, chosen, structure, low.level_inputs(inside)), **kwargs)
+                return low.inside_outputs(flatten(out)[0])
+
+        def rule(primals: Any, tangents: Any) -> Any:
+            with low.scope():
+                trees = [
+                    tuple(optree.tree_unflatten(structure, low.level_inputs(v, otherwise)))
+                    for v, otherwise in ((primals, lambda x: x), (tangents, lambda x: 0.0))
+                ]
+                return tuple(low.inside_outputs(flatten(v)[0]) for v in given(*static, *trees))
+
+        own: Any = custom_jvp(f)
+        own.__name__ = self.__name__  # type: ignore[attr-defined]
+        own.defjvp(rule)
+        return low.level_outputs(own(*low.inside))
 
 
 def stop_gradient(x: Any) -> Any:

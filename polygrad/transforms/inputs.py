@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import optree
 
 from .. import registry
 from ..core.cell import Cell, new_tensor, settle, share_borrowed
-from ..core.modes import GRAD, enable_grad, get_mode
+from ..core.modes import GRAD, enable_grad, get_mode, no_grad
 from ..core.op import Op
-from ..core.operands import mixed_devices
+from ..core.operands import reconciled
 from ..core.tape import Leaf, Node, leaf, next_seq, reachable
 from ..errors import DTypeError, ShapeError
 from ..ops.creation import asarray, to_tensor
 from ..ops.data_types import astype
+from .batching import innermost, is_level, lifted, tracked
 
 __all__ = ["Recorded", "cotangent_for", "flatten", "in_kind", "is_array", "record", "split_arguments", "zeros_for"]
 
@@ -46,6 +48,7 @@ def fresh(name: str, x: Any, where: str) -> Any:
             )
         outer = to_tensor(x)
     settle(outer)
+    outer = lifted(outer, innermost(outer._device))
     device, value = outer._device, outer._value
     if value.dtype not in device.inexact_dtypes:
         raise DTypeError(
@@ -154,6 +157,8 @@ def in_kind(tensor: Any, like: Any, keep_graph: bool) -> Any:
     settle(tensor)
     if keep_graph and tensor._node is not None:
         return tensor
+    if is_level(tensor._device):  # what is inside a vmap stays a Tensor
+        return new_tensor(tensor._value, None, tensor._device)
     if tensor._node is not None:
         tensor = tensor.detach()  # type: ignore[attr-defined]
     if like is False or isinstance(like, Cell):
@@ -177,6 +182,17 @@ def zeros_for(tensor: Any) -> Any:
     return new_tensor(device.raw.zeros(tuple(tensor._value.shape), dtype=tensor._value.dtype), None, device)
 
 
+def on_tensors(nested: bool, given: Iterable[Any], values: Iterable[Any]) -> tuple[bool, AbstractContextManager[Any]]:
+    """Whether rules must run on Tensors: for the sake of an outer graph, or because the cotangents or tangents
+    given are of a vmap that the values know nothing of; and the scope to run them in."""
+    pairs = [(g, x) for g, x in zip(given, values, strict=True) if g is not None]
+    graph = nested or any(tracked(g) for g, _ in pairs)
+    above = any(g._device is not x._device for g, x in pairs)
+    if nested or any(g._node is not None for g, _ in pairs):
+        return True, nullcontext()
+    return above, nullcontext() if graph or not above else no_grad()
+
+
 def cotangent_for(name: str, given: Any, tensor: Any, what: str) -> Any:
     """A cotangent or tangent as a Tensor, checked against the value it belongs to."""
     made: Any = given if isinstance(given, Cell) else asarray(given)
@@ -185,7 +201,8 @@ def cotangent_for(name: str, given: Any, tensor: Any, what: str) -> Any:
         if not is_array(given):
             made = made.to_device(tensor._device)
         else:
-            raise mixed_devices(name, tensor, made)
+            found = lifted(made, tensor._device)
+            made = reconciled(name, tensor, made)[1] if found is None else found
     if tuple(made._value.shape) != tuple(tensor._value.shape):
         raise ShapeError(
             f"{name}: {what} has shape {tuple(made._value.shape)}, but the value it belongs to has shape "

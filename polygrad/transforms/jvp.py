@@ -13,7 +13,7 @@ from typing import Any
 import optree
 
 from ..core.tape import new_saved, push, reachable
-from .inputs import Recorded, all_raw, cotangent_for, flatten, in_kind, record, tree_in_kind, zeros_for
+from .inputs import Recorded, all_raw, cotangent_for, flatten, in_kind, on_tensors, record, tree_in_kind, zeros_for
 from .vjp import _with_aux
 
 __all__ = ["jvp", "linearize"]
@@ -61,8 +61,9 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     given = [t for s, tree in zip(shapes, tangents, strict=True) for t in s.flatten_up_to(tree)]
     checked = [cotangent_for("jvp", t, x, "a tangent") for t, x in zip(given, run.tensors, strict=True)]
     nested = run.nested(tensors)
-    deeper = nested or any(t._node is not None for t in checked)
-    found = pushed(run, tensors, checked, deeper)
+    deeper, scope = on_tensors(nested, checked, run.tensors)
+    with scope:
+        found = pushed(run, tensors, checked, deeper)
     kind = _kind(primals, tangents, flat)
     out = optree.tree_unflatten(structure, [in_kind(x, kind, nested) for x in tensors])
     moved = optree.tree_unflatten(structure, [in_kind(t, kind, deeper) for t in found])
@@ -100,8 +101,9 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> An
             raise TypeError(f"linearize: {len(shapes)} primals but {len(tangents)} tangents")
         given = [t for s, tree in zip(shapes, tangents, strict=True) for t in s.flatten_up_to(tree)]
         checked = [cotangent_for("linearize", t, x, "a tangent") for t, x in zip(given, run.tensors, strict=True)]
-        deeper = nested or any(t._node is not None for t in checked)
-        found = pushed(run, tensors, checked, deeper)
+        deeper, scope = on_tensors(nested, checked, run.tensors)
+        with scope:
+            found = pushed(run, tensors, checked, deeper)
         kind = _kind(primals, tangents, flat)
         return optree.tree_unflatten(structure, [in_kind(t, kind, deeper) for t in found])
 

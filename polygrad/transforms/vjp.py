@@ -13,7 +13,18 @@ from ..core.tape import new_saved, pull
 from ..errors import DTypeError, GradientError, ShapeError
 from ..ops.creation import asarray
 from ..ops.elementwise import conj
-from .inputs import Recorded, all_raw, cotangent_for, flatten, in_kind, record, split_arguments, tree_in_kind, zeros_for
+from .inputs import (
+    Recorded,
+    all_raw,
+    cotangent_for,
+    flatten,
+    in_kind,
+    on_tensors,
+    record,
+    split_arguments,
+    tree_in_kind,
+    zeros_for,
+)
 
 __all__ = ["grad", "value_and_grad", "vjp"]
 
@@ -74,8 +85,9 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             None if g is None or x._node is None else cotangent_for("vjp", g, x, "a cotangent")
             for g, x in zip(given, tensors, strict=True)
         ]
-        deeper = nested or any(g is not None and g._node is not None for g in checked)
-        found = pulled(run, tensors, checked, deeper)
+        deeper, scope = on_tensors(nested, checked, tensors)
+        with scope:
+            found = pulled(run, tensors, checked, deeper)
         return tuple(regroup(shapes, [in_kind(g, x, deeper) for g, x in zip(found, flat, strict=True)]))
 
     out = optree.tree_unflatten(structure, [in_kind(x, raw, nested) for x in tensors])

@@ -1,0 +1,692 @@
+"""vmap: the same as a loop over the examples, for every op, nested in every transform, on every backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from table import ROWS, Row
+
+import polygrad as pg
+from polygrad.errors import DeviceError, MutationError, ShapeError, VmapError
+
+# What a batch cannot do at once: the shape of the result depends on the values.
+DATA_DEPENDENT = {
+    "x[mask]": "as many entries as the mask has true elements",
+    "unique_values": "as many as there are distinct values",
+    "nonzero": "as many as there are nonzero values",
+    "unique_all": "as many as there are distinct values",
+    "unique_counts": "as many as there are distinct values",
+    "unique_inverse": "as many as there are distinct values",
+}
+CASES = [
+    pytest.param(row, sample, id=f"{row.name}-{i}")
+    for row in ROWS
+    if row.name not in DATA_DEPENDENT
+    for i, sample in enumerate(row.samples)
+]
+SMOOTH = [c for c in CASES if c.values[0].differentiable]
+SHARED = [c for c in SMOOTH if len(c.values[1]) > 1 and all(x.dtype.kind in "fc" for x in c.values[1])]
+
+_rng = np.random.default_rng(20261124)
+
+
+def host(x: Any) -> Any:
+    x = x.detach() if isinstance(x, pg.Tensor) else pg.asarray(x)
+    return np.asarray(x.to_device("cpu").numpy())
+
+
+def on(device: pg.Device, values: Any) -> Any:
+    return pg.asarray(np.array(values), device=device, copy=True)
+
+
+def examples(sample: Any) -> list[list[Any]]:
+    """Three examples for each array of a sample: itself, and slightly moved."""
+    made = []
+    for x in sample:
+        if x.dtype.kind in "fc":
+            made.append([x * (1 + 0.003 * k) for k in range(3)])
+        else:
+            made.append([x, x, x[::-1] if x.ndim and x.shape[0] else x])
+    return made
+
+
+def close(found: Any, expected: Any) -> None:
+    np.testing.assert_allclose(host(found), host(expected), rtol=1e-10, atol=1e-12)
+
+
+def outputs(row: Row, device: Any, tensors: Any) -> tuple[Any, ...]:
+    out = row.f(device.xp, *tensors)
+    return out if isinstance(out, tuple) else (out,)
+
+
+@pytest.mark.parametrize(("row", "sample"), CASES)
+def test_every_op_as_a_loop(row: Row, sample: Any, device: pg.Device) -> None:
+    """All arguments mapped, and each alone with the others the same for all examples."""
+    many = examples(sample)
+    for which in [range(len(many)), *([i] for i in range(len(many)) if len(many) > 1)]:
+        args = [on(device, np.stack(m)) if i in which else on(device, m[0]) for i, m in enumerate(many)]
+        axes = tuple(0 if i in which else None for i in range(len(many)))
+        found = pg.vmap(lambda *xs: outputs(row, device, xs), in_axes=axes)(*args)
+        loop = [
+            outputs(row, device, [on(device, m[k] if i in which else m[0]) for i, m in enumerate(many)])
+            for k in range(3)
+        ]
+        for j, y in enumerate(found):
+            assert y.device is device
+            assert y.dtype == loop[0][j].dtype
+            for k in range(3):
+                close(y[k, ...], loop[k][j])
+
+
+def scalar(row: Row, device: Any, tensors: Any) -> Any:
+    """Something real and scalar that depends on all outputs unevenly."""
+    total: Any = 0.0
+    for y in outputs(row, device, tensors):
+        weights = on(device, np.cos(np.arange(y.size)).reshape(y.shape))
+        weighed = pg.sum(y * y * weights + y * weights)
+        total = total + (pg.real(weighed) if weighed.dtype.kind == "c" else weighed)
+    return total
+
+
+def gradients(f: Any, args: list[Any], wanted: list[int]) -> Any:
+    return pg.grad(f, tuple(wanted))(*args)
+
+
+@pytest.mark.devices("numpy", "strict", "torch", "jax", "cupy")
+@pytest.mark.parametrize(("row", "sample"), SMOOTH)
+def test_gradient_of_every_op_inside_and_outside(row: Row, sample: Any, device: pg.Device) -> None:
+    """vmap of grad gives each example's gradient; grad of vmap gives them too, and their sum for what is shared."""
+    many = examples(sample)
+    wanted = [i for i, x in enumerate(sample) if x.dtype.kind in "fc"]
+    batch = [on(device, np.stack(m)) for m in many]
+    singles = [[on(device, m[k]) for m in many] for k in range(3)]
+    loop = [gradients(lambda *xs: scalar(row, device, xs), one, wanted) for one in singles]
+    inside = pg.vmap(pg.grad(lambda *xs: scalar(row, device, xs), tuple(wanted)))(*batch)
+    outside = gradients(lambda *xs: pg.sum(pg.vmap(lambda *ys: scalar(row, device, ys))(*xs)), batch, wanted)
+    for j in range(len(wanted)):
+        for k in range(3):
+            close(inside[j][k, ...], loop[k][j])
+            close(outside[j][k, ...], loop[k][j])
+
+
+@pytest.mark.devices("numpy", "strict", "torch")
+@pytest.mark.parametrize(("row", "sample"), SHARED)
+def test_gradient_by_what_is_shared(row: Row, sample: Any, device: pg.Device) -> None:
+    many = examples(sample)
+    for shared in range(len(many)):
+        axes = tuple(None if i == shared else 0 for i in range(len(many)))
+        args = [on(device, m[0] if i == shared else np.stack(m)) for i, m in enumerate(many)]
+        mapped = pg.vmap(lambda *xs: scalar(row, device, xs), in_axes=axes)
+        found = pg.grad(lambda *xs, f=mapped: pg.sum(f(*xs)), shared)(*args)
+        inside = pg.vmap(pg.grad(lambda *xs: scalar(row, device, xs), shared), in_axes=axes)(*args)
+        loop = [
+            pg.grad(lambda *xs: scalar(row, device, xs), shared)(
+                *[on(device, m[0] if i == shared else m[k]) for i, m in enumerate(many)]
+            )
+            for k in range(3)
+        ]
+        close(found, sum(loop[1:], loop[0]))
+        for k in range(3):
+            close(inside[k, ...], loop[k])
+
+
+# -- the ways transforms nest --------------------------------------------------------------------------
+
+
+def mlp(params: Any, x: Any) -> Any:
+    return pg.sum(pg.tanh(params["w"] @ x + params["b"]) ** 2)
+
+
+def parameters(device: pg.Device) -> Any:
+    return {"w": on(device, _rng.normal(size=(2, 4))), "b": on(device, _rng.normal(size=2))}
+
+
+def test_per_example_gradients(device: pg.Device) -> None:
+    params, x = parameters(device), on(device, _rng.normal(size=(5, 4)))
+    found = pg.vmap(pg.grad(mlp), in_axes=(None, 0))(params, x)
+    for k in range(5):
+        alone = pg.grad(mlp)(params, x[k, ...])
+        for name in params:
+            close(found[name][k, ...], alone[name])
+
+
+def test_gradient_inside_by_a_closure(device: pg.Device) -> None:
+    """Each example's gradient by an array from outside: not zero, as it would be were the two graphs mixed up."""
+    w, x = on(device, _rng.normal(size=4)), on(device, _rng.normal(size=(3, 4)))
+    found = pg.vmap(lambda x: pg.grad(lambda w: pg.vecdot(w, x) ** 2)(w))(x)
+    for k in range(3):
+        close(found[k, ...], 2 * pg.vecdot(w, x[k, ...]) * x[k, ...])
+    raw = pg.vmap(lambda x: pg.grad(lambda w: pg.vecdot(w, x) ** 2)(w._value))(x._value)
+    assert type(raw) is type(x._value)
+    close(raw, found)
+
+
+def test_closures_get_gradients(device: pg.Device) -> None:
+    params, x = parameters(device), on(device, _rng.normal(size=(3, 4)))
+
+    def total(p: Any) -> Any:
+        return pg.sum(pg.vmap(lambda x: mlp(p, x))(x))
+
+    found = pg.grad(total)(params)
+    expected = pg.grad(lambda p: sum(mlp(p, x[k, ...]) for k in range(3)))(params)
+    leaves = {k: v.detach().requires_grad_() for k, v in params.items()}
+    total(leaves).backward()
+    for name in params:
+        close(found[name], expected[name])
+        close(leaves[name].grad, expected[name])
+
+
+def test_raw_results_that_carry_a_graph_are_tensors() -> None:
+    w = pg.asarray([1.0, 2.0], requires_grad=True)
+    y = pg.vmap(lambda x: x * w)(np.ones((3, 2)))
+    assert isinstance(y, pg.Tensor)
+    pg.sum(y).backward()
+    assert w.grad.tolist() == [3.0, 3.0]  # type: ignore[union-attr]
+    with pg.no_grad():
+        assert isinstance(pg.vmap(lambda x: x * w)(np.ones((3, 2))), np.ndarray)
+
+
+def test_second_order(device: pg.Device) -> None:
+    params, x = parameters(device), on(device, _rng.normal(size=(3, 4)))
+
+    def penalty(p: Any, one: Any) -> Any:
+        g = one(p)
+        return pg.sum(g["w"] ** 2) + pg.sum(g["b"] ** 3)
+
+    found = pg.grad(lambda p: penalty(p, lambda p: pg.vmap(pg.grad(mlp), in_axes=(None, 0))(p, x)))(params)
+    expected = pg.grad(lambda p: sum(penalty(p, lambda p, k=k: pg.grad(mlp)(p, x[k, ...])) for k in range(3)))(params)
+    for name in params:
+        close(found[name], expected[name])
+    hessians = pg.vmap(pg.hessian(lambda x: mlp(params, x)))(x)
+    twice = pg.vmap(pg.grad(lambda x: pg.sum(pg.grad(lambda x: mlp(params, x))(x) ** 2)))(x)
+    for k in range(3):
+        close(hessians[k, ...], pg.hessian(lambda x: mlp(params, x))(x[k, ...]))
+        close(twice[k, ...], pg.grad(lambda x: pg.sum(pg.grad(lambda x: mlp(params, x))(x) ** 2))(x[k, ...]))
+
+
+def test_jacobians_are_vmaps_of_pullbacks(device: pg.Device) -> None:
+    x = on(device, _rng.normal(size=4))
+
+    def f(x: Any) -> Any:
+        return pg.stack([pg.sum(pg.sin(x)), pg.prod(x), pg.max(x)]) * x[0]
+
+    out, pullback = pg.vjp(f, x)
+    rows = pg.vmap(lambda g: pullback(g)[0])(on(device, np.eye(3)))
+    close(rows, pg.jacrev(f)(x))
+    columns = pg.vmap(lambda t: pg.jvp(f, (x,), (t,))[1], out_axes=-1)(on(device, np.eye(4)))
+    close(columns, pg.jacfwd(f)(x))
+    _, along = pg.linearize(f, x)
+    close(pg.vmap(along, out_axes=1)(on(device, np.eye(4))), pg.jacfwd(f)(x))
+    assert not rows.requires_grad
+    assert out.shape == (3,)
+
+
+def test_raw_pullback_gives_raw() -> None:
+    _, pullback = pg.vjp(lambda x: x * x, np.asarray([1.0, 2.0]))
+    (rows,) = pg.vmap(pullback)(np.eye(2))
+    assert isinstance(rows, np.ndarray)
+    assert rows.tolist() == [[2.0, 0.0], [0.0, 4.0]]
+
+
+def test_jacobians_of_each_example(device: pg.Device) -> None:
+    x = on(device, _rng.normal(size=(3, 2)))
+
+    def f(x: Any) -> Any:
+        return pg.stack([x[0] * x[1], pg.sin(x[1]), x[0] ** 3])
+
+    for transform in (pg.jacrev, pg.jacfwd):
+        found = pg.vmap(transform(f))(x)
+        for k in range(3):
+            close(found[k, ...], transform(f)(x[k, ...]))
+
+
+def test_jvp_through_vmap(device: pg.Device) -> None:
+    x, t = on(device, _rng.normal(size=(3, 4))), on(device, _rng.normal(size=(3, 4)))
+    params = parameters(device)
+    out, moved = pg.jvp(pg.vmap(lambda x: mlp(params, x)), (x,), (t,))
+    _, inside = pg.vmap(lambda x, t: pg.jvp(lambda x: mlp(params, x), (x,), (t,)))(x, t)
+    for k in range(3):
+        y, d = pg.jvp(lambda x: mlp(params, x), (x[k, ...],), (t[k, ...],))
+        close(out[k, ...], y)
+        close(moved[k, ...], d)
+        close(inside[k, ...], d)
+
+
+def test_nested(device: pg.Device) -> None:
+    a, b, w = (
+        on(device, _rng.normal(size=(2, 4))),
+        on(device, _rng.normal(size=(3, 4))),
+        on(device, _rng.normal(size=4)),
+    )
+
+    def f(x: Any, y: Any) -> Any:
+        return pg.sum(pg.sin(x * w) @ y) + pg.max(x - y)
+
+    table = pg.vmap(lambda x: pg.vmap(lambda y: f(x, y))(b))(a)
+    other = pg.vmap(pg.vmap(f, (None, 0)), (0, None))(a, b)
+    turned = pg.vmap(pg.vmap(f, (0, None)), (None, 0), out_axes=1)(a, b)
+    # the inner vmap maps what the outer one does not know of
+    inner = pg.vmap(lambda x: pg.vmap(lambda y: pg.sum(y * w))(b) + pg.sum(x))(a)
+    slopes = pg.vmap(lambda x: pg.vmap(lambda y: pg.grad(f)(x, y))(b))(a)
+    summed = pg.vmap(pg.grad(lambda x: pg.sum(pg.vmap(lambda y: f(x, y))(b))))(a)
+    for i in range(2):
+        for j in range(3):
+            x, y = a[i, ...], b[j, ...]
+            for found in (table, other, turned):
+                close(found[i, j], f(x, y))
+            close(inner[i, j], pg.sum(y * w) + pg.sum(x))
+            close(slopes[i, j, ...], pg.grad(f)(x, y))
+        close(summed[i, ...], pg.sum(slopes[i, ...], axis=0))
+    # diagonal: both levels' batches meet in one op
+    square = pg.vmap(lambda x: pg.vmap(lambda y: x @ y + pg.sum(x))(b), out_axes=1)(a)
+    close(square, (a @ b.T + pg.sum(a, axis=1, keepdims=True)).T)
+
+
+def test_gradient_of_nested(device: pg.Device) -> None:
+    a, b = on(device, _rng.normal(size=(2, 4))), on(device, _rng.normal(size=(3, 4)))
+
+    def f(w: Any) -> Any:
+        return pg.sum(pg.vmap(lambda x: pg.vmap(lambda y: pg.tanh(pg.sum(w * x * y)))(b))(a) ** 2)
+
+    def loops(w: Any) -> Any:
+        return sum(pg.tanh(pg.sum(w * a[i, ...] * b[j, ...])) ** 2 for i in range(2) for j in range(3))
+
+    w = on(device, _rng.normal(size=4))
+    close(pg.grad(f)(w), pg.grad(loops)(w))
+    close(pg.hessian(f)(w), pg.hessian(loops)(w))
+
+
+# -- indexing, writing -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "pick",
+    [
+        lambda x, i, j: x[i],
+        lambda x, i, j: x[:, i],
+        lambda x, i, j: x[i, :, j],
+        lambda x, i, j: x[1, i],
+        lambda x, i, j: x[:, i, j],
+        lambda x, i, j: x[j[:, None], i[None, :]],
+        lambda x, i, j: x[..., j],
+        lambda x, i, j: x[None, i],
+        lambda x, i, j: x[i[0], :, j],
+        lambda x, i, j: x[i[0]],
+        lambda x, i, j: x[::2, i[0], 1:],
+        lambda x, i, j: pg.take(x, i, axis=1),
+        lambda x, i, j: pg.take_along_axis(x[0, ...], j[None, :], axis=1),
+    ],
+)
+@pytest.mark.parametrize(
+    "axes", [(0, 0, 0), (0, None, None), (None, 0, 0), (0, 0, None), (None, None, 0), (0, None, 0)]
+)
+def test_index_arrays(pick: Any, axes: Any, device: pg.Device) -> None:
+    """Keys that are each example's own, or shared, in all the places NumPy knows."""
+    values = [_rng.normal(size=(3, 3, 3, 3)), _rng.integers(-3, 3, (3, 2)), _rng.integers(0, 3, (3, 2))]
+    args = [on(device, v if axis == 0 else v[0]) for v, axis in zip(values, axes, strict=True)]
+    found = pg.vmap(pick, in_axes=axes)(*args)
+
+    def alone(k: int, x: Any = None) -> Any:
+        given = [on(device, v[k if axis == 0 else 0]) for v, axis in zip(values, axes, strict=True)]
+        return pick(given[0] if x is None else x, *given[1:])
+
+    for k in range(3):
+        close(found[k, ...], alone(k))
+    if axes == (None, None, 0) and found[0, ...].shape != alone(0).shape:
+        raise AssertionError
+    slope = pg.vmap(pg.grad(lambda x, i, j: pg.sum(pg.sin(pick(x, i, j)))), in_axes=axes)(*args)
+    outside = pg.grad(lambda x: pg.sum(pg.sin(pg.vmap(pick, in_axes=axes)(x, *args[1:]))))(args[0])
+    total = []
+    for k in range(3):
+        x = on(device, values[0][k if axes[0] == 0 else 0])
+        expected = pg.grad(lambda x, k=k: pg.sum(pg.sin(alone(k, x))))(x)
+        close(slope[k, ...], expected)
+        total.append(host(expected))
+    close(outside, np.stack(total) if axes[0] == 0 else np.sum(total, axis=0))
+
+
+@pytest.mark.parametrize(
+    "axes", [(0, 0, 0), (0, None, 0), (None, 0, 0), (0, 0, None), (None, None, 0), (None, 0, None)]
+)
+@pytest.mark.parametrize("place", ["i", ":, i", "i, :", "1, i", "i, :, 1", "1:, ..., i"])
+def test_writing(place: str, axes: Any, device: pg.Device) -> None:
+    values = [_rng.normal(size=(3, 3, 3, 2)), np.asarray([[0, 2], [1, 0], [2, 1]]), _rng.normal(size=3)]
+    if place.endswith("..., i"):
+        values[1] = values[1] % 2
+    args = [on(device, v if axis == 0 else v[0]) for v, axis in zip(values, axes, strict=True)]
+
+    def write(x: Any, i: Any, v: Any) -> Any:
+        y = x * 2.0
+        exec(f"y[{place}] = v", {"y": y, "i": i, "v": v})
+        return y
+
+    found = pg.vmap(write, in_axes=axes)(*args)
+    slope = pg.vmap(pg.grad(lambda x, i, v: pg.sum(write(x, i, v) ** 2), (0, 2)), in_axes=axes)(*args)
+    for k in range(3):
+        given = [on(device, v[k if axis == 0 else 0]) for v, axis in zip(values, axes, strict=True)]
+        close(found[k, ...], write(*given))
+        for a, b in zip(slope, pg.grad(lambda x, i, v: pg.sum(write(x, i, v) ** 2), (0, 2))(*given), strict=True):
+            close(a[k, ...], b)
+
+
+def test_writing_numbers_where_a_mask_is_true(device: pg.Device) -> None:
+    x = on(device, _rng.normal(size=(3, 4)))
+
+    def positive_part(x: Any) -> Any:
+        y = x * 1.0
+        y[y < 0] = 0.0
+        return y
+
+    close(pg.vmap(positive_part)(x), pg.relu(x))
+
+
+def test_writing_into_new_arrays() -> None:
+    def f(x: Any) -> Any:
+        y = pg.zeros(3)
+        y[1] = x
+        y += x
+        z = pg.zeros_like(x)
+        z += x
+        return y + z
+
+    assert pg.vmap(f)(np.asarray([1.0, 2.0])).tolist() == [[2.0, 3.0, 2.0], [4.0, 6.0, 4.0]]
+
+
+def test_writing_into_arrays_from_outside(device: pg.Device) -> None:
+    y = on(device, np.zeros(3))
+
+    def item(x: Any) -> Any:
+        y[0] = x
+        return y
+
+    def whole(x: Any) -> Any:
+        z = y
+        z += x
+        return z
+
+    for f in (item, whole):
+        with pytest.raises(VmapError, match="outside vmap"):
+            pg.vmap(f)(on(device, [1.0, 2.0]))
+    close(y, np.zeros(3))
+
+
+def test_the_caller_may_write_afterwards() -> None:
+    """What the graph saved stays as it was."""
+    w = pg.asarray([1.0, 2.0], requires_grad=True)
+    x = pg.asarray([[1.0, 2.0], [3.0, 4.0]])
+    y = pg.sum(pg.vmap(lambda x: x * w * w)(x))
+    with pg.no_grad():
+        w += 100.0
+    x[...] = 0.0
+    y.backward()
+    assert w.grad.tolist() == [8.0, 24.0]  # type: ignore[union-attr]
+
+
+def test_borrowed_memory_is_protected() -> None:
+    own = np.asarray([[1.0, 2.0], [3.0, 4.0]])
+    x = pg.asarray(own)
+    w = pg.asarray([1.0, 2.0], requires_grad=True)
+    y = pg.sum(pg.vmap(lambda x: x * w)(x))
+    with pytest.raises((ValueError, MutationError)):
+        own[...] = 0.0
+    y.backward()
+    assert w.grad.tolist() == [4.0, 6.0]  # type: ignore[union-attr]
+
+
+# -- axes and trees ----------------------------------------------------------------------------------
+
+
+def test_in_axes(device: pg.Device) -> None:
+    a, b = on(device, _rng.normal(size=(4, 3))), on(device, _rng.normal(size=(2, 3)))
+    tree = {"a": a, "rest": (b, on(device, _rng.normal(size=(3,))))}
+
+    def f(t: Any, s: float) -> Any:
+        return pg.sum(t["a"]) * s + pg.sum(t["rest"][0]) + t["rest"][1]
+
+    expected = pg.sum(a, axis=0) * 2.0 + pg.sum(b, axis=0) + tree["rest"][1]
+    close(pg.vmap(f, in_axes=({"a": 1, "rest": (-1, 0)}, None))(tree, 2.0), expected)
+    close(pg.vmap(f, in_axes=[{"a": 1, "rest": (1, -1)}, None])(tree, 2.0), expected)
+    moved = {"a": a.T, "rest": (b.T, tree["rest"][1])}
+    close(pg.vmap(f, in_axes=(0, None))(moved, 2.0), expected)
+    close(pg.vmap(f, in_axes=({"a": 0, "rest": 0}, None))(moved, 2.0), expected)
+    part = pg.vmap(f, in_axes=({"a": None, "rest": (0, None)}, None))(moved, 2.0)
+    assert part.shape == (3, 3)
+    close(
+        pg.vmap(lambda x, *, y: x * y)(b.T, y=on(device, np.asarray([1.0, 2.0, 3.0]))),
+        b.T * on(device, [[1.0], [2.0], [3.0]]),
+    )
+    assert pg.vmap(lambda t: t["x"], in_axes=0)({"x": a, "none": None}).shape == (4, 3)
+
+
+def test_out_axes(device: pg.Device) -> None:
+    x = on(device, _rng.normal(size=(3, 2, 4)))
+    assert pg.vmap(lambda x: x, out_axes=1)(x).shape == (2, 3, 4)
+    close(pg.vmap(lambda x: x, out_axes=-1)(x), pg.moveaxis(x, 0, -1))
+    same, other, c = pg.vmap(lambda x: (x, {"y": x}, pg.ones(2, device=device)), out_axes=(0, {"y": 2}, None))(x)
+    close(same, x)
+    close(other["y"], pg.moveaxis(x, 0, 2))
+    assert c.shape == (2,)
+    with pytest.raises(VmapError, match="out_axes is None"):
+        pg.vmap(lambda x: x, out_axes=None)(x)
+    with pytest.raises(ShapeError, match="axis 3"):
+        pg.vmap(lambda x: x, out_axes=3)(x)
+
+
+def test_outputs_that_do_not_depend_on_the_batch(device: pg.Device) -> None:
+    x = on(device, np.ones((3, 2)))
+    w = on(device, [1.0, 2.0])
+    number, closure, made, raw = pg.vmap(lambda x: (1.5, w, pg.zeros_like(x), w._value))(x)
+    assert host(number).tolist() == [1.5] * 3
+    for y in (closure, raw):
+        assert host(y).tolist() == [[1.0, 2.0]] * 3
+        assert y.device is device
+    assert made.shape == (3, 2)
+    g = pg.grad(lambda w: pg.sum(pg.vmap(lambda x: w * 1.0)(x)))(w)
+    assert host(g).tolist() == [3.0, 3.0]
+
+
+def test_axis_size() -> None:
+    assert pg.vmap(lambda: pg.ones(2), axis_size=3)().shape == (3, 2)
+    assert pg.vmap(lambda x: x, in_axes=None, axis_size=2)(np.ones(3)).shape == (2, 3)
+    assert pg.vmap(pg.sin)(np.zeros((0, 2))).shape == (0, 2)
+    with pytest.raises(ShapeError, match=r"4 in axis_size; 3 in argument 0"):
+        pg.vmap(pg.sin, axis_size=4)(np.zeros(3))
+
+
+def test_errors() -> None:
+    x = np.zeros((3, 2))
+    with pytest.raises(ShapeError, match=r"3 in argument 0 \(axis 0 of shape \(3, 2\)\); 2 in argument 1"):
+        pg.vmap(lambda x, y: x)(x, np.zeros(2))
+    with pytest.raises(ValueError, match="no argument is mapped"):
+        pg.vmap(lambda x: x, in_axes=None)(x)
+    with pytest.raises(ValueError, match="2 entries, but the function was called with 1"):
+        pg.vmap(lambda x: x, in_axes=(0, 0))(x)
+    with pytest.raises(ValueError, match="no prefix"):
+        pg.vmap(lambda x: x, in_axes=({"a": 0},))(x)
+    with pytest.raises(TypeError, match="in_axes must"):
+        pg.vmap(lambda x: x, in_axes="0")(x)
+    with pytest.raises(TypeError, match="ints and None"):
+        pg.vmap(lambda x: x, in_axes=(1.5,))(x)
+    with pytest.raises(ShapeError, match="axis 2 for argument 0"):
+        pg.vmap(lambda x: x, in_axes=2)(x)
+    with pytest.raises(TypeError, match="no axis to map over"):
+        pg.vmap(lambda x: x)(1.0)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x if x[0] > 0 else -x,
+        lambda x: float(x[0]) * x,
+        lambda x: x[0].item() * x,
+        lambda x: pg.asarray(x.tolist()),
+        lambda x: pg.asarray(np.asarray(x)),
+        lambda x: pg.nonzero(x),
+        lambda x: pg.unique_values(x),
+        lambda x: x[x > 0],
+        lambda x: pg.repeat(x, pg.astype(x > 0, "int64")),
+        lambda x: pg.zeros(int(pg.sum(x))),
+    ],
+)
+def test_what_depends_on_values_says_so(f: Any, device: pg.Device) -> None:
+    with pytest.raises(VmapError, match=r"examples?"):
+        pg.vmap(f)(on(device, np.arange(6.0).reshape(3, 2)))
+
+
+def test_shapes_are_the_examples_in_errors_too() -> None:
+    with pytest.raises(ShapeError, match=r"\(2,\)"):
+        pg.vmap(lambda x: x @ pg.ones(3))(np.ones((4, 2)))
+    with pytest.raises(ShapeError):
+        pg.vmap(lambda x: pg.reshape(x, (4, 2)))(np.ones((4, 2)))
+    with pytest.raises(IndexError, match=r"axis 0 of length 2"):
+        pg.vmap(lambda x: x[2])(np.ones((4, 2)))
+
+
+def test_index_out_of_range_does_not_reach_a_neighbour(device: pg.Device) -> None:
+    if device.backend.name in ("jax", "dask", "cupy"):
+        pytest.skip("the library itself does not check indices")
+    x, i = on(device, np.ones((3, 2))), on(device, np.asarray([0, 1, 2]))
+    with pytest.raises((IndexError, RuntimeError)):
+        pg.vmap(lambda x, i: x[i[None]])(x, i)
+
+
+# -- inside ------------------------------------------------------------------------------------------
+
+
+def test_what_a_function_sees(device: pg.Device) -> None:
+    def f(x: Any) -> Any:
+        assert isinstance(x, pg.Tensor)
+        assert (x.shape, x.ndim, x.size, x.dtype) == ((2,), 1, 2, pg.float64)
+        assert len(x) == 2
+        assert "batched" in repr(x)
+        xp = x.__array_namespace__()
+        assert xp.zeros(2, device=x.device).device is x.device
+        a, b = x
+        return xp.sin(a) * b + xp.sum(xp.asarray([1.0, 2.0])) + np.float64(2.0) + xp.asarray([0.5])
+
+    x = on(device, _rng.normal(size=(3, 2)))
+    close(pg.vmap(f)(x), (pg.sin(x[:, 0]) * x[:, 1] + 5.5)[:, None])
+
+
+def test_raw_closures_and_lists(device: pg.Device) -> None:
+    w = on(device, [1.0, 2.0])._value
+    x = on(device, np.ones((3, 2)))
+    close(pg.vmap(lambda x: x * w + pg.stack([x[0], x[1]]) + pg.asarray([x[0], 1.0]))(x), np.asarray([[3.0, 4.0]] * 3))
+    table = on(device, _rng.normal(size=(5, 2)))
+    i = on(device, np.asarray([0, 4, 0]))
+    close(pg.vmap(lambda i: table[i])(i), pg.take(table, i, axis=0))
+    close(pg.vmap(lambda i: pg.take(table, i[None], axis=0)[0])(i), pg.take(table, i, axis=0))
+
+
+def test_results_in_kind(device: pg.Device) -> None:
+    x = on(device, np.ones((3, 2)))
+    y = pg.vmap(pg.sin)(x)
+    assert isinstance(y, pg.Tensor)
+    assert y.device is device
+    assert not y.requires_grad
+    assert type(pg.vmap(pg.sin)(x._value)) is type(x._value)
+
+
+def test_stop_gradient_and_detach(device: pg.Device) -> None:
+    x = on(device, [1.0, 2.0])
+    for stop in (pg.stop_gradient, lambda x: x.detach()):
+        g = pg.grad(lambda x: pg.sum(pg.vmap(lambda x: x * stop(x))(x)))(x)  # noqa: B023
+        close(g, x)
+        close(pg.vmap(pg.grad(lambda x: x * stop(x)))(x), x)  # noqa: B023
+
+
+def test_backward_inside(device: pg.Device) -> None:
+    def f(x: Any) -> Any:
+        x = x.detach().requires_grad_()
+        pg.sum(x**3).backward()
+        return x.grad
+
+    x = on(device, _rng.normal(size=(3, 2)))
+    close(pg.vmap(f)(x), 3 * x**2)
+
+
+def test_checkpoint_inside_and_outside(device: pg.Device) -> None:
+    x = on(device, _rng.normal(size=(3, 2)))
+
+    def f(x: Any) -> Any:
+        return pg.sum(pg.sin(x) ** 2)
+
+    close(pg.vmap(pg.grad(pg.checkpoint(f)))(x), pg.vmap(pg.grad(f))(x))
+    close(pg.grad(lambda x: pg.sum(pg.vmap(pg.checkpoint(f))(x)))(x), pg.vmap(pg.grad(f))(x))
+    close(pg.grad(lambda x: pg.sum(pg.checkpoint(pg.vmap(f))(x)))(x), pg.vmap(pg.grad(f))(x))
+
+
+def straight_through() -> Any:
+    """Rounding with the slope of 3 x: its own derivative is 0, so that what ignores the rule is found out."""
+
+    class Rounded(pg.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, w: Any) -> Any:
+            ctx.save_for_backward(x, w)
+            return pg.round(x) * w
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            x, w = ctx.saved_tensors
+            return g * 3 * x**2 * w, g * x
+
+    @pg.custom_vjp
+    def by_vjp(x: Any, w: Any) -> Any:
+        return pg.round(x) * w
+
+    by_vjp.defvjp(lambda x, w: (pg.round(x) * w, (x, w)), lambda res, g: (g * 3 * res[0] ** 2 * res[1], g * res[0]))
+
+    @pg.custom_jvp
+    def by_jvp(x: Any, w: Any) -> Any:
+        return pg.round(x) * w
+
+    by_jvp.defjvp(lambda p, t: (by_jvp(*p), 3 * p[0] ** 2 * p[1] * t[0] + p[0] * t[1]))
+    return [Rounded.apply, by_vjp, by_jvp]
+
+
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["Function", "custom_vjp", "custom_jvp"])
+def test_custom_derivatives(which: int, device: pg.Device) -> None:
+    """From inside, from outside and both; by what is mapped and by what is shared."""
+    f = straight_through()[which]
+    x, w = on(device, [0.7, 1.6, -2.2]), on(device, 1.5)
+    slope = 3 * x**2 * w
+    close(pg.vmap(pg.grad(f), in_axes=(0, None))(x, w), slope)
+    close(pg.vmap(lambda x: pg.grad(f, 1)(x, w))(x), x)
+    mapped = pg.vmap(f, in_axes=(0, None))
+    gx, gw = pg.grad(lambda x, w: pg.sum(mapped(x, w) * x), (0, 1))(x, w)
+    close(gx, slope * x + pg.round(x) * w)
+    close(gw, pg.sum(x * x))
+    gw = pg.grad(lambda w: pg.sum(pg.vmap(lambda x: f(x, w))(x)))(w)  # by a closure
+    close(gw, pg.sum(x))
+    table = pg.vmap(lambda w: pg.grad(lambda w: pg.sum(pg.vmap(lambda x: f(x, w))(x)))(w))(on(device, [1.0, 2.0]))
+    close(table, [float(host(pg.sum(x)))] * 2)
+    nested = pg.grad(lambda x: pg.sum(pg.vmap(lambda w: pg.vmap(lambda x: f(x, w))(x))(on(device, [1.0, 2.0]))))(x)
+    close(nested, 9 * x**2)
+    # both: the outer derivative of value and slope
+    both = pg.grad(lambda x: pg.sum(pg.vmap(lambda x: pg.value_and_grad(lambda x: f(x, w))(x)[0])(x)))(x)
+    close(both, slope)
+    second = pg.grad(lambda x: pg.sum(pg.vmap(pg.grad(lambda x: f(x, w)))(x)))(x)
+    close(second, 6 * x * w)
+    third = pg.grad(lambda x: pg.sum(pg.grad(lambda x: pg.sum(pg.vmap(lambda x: f(x, w))(x)))(x)))(x)
+    close(third, 6 * x * w)
+
+
+def test_a_module(device: pg.Device) -> None:
+    net = pg.nn.Sequential(pg.nn.Linear(2, 4), pg.nn.Tanh(), pg.nn.Linear(4, 1)).to(device)
+    x = pg.astype(on(device, _rng.normal(size=(3, 2))), next(iter(net.parameters())).dtype)
+    pg.sum(net(x) ** 2).backward()
+    expected = [p.grad for p in net.parameters()]
+    for p in net.parameters():
+        p.grad = None
+    pg.sum(pg.vmap(net)(x) ** 2).backward()
+    for p, e in zip(net.parameters(), expected, strict=True):
+        np.testing.assert_allclose(host(p.grad), host(e), rtol=1e-5, atol=1e-6)
+
+
+def test_a_leaked_tensor_is_refused() -> None:
+    leaked = []
+    pg.vmap(lambda x: leaked.append(x) or x)(np.ones((3, 2)))
+    with pytest.raises((DeviceError, VmapError)):
+        pg.vmap(lambda y: y + leaked[0])(np.ones((3, 2)))
