@@ -46,6 +46,15 @@ def _entry_points() -> dict[str, Any]:
 def _class(name: str) -> type[Backend]:
     """The Backend subclass of an entry point; importing its module does not import its library."""
     found = _classes.get(name)
+    if found is None and name == "numpy":
+        # Its entry point is this distribution's own. Reading the metadata of everything that is installed costs
+        # more than all the rest of a first op (24 ms), so it is done when another backend is asked for.
+        try:
+            from importlib import import_module
+
+            found = _classes[name] = import_module("polygrad_backends.numpy").NumpyBackend
+        except ImportError:
+            found = None
     if found is None:
         points = _entry_points()
         if name not in points and not points:

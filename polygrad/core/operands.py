@@ -82,7 +82,22 @@ def operands(name: str, scalars: bool, operator: bool) -> Callable[[Any, Any], A
             return _alike(beside(name, x1, x2), x2)
         return _alike(*_both(name, x1, x2))
 
-    return both
+    if name != "divide":
+        return both
+
+    def divided(x1: Any, x2: Any) -> Any:
+        pair = both(x1, x2)
+        return None if pair is None else (_floating(pair[0]), _floating(pair[1]))
+
+    return divided
+
+
+def _floating(x: Any) -> Any:
+    """An integer argument of a division as float64, where the library would give something else than NumPy."""
+    device = x._device
+    if device.promotes or x.__class__ is _Number or x._value.dtype in device.inexact_dtypes:
+        return x
+    return x.astype(device.backend.native_dtypes["float64"], copy=False)
 
 
 def _number(value: Any, like: Any, scalars: bool) -> Any:

@@ -138,7 +138,11 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Ten
         if ndim != 1:
             raise ShapeError(f"take: axis is required for an array of {ndim} dimensions")
         axis = 0
-    return apply(_take, (x, indices), (normal_axis("take", axis, ndim),))
+    place = normal_axis("take", axis, ndim)
+    try:
+        return apply(_take, (x, indices), (place,))
+    except IndexError as error:
+        raise IndexError(f"take: {error} (shape {tuple(x._value.shape)}, axis {place})") from None
 
 
 def _along_key(xp: Namespace, indices: Raw, shape: Shape, axis: int) -> tuple[Raw, ...]:

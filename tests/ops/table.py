@@ -160,6 +160,8 @@ for _name, _first, _second, _both in [
 ROWS[-1].second = False  # nextafter moves in steps that differences of its vjp cannot see
 ROWS[-1].rtol = 1e-6
 
+row("divide integers", lambda xp, x, y: x / y, (integers(3, low=1), integers(3, low=1)), differentiable=False)
+row("divide integers by a number", lambda xp, x: x / 2 + 1 / (x + 1), (integers(3),), differentiable=False)
 row("pow of negative numbers", lambda xp, x: x**3, (real(3, 4),), (real(),))
 row("power by a float", lambda xp, x: x**1.5, (positive(3),))
 row("scalar power", lambda xp, x: 2.0**x, (real(3),))
