@@ -46,7 +46,7 @@ def _entry_points() -> dict[str, Any]:
 def _class(name: str) -> type[Backend]:
     """The Backend subclass of an entry point; importing its module does not import its library."""
     found = _classes.get(name)
-    if found is None and name == "numpy":
+    if found is None and name == "numpy" and _points is None:
         # Its entry point is this distribution's own. Reading the metadata of everything that is installed costs
         # more than all the rest of a first op (24 ms), so it is done when another backend is asked for.
         try:
