@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..core.apply import apply
 from ..core.declare import binary, op, unary
+from ..core.kernels import kernel
 from ..typing import ArrayLike, Namespace, Raw
 from .data_types import as_same_dtype
 from .manipulation import view_of
@@ -504,7 +505,9 @@ def _clip_hi(xp: Namespace, g: Raw, x: Raw, lo: Raw, hi: Raw) -> Raw:
     return xp.where(above, g, xp.zeros_like(g))
 
 
-def _clip_value(xp: Namespace, x: Raw, lo: Raw, hi: Raw) -> Raw:
+@kernel
+def clip_between(xp: Namespace, x: Raw, lo: Raw, hi: Raw) -> Raw:
+    """``x`` held between two bounds; None for none."""
     if lo is not None:
         x = xp.maximum(x, lo)
     if hi is not None:
@@ -514,7 +517,7 @@ def _clip_value(xp: Namespace, x: Raw, lo: Raw, hi: Raw) -> Raw:
 
 @op(vjps=[_clip_inside, _clip_lo, _clip_hi], jvps=[_clip_inside, _clip_lo, _clip_hi], broadcasts=True)
 def _clip(xp: Namespace, x: Raw, lo: Raw, hi: Raw, /) -> Raw:
-    return _clip_value(xp, x, lo, hi)
+    return xp.clip_between(x, lo, hi)
 
 
 @op(
@@ -524,7 +527,7 @@ def _clip(xp: Namespace, x: Raw, lo: Raw, hi: Raw, /) -> Raw:
     broadcasts=True,
 )
 def _clip_min(xp: Namespace, x: Raw, lo: Raw, /) -> Raw:
-    return _clip_value(xp, x, lo, None)
+    return xp.clip_between(x, lo, None)
 
 
 @op(
@@ -534,7 +537,7 @@ def _clip_min(xp: Namespace, x: Raw, lo: Raw, /) -> Raw:
     broadcasts=True,
 )
 def _clip_max(xp: Namespace, x: Raw, hi: Raw, /) -> Raw:
-    return _clip_value(xp, x, None, hi)
+    return xp.clip_between(x, None, hi)
 
 
 def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Tensor:

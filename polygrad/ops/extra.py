@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.apply import apply
 from ..core.declare import op, unary
+from ..core.kernels import kernel
 from ..core.operands import together
 from ..errors import DTypeError
 from ..typing import ArrayLike, Namespace, Raw
@@ -84,6 +85,12 @@ def _logsumexp_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axes: Axes, keepdims
 
 @op(vjps=[_logsumexp_vjp], jvps=[_logsumexp_jvp])
 def _logsumexp(xp: Namespace, x: Raw, /, axes: Axes, keepdims: bool) -> Raw:
+    return xp.logsumexp_over(x, axes, keepdims)
+
+
+@kernel
+def logsumexp_over(xp: Namespace, x: Raw, axes: Axes, keepdims: bool) -> Raw:
+    """``log(sum(exp(x)))``."""
     shifted, top = _shifted(xp, x, axes)
     total = xp.log(xp.sum(xp.exp(shifted), axis=axes, keepdims=True)) + top
     return total if keepdims else xp.squeeze(total, axis=axes)
@@ -109,6 +116,12 @@ def _softmax_linear(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
 
 @op(vjps=[_softmax_linear], jvps=[_softmax_linear])
 def _softmax(xp: Namespace, x: Raw, /, axes: Axes) -> Raw:
+    return xp.softmax_over(x, axes)
+
+
+@kernel
+def softmax_over(xp: Namespace, x: Raw, axes: Axes) -> Raw:
+    """``exp(x) / sum(exp(x))``."""
     shifted, _ = _shifted(xp, x, axes)
     e = xp.exp(shifted)
     total = xp.sum(e, axis=axes, keepdims=True)
@@ -148,6 +161,12 @@ def _log_softmax_guarded(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 @op(vjps=[_log_softmax_guarded(_log_softmax_vjp)], jvps=[_log_softmax_guarded(_log_softmax_jvp)])
 def _log_softmax(xp: Namespace, x: Raw, /, axes: Axes) -> Raw:
+    return xp.log_softmax_over(x, axes)
+
+
+@kernel
+def log_softmax_over(xp: Namespace, x: Raw, axes: Axes) -> Raw:
+    """``x - logsumexp(x)``."""
     shifted, _ = _shifted(xp, x, axes)
     total = xp.sum(xp.exp(shifted), axis=axes, keepdims=True)
     return shifted - xp.log(xp.where(total == 0, xp.ones_like(total), total))

@@ -8,6 +8,7 @@ Tensor inside has a graph of its own, whatever surrounds the vmap differentiates
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -18,7 +19,18 @@ from ..backend import Backend, Device, RawNamespace
 from ..core.cell import Cell, new_tensor, root_of, settle, share_borrowed
 from ..errors import VmapError
 
-__all__ = ["Batched", "BatchingBackend", "innermost", "is_level", "level_of", "lifted", "mapping", "tracked"]
+__all__ = [
+    "Batched",
+    "BatchingBackend",
+    "arrays_alive",
+    "innermost",
+    "is_level",
+    "level_of",
+    "lifted",
+    "mapping",
+    "retire",
+    "tracked",
+]
 
 _WHY = (
     "each example of the batch has its own. Choose with pg.where instead of if, and keep shapes independent of values, "
@@ -261,9 +273,26 @@ def is_level(device: Device) -> bool:
     return isinstance(device.backend, BatchingBackend)
 
 
+_idle: dict[tuple[Device, int], Device] = {}
+
+
 def level_of(inner: Device, size: int) -> Device:
-    """A new level over a device."""
-    return BatchingBackend(inner, size).level
+    """A level over a device, no array of which is alive: an idle one (making one costs 60 us), or a new one."""
+    found = _idle.pop((inner, size), None)
+    return BatchingBackend(inner, size).level if found is None else found
+
+
+def arrays_alive(level: Device) -> int:
+    """How many references there are to a level's backend; each of its arrays has one."""
+    return sys.getrefcount(level.backend) - len(level._units)
+
+
+def retire(level: Device, size: int) -> None:
+    """Keep a level, which no array is alive of, for the next vmap of the same kind."""
+    backend: Any = level.backend
+    if len(_idle) >= 64:
+        _idle.clear()
+    _idle[backend.inner, size] = level
 
 
 def innermost(device: Device) -> Device:

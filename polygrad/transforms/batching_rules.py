@@ -23,116 +23,40 @@ if TYPE_CHECKING:
 
 __all__ = ["Rules"]
 
-_ELEMENTWISE: Final = [
-    "abs",
-    "acos",
-    "acosh",
-    "add",
-    "asin",
-    "asinh",
-    "atan",
-    "atan2",
-    "atanh",
-    "bitwise_and",
-    "bitwise_invert",
-    "bitwise_left_shift",
-    "bitwise_or",
-    "bitwise_right_shift",
-    "bitwise_xor",
-    "ceil",
-    "clip",
-    "conj",
-    "copysign",
-    "cos",
-    "cosh",
-    "divide",
-    "equal",
-    "exp",
-    "expm1",
-    "floor",
-    "floor_divide",
-    "greater",
-    "greater_equal",
-    "hypot",
-    "imag",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "less",
-    "less_equal",
-    "log",
-    "log10",
-    "log1p",
-    "log2",
-    "logaddexp",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "maximum",
-    "minimum",
-    "multiply",
-    "negative",
-    "nextafter",
-    "not_equal",
-    "positive",
-    "pow",
-    "real",
-    "reciprocal",
-    "remainder",
-    "round",
-    "sign",
-    "signbit",
-    "sin",
-    "sinh",
-    "sqrt",
-    "square",
-    "subtract",
-    "tan",
-    "tanh",
-    "trunc",
-    "where",
-]
-_REDUCTIONS: Final = ["all", "any", "max", "mean", "min", "prod", "std", "sum", "var"]
-_SEARCHES: Final = ["argmax", "argmin"]
-_RUNNING: Final = ["argsort", "cumulative_prod", "cumulative_sum", "sort"]
-_CREATION: Final = ["arange", "empty", "eye", "full", "linspace", "ones", "zeros"]
-_ASKING: Final = ["isdtype", "finfo", "iinfo", "can_cast", "result_type"]
-_DATA_DEPENDENT: Final = ["nonzero", "unique_all", "unique_counts", "unique_inverse", "unique_values"]
-_METHODS: Final = [
-    "asarray",
-    "astype",
-    "broadcast_arrays",
-    "broadcast_to",
-    "concat",
-    "expand_dims",
-    "flip",
-    "getitem",
-    "matmul",
-    "matrix_transpose",
-    "moveaxis",
-    "permute_dims",
-    "repeat",
-    "reshape",
-    "roll",
-    "scatter_add",
-    "searchsorted",
-    "squeeze",
-    "stack",
-    "take",
-    "take_along_axis",
-    "tensordot",
-    "tile",
-    "tril",
-    "triu",
-    "unstack",
-    "vecdot",
-    "with_entries",
-    "ones_like",
-    "zeros_like",
-    "empty_like",
-    "full_like",
-]
+_ELEMENTWISE: Final = (
+    "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_invert",
+    "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "ceil", "clip", "conj", "copysign",
+    "cos", "cosh", "divide", "equal", "exp", "expm1", "floor", "floor_divide", "greater", "greater_equal", "hypot",
+    "imag", "isfinite", "isinf", "isnan", "less", "less_equal", "log", "log10", "log1p", "log2", "logaddexp",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "multiply", "negative",
+    "nextafter", "not_equal", "positive", "pow", "real", "reciprocal", "remainder", "round", "sign", "signbit",
+    "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "trunc", "where",
+)  # fmt: skip
+_REDUCTIONS: Final = (
+    "all", "any", "max", "mean", "min", "prod", "std", "sum", "var",
+)  # fmt: skip
+_SEARCHES: Final = (
+    "argmax", "argmin",
+)  # fmt: skip
+_RUNNING: Final = (
+    "argsort", "cumulative_prod", "cumulative_sum", "sort",
+)  # fmt: skip
+_CREATION: Final = (
+    "arange", "empty", "eye", "full", "linspace", "ones", "zeros",
+)  # fmt: skip
+_ASKING: Final = (
+    "can_cast", "finfo", "iinfo", "isdtype", "result_type",
+)  # fmt: skip
+_DATA_DEPENDENT: Final = (
+    "nonzero", "unique_all", "unique_counts", "unique_inverse", "unique_values",
+)  # fmt: skip
+_METHODS: Final = (
+    "asarray", "astype", "broadcast_arrays", "broadcast_to", "concat", "empty_like", "expand_dims", "flip",
+    "full_like", "getitem", "log_softmax_over", "logsumexp_over", "matmul", "matrix_transpose", "moveaxis",
+    "ones_like", "permute_dims", "repeat", "reshape", "roll", "scatter_add", "searchsorted", "softmax_over",
+    "squeeze", "stack", "take", "take_along_axis", "tensordot", "tile", "tril", "triu", "unstack", "vecdot",
+    "with_entries", "zeros_like",
+)  # fmt: skip
 
 Made = Any
 
@@ -158,7 +82,7 @@ class Rules:
         made |= {name: self._creation_rule(name) for name in _CREATION}
         made |= {name: self._data_dependent_rule(name) for name in _DATA_DEPENDENT}
         made |= {name: _delegated(self.inner.raw, name) for name in _ASKING}
-        made |= {"relu": self._elementwise_rule(extra.relu)}
+        made |= {"relu": self._elementwise_rule(extra.relu), "clip_between": self._elementwise_rule(FUNCTIONS["clip"])}
         made |= self.backend.native_dtypes
         return made | {"newaxis": None, "e": 2.718281828459045, "pi": 3.141592653589793, "inf": float("inf"),
                        "nan": float("nan")}  # fmt: skip
@@ -253,6 +177,23 @@ class Rules:
             return tuple(self.wrap(v, False) for v in made) if isinstance(made, tuple) else self.wrap(made, False)
 
         return rule
+
+    # Kernels that are ops of their own, so that a graph outside has the op's rule, exact at kinks and infinities.
+
+    def softmax_over(self, x: Any, axes: tuple[int, ...]) -> Batched:
+        return self._over(lambda v, own: extra.softmax(v, axis=own), x, axes)
+
+    def log_softmax_over(self, x: Any, axes: tuple[int, ...]) -> Batched:
+        return self._over(lambda v, own: extra.log_softmax(v, axis=own), x, axes)
+
+    def logsumexp_over(self, x: Any, axes: tuple[int, ...], keepdims: bool) -> Batched:
+        return self._over(lambda v, own: extra.logsumexp(v, axis=own, keepdims=keepdims and bool(axes)), x, axes)
+
+    def _over(self, f: Callable[..., Any], x: Any, axes: tuple[int, ...]) -> Batched:
+        if not x.batched or axes:
+            return self.wrap(f(x.value, tuple(a + x.batched for a in axes)), x.batched)
+        value = f(_reshape(x.value, (*x.value.shape, 1)), (-1,))  # of each element alone
+        return self.wrap(_reshape(value, x.value.shape), True)
 
     # -- creation and types ------------------------------------------------------------------------
 

@@ -607,6 +607,38 @@ def test_backward_inside(device: pg.Device) -> None:
     close(pg.vmap(f)(x), 3 * x**2)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    "f",
+    [
+        pg.softmax,
+        pg.log_softmax,
+        pg.logsumexp,
+        lambda x: pg.logsumexp(x[0]) * x,
+        lambda x: pg.clip(x, 0.0, 1.0),
+        lambda x: pg.clip(x, 0.0),
+        lambda x: pg.clip(x, max=1.0),
+        pg.relu,
+        abs,
+        pg.max,
+        pg.std,
+        lambda x: pg.maximum(x, pg.zeros_like(x)),
+        lambda x: x**0.5,
+    ],
+)
+def test_kinks_and_infinities_as_in_a_loop(f: Any, device: pg.Device) -> None:
+    inf = float("inf")
+    rows = [[1.0, 0.0, -inf], [-inf] * 3, [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [inf, 1.0, 0.0], [float("nan"), 1.0, 0.0]]
+    x, w = on(device, rows), on(device, [0.3, -0.7, 0.2])
+    with device.backend.quiet():
+        outside = pg.grad(lambda x: pg.sum(pg.vmap(lambda x: pg.sum(f(x) * w))(x)))(x)
+        inside = pg.vmap(pg.grad(lambda x: pg.sum(f(x) * w)))(x)
+        for k in range(len(rows)):
+            expected = pg.grad(lambda x: pg.sum(f(x) * w))(x[k, ...])
+            close(inside[k, ...], expected)
+            close(outside[k, ...], expected)
+
+
 def test_checkpoint_inside_and_outside(device: pg.Device) -> None:
     x = on(device, _rng.normal(size=(3, 2)))
 
@@ -690,3 +722,32 @@ def test_a_leaked_tensor_is_refused() -> None:
     pg.vmap(lambda x: leaked.append(x) or x)(np.ones((3, 2)))
     with pytest.raises((DeviceError, VmapError)):
         pg.vmap(lambda y: y + leaked[0])(np.ones((3, 2)))
+
+
+def test_no_garbage_is_left() -> None:
+    """Memory stays flat without the garbage collector, and with the namespace of the level in use."""
+    import gc
+    import tracemalloc
+
+    w = pg.asarray(np.ones(4), requires_grad=True)
+    x = np.ones((8, 4))
+
+    def step() -> None:
+        def f(x: Any) -> Any:
+            return pg.sum(x.__array_namespace__().sin(x * w)) + pg.grad(lambda w: pg.vecdot(w, x))(w)[0]
+
+        pg.sum(pg.vmap(f)(x)).backward()
+
+    for _ in range(5):
+        step()
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        start = tracemalloc.get_traced_memory()[0]
+        for _ in range(100):
+            step()
+        assert tracemalloc.get_traced_memory()[0] - start < 100 * 1000
+    finally:
+        tracemalloc.stop()
+        gc.enable()
