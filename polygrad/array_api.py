@@ -7,11 +7,12 @@ its creation functions land on that backend.
 from __future__ import annotations
 
 import functools
+import importlib
 from types import ModuleType
 from typing import Any, Final
 
 from . import dtypes
-from .backend import Device, provide
+from .backend import SPACES, Device, provide
 from .core.kernels import GENERIC
 from .ops import (
     creation,
@@ -118,7 +119,8 @@ class Namespace(ModuleType):
             contents[name_] = _creating_on(device, FUNCTIONS[name_])
         contents["asarray"] = _asarray_on(device)
         for name_, generic in GENERIC.items():
-            contents[name_] = _KERNELS.get(name_) or functools.partial(generic, self)
+            if "." not in name_:
+                contents[name_] = _KERNELS.get(name_) or functools.partial(generic, self)
         for dtype in device.backend.dtypes():
             contents[dtype.name] = dtype
         contents.update(newaxis=None, e=2.718281828459045, pi=3.141592653589793, inf=float("inf"), nan=float("nan"))
@@ -127,6 +129,15 @@ class Namespace(ModuleType):
         self.__dict__.update(contents)
         self.__dict__["_polygrad_device"] = device
 
+    def __getattr__(self, name: str) -> Any:
+        if name not in SPACES:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        value = self.__dict__[name] = Space(self, name, self._polygrad_device)
+        return value
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *SPACES})
+
     def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
         if api_version is not None and api_version not in _VERSIONS:
             raise ValueError(f"unknown Array API version {api_version!r}; polygrad follows {API_VERSION}")
@@ -134,6 +145,20 @@ class Namespace(ModuleType):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _namespace_by_name, (self._polygrad_device.name,)
+
+
+class Space(ModuleType):
+    """``linalg``, ``fft`` or ``special`` of a :class:`Namespace`: the public module's functions, those that create
+    arrays landing on one device, and the kernels that rules need."""
+
+    def __init__(self, parent: Namespace, space: str, device: Device) -> None:
+        super().__init__(f"{parent.__name__}.{space}")
+        public = importlib.import_module(f"polygrad.{space}")
+        contents: dict[str, Any] = {name: getattr(public, name) for name in public.__all__}
+        for name in getattr(public, "CREATION", ()):
+            contents[name] = _creating_on(device, contents[name])
+        kernels = {n.partition(".")[2]: f for n, f in GENERIC.items() if n.startswith(f"{space}.")}
+        self.__dict__.update({n: functools.partial(f, parent) for n, f in kernels.items()} | contents)
 
 
 def _namespace_by_name(name: str) -> Any:

@@ -18,7 +18,10 @@ from .dtypes import BY_NAME, DType, as_dtype
 from .errors import BackendError, DeviceError, DTypeError
 from .typing import Raw
 
-__all__ = ["Backend", "Device", "RawNamespace"]
+__all__ = ["SPACES", "Backend", "Device", "RawNamespace"]
+
+SPACES: Final = ("linalg", "fft", "special")
+"""The namespaces inside a namespace: two of the standard's extensions, and the special functions."""
 
 
 # What the modules above this one provide: "device" (registry), "namespace" (array_api).
@@ -36,28 +39,64 @@ class RawNamespace:
     Args:
         base: the namespace to fall back on, or a function returning it (called on first need, so that a
             slow import is only paid for by those who use it).
-        mended: the functions that replace or add to the base's.
+        spaces: where to find the functions of ``linalg``, ``fft`` and ``special`` that are not mended: for each a
+            function that returns their module, called on first need (default: the base's attribute).
+        mended: the functions that replace or add to the base's; those of a sub-namespace under dotted names,
+            ``**{"linalg.qr": ...}``.
     """
 
-    def __init__(self, base: Any, /, **mended: Any) -> None:
+    def __init__(self, base: Any, /, *, spaces: Any = None, **mended: Any) -> None:
         self._base = base
+        self._spaces = spaces or {}
         self.__dict__.update(mended)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if name in GENERIC:
-            value = self.__dict__[name] = partial(GENERIC[name], self)
-            return value
-        base = self._base
-        if callable(base) and not hasattr(base, "__spec__"):
-            base = self._base = base()
-        value = getattr(base, name)
+        if name in SPACES:
+            value: Any = RawSpace(self, name)
+        elif name in GENERIC:
+            value = partial(GENERIC[name], self)
+        else:
+            value = getattr(self._resolved(), name)
         self.__dict__[name] = value
         return value
 
+    def _resolved(self) -> Any:
+        base = self._base
+        if callable(base) and not hasattr(base, "__spec__"):
+            base = self._base = base()
+        return base
+
+    def _function_of(self, space: str, name: str) -> Any:
+        """A function of a sub-namespace: mended, generic or the library's."""
+        full = f"{space}.{name}"
+        if full in self.__dict__:
+            return self.__dict__[full]
+        if full in GENERIC:
+            return partial(GENERIC[full], self)
+        module = self._spaces[space]() if space in self._spaces else getattr(self._resolved(), space)
+        return getattr(module, name)
+
     def __repr__(self) -> str:
         return f"<raw namespace over {getattr(self._base, '__name__', self._base)}>"
+
+
+class RawSpace:
+    """``linalg``, ``fft`` or ``special`` of a :class:`RawNamespace`, its functions found on first use and kept."""
+
+    def __init__(self, parent: RawNamespace, name: str) -> None:
+        self._parent = parent
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = self.__dict__[name] = self._parent._function_of(self._name, name)
+        return value
+
+    def __repr__(self) -> str:
+        return f"<{self._name} of {self._parent!r}>"
 
 
 class Device:

@@ -82,7 +82,7 @@ ORDER = [
     {"polygrad.registry"},
     {"polygrad.ops"},
     {"polygrad.tensor"},
-    {"polygrad.array_api", "polygrad.extend"},
+    {"polygrad.array_api", "polygrad.extend", "polygrad.linalg", "polygrad.fft", "polygrad.special"},
     {"polygrad.transforms", "polygrad.graph"},
     {"polygrad"},
     {"polygrad.nn", "polygrad.optim", "polygrad.data", "polygrad.random", "polygrad.testing", "polygrad.__main__"},

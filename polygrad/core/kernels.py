@@ -7,15 +7,27 @@ against the generic one. Every namespace that rules see has all of them: raw one
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar, overload
 
 __all__ = ["GENERIC", "kernel"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 GENERIC: Final[dict[str, Callable[..., Any]]] = {}
 """The generic version of each kernel, taking the namespace first."""
 
 
-def kernel(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Declare the generic version of a kernel."""
-    GENERIC[f.__name__] = f
-    return f
+@overload
+def kernel(f: F, /) -> F: ...
+@overload
+def kernel(*, space: str) -> Callable[[F], F]: ...
+def kernel(f: Any = None, /, *, space: str = "") -> Any:
+    """Declare the generic version of a kernel, under the function's name without leading underscores; in a
+    sub-namespace (``space="linalg"``) rules say ``xp.linalg.<name>``."""
+
+    def declare(f: F) -> F:
+        name = f.__name__.strip("_")
+        GENERIC[f"{space}.{name}" if space else name] = f
+        return f
+
+    return declare if f is None else declare(f)

@@ -16,6 +16,7 @@ import pickle
 import unittest
 from collections.abc import Callable, Iterator
 from functools import partial
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import polygrad as pg
@@ -30,6 +31,15 @@ from . import cases
 __all__ = ["BackendConformance"]
 
 _TOLERANCE = {"float32": 2e-6, "complex64": 4e-6, "float64": 1e-13, "complex128": 1e-13}
+
+
+def _has(namespace: Any, name: str) -> bool:
+    """Whether a namespace has a function, which may be one of ``linalg``, ``fft`` or ``special``."""
+    try:
+        return attrgetter(name)(namespace) is not None
+    except AttributeError:
+        return False
+
 
 # What polygrad makes of other functions: no backend needs it.
 _OURS = "meshgrid broadcast_shapes unstack clip count_nonzero diff isin moveaxis unique_counts unique_inverse"
@@ -290,7 +300,7 @@ class BackendConformance:
     def test_every_name_is_there(self) -> None:
         for device in self.devices():
             for name in (*FUNCTIONS, *GENERIC, "bool", "int64", "float64"):
-                assert name in _OURS.split() or hasattr(device.raw, name), f"{device} lacks {name}"
+                assert name in _OURS.split() or _has(device.raw, name), f"{device} lacks {name}"
 
     def test_kinds_of_dtypes(self) -> None:
         for device in self.devices():
@@ -389,7 +399,7 @@ class BackendConformance:
                 there = self.place(device, own)
                 for name, arguments in cases.KERNELS.items():
                     want = GENERIC[name](np, *arguments(np, own))
-                    got = getattr(device.raw, name)(*arguments(device.raw, there))
+                    got = attrgetter(name)(device.raw)(*arguments(device.raw, there))
                     self.same(f"kernel {name} of {dtype}", device, got, want, 4 * _TOLERANCE[dtype])
 
     def test_rules_run_quietly(self) -> None:
