@@ -15,7 +15,7 @@ from .core import tape
 from .core.cell import Cell, borrow, extra_of, link_view, new_tensor, settle
 from .core.modes import ANOMALY, get_mode
 from .core.operands import mixed_devices, reflected
-from .core.tape import Leaf, Node, leaf, new_saved
+from .core.tape import LEAF, Node, is_leaf, leaf, new_saved
 from .dtypes import DType
 from .errors import DetachedError, DetachError, DTypeError, GradientError, ShapeError
 from .ops import creation, data_types, indexing, linear_algebra, logic, manipulation, statistical, utility
@@ -142,7 +142,7 @@ class Tensor(Cell):
     @property
     def is_leaf(self) -> _bool:
         """Whether no op made it: an input, a parameter, or a tensor without a graph."""
-        return self._node is None or isinstance(self._node, Leaf)
+        return self._node is None or is_leaf(self._node)
 
     @property
     def grad_fn(self) -> Node | None:
@@ -153,14 +153,16 @@ class Tensor(Cell):
     def grad(self) -> Tensor | None:
         """The gradient that backward left here: on leaves, and where :meth:`retain_grad` asked for it."""
         node = self._node
-        if node.__class__ is Leaf:
+        if node is None:
+            return None
+        if node.op is LEAF:
             return node.grad  # type: ignore[no-any-return]
-        return None if node is None or node.extra is None else node.extra.grad
+        return None if node.extra is None else node.extra.grad
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         node: Any = self._node
-        if value is None and node.__class__ is Leaf:
+        if value is None and node is not None and node.op is LEAF:
             node.grad = None
             return
         if node is None:
@@ -174,7 +176,7 @@ class Tensor(Cell):
                 f"a gradient of shape {value.shape} and dtype {value.dtype} does not fit a tensor of shape {self.shape} "
                 f"and dtype {self.dtype}"
             )
-        if isinstance(node, Leaf):
+        if is_leaf(node):
             node.grad = value
         else:
             tape.extra_of(node).grad = value
@@ -196,7 +198,7 @@ class Tensor(Cell):
             if self._node is None:
                 self._node = leaf(self._value, self._device)
         elif self._node is not None:
-            if not isinstance(self._node, Leaf):
+            if not is_leaf(self._node):
                 raise GradientError("only a leaf can stop requiring grad; x.detach() gives a tensor without the graph")
             self._node = None
         return self
@@ -206,7 +208,7 @@ class Tensor(Cell):
         settle(self)
         made: Tensor = new_saved(self._device.backend.detached(self._value), None, self._device)
         node = self._node
-        if node is None or isinstance(node, Leaf):
+        if node is None or is_leaf(node):
             made._saved = self._saved
             link_view(made, self, _without_graph, lambda base, new: new)
         return made
@@ -223,7 +225,7 @@ class Tensor(Cell):
         """Keep the gradient that backward computes for this tensor in ``.grad``, though it is no leaf."""
         if self._node is None:
             raise GradientError("retain_grad: no graph leads to this tensor")
-        if not isinstance(self._node, Leaf):
+        if not is_leaf(self._node):
             tape.extra_of(self._node).retain = True
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
@@ -409,7 +411,7 @@ class Tensor(Cell):
         return data_types.astype(self, dtype, copy=copy)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if self._node is not None and not isinstance(self._node, Leaf):
+        if self._node is not None and not is_leaf(self._node):
             raise DetachError("only leaves can be deep-copied; a tensor that an op made has a graph: copy x.detach()")
         settle(self)
         made: Tensor = type(self).__new__(type(self))
@@ -421,7 +423,7 @@ class Tensor(Cell):
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._node is not None and not isinstance(self._node, Leaf):
+        if self._node is not None and not is_leaf(self._node):
             raise DetachError("only leaves can be pickled; a tensor that an op made has a graph: pickle x.detach()")
         host = self._host()
         state = (host.dtype.name, tuple(host.shape), host.tobytes(), self._device.name, self._node is not None)

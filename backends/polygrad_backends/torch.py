@@ -40,6 +40,7 @@ class TorchBackend(Backend):
         self.complex_dtypes = frozenset({torch.complex64, torch.complex128})
         self.kernels = {
             "getitem": self._getitem,
+            "matmul_2d": torch.matmul,
             "with_entries": self._with_entries,
             "scatter_add": self._scatter_add,
         }

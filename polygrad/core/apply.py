@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import AnomalyError
+from ..errors import AnomalyError, PolygradError, ShapeError
 from . import cell as _cell
 from .cell import Cell, mark_saved, settle
 from .modes import ANOMALY, GRAD, get_mode
 from .op import Op, describe, is_inexact, item_node
 from .operands import bind as _bind_operands
 from .operands import operands, tensor, together
-from .tape import Leaf, Node, add_pin, extra_of, next_seq
+from .tape import Node, add_pin, extra_of, is_leaf, next_seq
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["apply", "apply_many", "apply_multiple", "binary_caller", "bind", "unary_caller", "user_line"]
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_NOTHING: Final = ((), ())
 _new = object.__new__
 _Tensor: Any = Cell
 
@@ -60,7 +63,7 @@ def unary_caller(declared: Op) -> Callable[[Any], Any]:
         mode = get_mode()
         parent = x._node
         if parent is not None and differentiable and mode & GRAD:
-            result._node = node = _new(Node)
+            result._node = node = Node()
             dtype = node.dtype = out.dtype
             node.op = conjugate if conjugate is not None and dtype in device.complex_dtypes else declared
             node.parents = (parent,)
@@ -84,12 +87,20 @@ def unary_caller(declared: Op) -> Callable[[Any], Any]:
 
 
 def binary_caller(
-    declared: Op, scalars: bool, direct: Callable[[Any, Any], Any] | None, operator: bool, square: Op | None
+    declared: Op,
+    scalars: bool,
+    direct: Callable[[Any, Any], Any] | None,
+    operator: bool,
+    square: Op | None,
+    misfit: Callable[[Any, Any, Exception], Exception] | None,
 ) -> Any:
     """The function that applies a binary op; with ``operator`` it answers NotImplemented to what is not an
     array, as the methods of Python's operators do."""
     forward = declared.forward
+    explain = misfit or functools.partial(_misfit, declared)
     pick1, pick2 = (pick if names else None for pick, names in zip(declared.picks, declared.sources, strict=True))
+    keeps_nothing = pick1 is None and pick2 is None
+    saves = any(declared.saves)
     saves1, saves2 = declared.saves
     saves_own, saves_other = (0 in saves1, 1 in saves1), (0 in saves2, 1 in saves2)
     (first1, second1), (first2, second2) = saves_own, saves_other
@@ -98,43 +109,44 @@ def binary_caller(
     as_operands = operands(declared.name, scalars, operator)
 
     def call(x1: Any, x2: Any, /) -> Any:
-        if not (
-            isinstance(x1, _Tensor) and isinstance(x2, _Tensor) and x1._device is x2._device and x1._device.promotes
-        ):
+        tensors = isinstance(x1, _Tensor) and isinstance(x2, _Tensor)
+        if not (tensors and x1._device is x2._device and x1._device.promotes):
             given = as_operands(x1, x2)
             if given is None:
                 return NotImplemented
             x1, x2 = given
-        extra = x1._extra
-        if extra is not None and extra.base is not None:
+        if x1._extra is not None:
             settle(x1)
-        extra = x2._extra
-        if extra is not None and extra.base is not None:
+        if x2._extra is not None:
             settle(x2)
         device = x1._device
-        a = x1._value
-        b = x2._value
-        out = forward(device.raw, a, b) if direct is None else direct(a, b)
+        a, b = x1._value, x2._value
+        try:
+            out = forward(device.raw, a, b) if direct is None else direct(a, b)
+        except Exception as error:
+            raise explain(a, b, error) from error
         if out.__class__ is not device.array_type:
             out = device.backend.as_raw(out, device)
         result = _new(_Tensor)
         result._value = out
         result._device = device
         result._saved = False
-        result._extra = None
+        result._extra = result._node = None
         mode = get_mode()
-        parent1 = x1._node
-        parent2 = x2._node
+        parent1, parent2 = x1._node, x2._node
         if (parent1 is not None or parent2 is not None) and differentiable and mode & GRAD:
-            result._node = node = _new(Node)
+            result._node = node = Node()
             dtype = node.dtype = out.dtype
-            if x1 is x2 and square is not None:
+            node.op = declared
+            node.parents = (parent1, parent2)
+            node.saved = _NOTHING
+            if square is not None and x1 is x2:
                 node.op = (square.conjugate or square) if dtype in device.complex_dtypes else square
                 node.parents = (parent1,)
                 node.saved = ((a,),)
-            else:
-                node.op = conjugate if conjugate is not None and dtype in device.complex_dtypes else declared
-                node.parents = (parent1, parent2)
+            elif not keeps_nothing:
+                if conjugate is not None and dtype in device.complex_dtypes:
+                    node.op = conjugate
                 record = (out, a, b)
                 node.saved = (
                     None if parent1 is None else pick1(record) if pick1 is not None else (),
@@ -144,18 +156,17 @@ def binary_caller(
             node.device = device
             node.seq = next_seq()
             node.extra = node.pins = None
-            if (first1 and parent1 is not None) or (first2 and parent2 is not None):
-                if x1._extra is None:
-                    x1._saved = True
-                else:
-                    _pin(node, x1)
-            if (second1 and parent1 is not None) or (second2 and parent2 is not None):
-                if x2._extra is None:
-                    x2._saved = True
-                else:
-                    _pin(node, x2)
-        else:
-            result._node = None
+            if saves:
+                if (first1 and parent1 is not None) or (first2 and parent2 is not None):
+                    if x1._extra is None:
+                        x1._saved = True
+                    else:
+                        _pin(node, x1)
+                if (second1 and parent1 is not None) or (second2 and parent2 is not None):
+                    if x2._extra is None:
+                        x2._saved = True
+                    else:
+                        _pin(node, x2)
         if mode & ANOMALY:
             _note_anomaly(declared, result)
         return result
@@ -173,13 +184,16 @@ def apply(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> 
         if x._extra is not None:
             settle(x)
     values = [x._value for x in cells]
-    out = declared.forward(device.raw, *values, *params)
+    try:
+        out = declared.forward(device.raw, *values, *params)
+    except Exception as error:
+        raise _misfit(declared, *values, error) from error
     if out.__class__ is not device.array_type and not declared.multiple:
         out = device.backend.as_raw(out, device)
     mode = get_mode()
     node = None
     if mode & GRAD and declared.differentiable and any(x._node is not None for x in cells):
-        node = _new(Node)
+        node = Node()
         node.op = declared
         node.parents = tuple([x._node for x in cells])
         record = (out, *values, *params)
@@ -212,7 +226,7 @@ def _apply_one(declared: Op, x: Any, params: tuple[Any, ...]) -> Tensor:
     mode = get_mode()
     node = None
     if parent is not None and mode & GRAD and declared.vjps[0] is not None:
-        node = _new(Node)
+        node = Node()
         node.op = declared
         node.parents = (parent,)
         node.saved = (declared.picks[0]((out, raw, *params)),)
@@ -253,7 +267,7 @@ def apply_many(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()
     node = None
     if mode & GRAD and any(x._node is not None for x in cells):
         many = _many(declared, len(cells))
-        node = _new(Node)
+        node = Node()
         node.op = many
         node.parents = tuple(x._node for x in cells)
         pick = declared.picks[0]
@@ -311,6 +325,20 @@ def _outputs(declared: Op, node: Node | None, out: Any, device: Any, mode: int) 
     return tuple(results)
 
 
+def _misfit(declared: Op, *given: Any) -> Exception:
+    """What to raise for what a library raised about some arrays: in polygrad's words where their shapes do not fit."""
+    *values, error = given
+    if declared.broadcasts and not isinstance(error, PolygradError):
+        shapes = [tuple(v.shape) for v in values]
+        for lengths in zip_longest(*[reversed(s) for s in shapes], fillvalue=1):
+            if len({n for n in lengths if n != 1}) > 1:
+                text = " and ".join(map(str, shapes)) if len(shapes) < 3 else ", ".join(map(str, shapes))
+                return ShapeError(
+                    f"{declared.name}: shapes {text} do not broadcast: counted from the end, lengths must be equal or 1"
+                )
+    return error  # type: ignore[no-any-return]
+
+
 def _pin(node: Node, x: Any) -> None:
     """The node saved the memory of this cell."""
     pin = mark_saved(x)
@@ -337,7 +365,7 @@ def _note_anomaly(declared: Op, result: Any) -> None:
     if bad is not None:
         raise AnomalyError(f"forward of {declared.name!r} made {bad}, called at {where}")
     node = result._node
-    if node is None or isinstance(node, Leaf):
+    if node is None or is_leaf(node):
         return
     extra = extra_of(node)
     extra.where = where

@@ -102,6 +102,7 @@ def binary(
     square: Rule | None = None,
     broadcasts: bool = True,
     same_shape: bool = False,
+    misfit: Callable[[Any, Any, Exception], Exception] | None = None,
 ) -> Binary:
     """Declare an elementwise function of two arrays.
 
@@ -114,6 +115,7 @@ def binary(
         square: the derivative by both arguments at once, for ``f(x, x)``: one rule instead of two and a sum.
         same_shape: whether the rules always give the arguments' shapes.
         broadcasts: False for functions of two arrays that are not elementwise (matmul).
+        misfit: what to raise for an error of the library: ``misfit(x1, x2, error)``.
     """
 
     def declare(f: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
@@ -128,7 +130,7 @@ def binary(
         if twin is not None and twin.sources != declared.sources:
             raise TypeError(f"op {f.__name__!r}: its real_vjps must name the same arguments as the other rules")
         twice = None if square is None else _square(f, square)
-        callers = [binary_caller(declared, scalars, direct, operator, twice) for operator in (False, True)]
+        callers = [binary_caller(declared, scalars, direct, operator, twice, misfit) for operator in (False, True)]
         caller: Callable[[Any, Any], Tensor] = _public(callers[0], f, declared)
         operator = _public(callers[1], f, declared)
         caller.operator, caller.reflected = operator, reflected(operator)  # type: ignore[attr-defined]

@@ -28,8 +28,6 @@ Pick: TypeAlias = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 OPS: Final[dict[str, Op]] = {}
 """Every op by name."""
 
-_new = object.__new__
-
 
 class Op:
     """One operation: its forward, and for each array argument a vjp and a jvp rule.
@@ -205,7 +203,7 @@ ITEM: Final = Op("item", lambda xp, x, /, index: x[index], [_item_vjp], [_item_j
 
 def item_node(parent: Node, index: int, value: Any) -> Node:
     """The node of one of an op's several outputs."""
-    node: Node = _new(Node)
+    node = Node()
     node.op = ITEM
     node.parents = (parent,)
     node.saved = ((index,),)

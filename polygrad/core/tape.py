@@ -18,15 +18,15 @@ from .modes import ANOMALY, get_mode
 if TYPE_CHECKING:
     from .op import Op
 
-__all__ = ["Leaf", "Node", "NodeExtra", "Parts", "depends_outside", "fit", "leaf", "pull", "push", "reachable",
-           "release"]  # fmt: skip
+__all__ = ["LEAF", "Node", "NodeExtra", "Parts", "depends_outside", "fit", "is_leaf", "leaf", "pass_on", "pull",
+           "push", "reachable", "release"]  # fmt: skip
 
 next_seq = count().__next__
-_new = object.__new__
 
 
 class Node:
-    """One op's application: a handle for the value it made, and what its rules need.
+    """One op's application: a handle for the value it made, and what its rules need. A leaf (an input or a
+    parameter, its op ``LEAF``) is a node that nothing made: gradients end there, in ``grad``, which only leaves have.
 
     ``parents`` has one entry per differentiable argument, None where that argument carries no graph.
     ``saved`` has, for each parent, the arguments of its rules; it is None once the graph was freed.
@@ -34,7 +34,8 @@ class Node:
     ``pins`` (None, a pin or nested pairs of them) keeps borrowed memory read-only.
     """
 
-    __slots__ = ("__weakref__", "device", "dtype", "extra", "op", "parents", "pins", "saved", "seq", "shape")
+    # One class for both: attributes of one type are what CPython reads fastest.
+    __slots__ = ("__weakref__", "device", "dtype", "extra", "grad", "op", "parents", "pins", "saved", "seq", "shape")
 
     op: Op
     parents: tuple[Node | None, ...]
@@ -45,6 +46,7 @@ class Node:
     seq: int
     extra: NodeExtra | None
     pins: Any
+    grad: Any
 
     @property
     def name(self) -> str:
@@ -59,13 +61,6 @@ class Node:
     def __repr__(self) -> str:
         dtype = getattr(self.dtype, "name", None) or str(self.dtype).rpartition(".")[2]
         return f"<{self.op.name} -> {dtype}{list(self.shape)}>"
-
-
-class Leaf(Node):
-    """An input or parameter: nothing made it; gradients end here, in ``grad``."""
-
-    __slots__ = ("grad",)
-    grad: Any
 
 
 class NodeExtra:
@@ -100,13 +95,19 @@ class _LeafOp:
     vjps = ()
 
 
-_LEAF: Any = _LeafOp()
+LEAF: Final[Any] = _LeafOp()
+"""The op of leaves."""
 
 
-def leaf(value: Any, device: Any, parent: Node | None = None) -> Leaf:
+def is_leaf(node: Node | None) -> bool:
+    """Whether a tensor's node is a leaf."""
+    return node is not None and node.op is LEAF
+
+
+def leaf(value: Any, device: Any) -> Node:
     """A new leaf for a raw value."""
-    node: Leaf = _new(Leaf)
-    node.op = _LEAF
+    node = Node()
+    node.op = LEAF
     node.parents = ()
     node.saved = ()
     node.shape = value.shape
@@ -195,6 +196,11 @@ def fit(xp: Any, g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
             g = xp.real(g)
         if g.dtype != dtype:
             g = xp.astype(g, dtype)
+    return g
+
+
+def pass_on(xp: Any, g: Any) -> Any:
+    """The rule of what hands its cotangent on as it is, known to the walk, which saves the call."""
     return g
 
 
@@ -336,7 +342,7 @@ def backward(root: Node, seed: Any, keep: bool) -> None:
     try:
         with root.device.backend.quiet():
             retained = _walk_raw(order, grads)
-            results = [(node, _leaf_gradient(node, grads[node])) for node in leaves if node in grads]
+            results = _leaf_gradients(leaves, grads)
     finally:
         grads.clear()  # a traceback keeps the frames alive; the arrays must not live as long
     for end, tensor in results:  # all is computed: now it counts
@@ -344,35 +350,44 @@ def backward(root: Node, seed: Any, keep: bool) -> None:
     for node, g in retained:
         extra_of(node).grad = new_saved(g, None, node.device)
     if not keep:
-        release(order)
+        for node in order:
+            node.saved = node.pins = None
+            if node.extra is not None:
+                node.extra.checksums = None
 
 
-def _leaf_gradient(node: Leaf, g: Any) -> Any:
-    """What a leaf's ``grad`` becomes by one more cotangent."""
-    device = node.device
-    if g.__class__ is not device.array_type:
-        if g.__class__ in _PARTS:
-            g = g.whole(device.raw, node)
-        g = device.backend.as_raw(g, device)
-    if node.extra is not None and node.extra.hooks:
-        g = _run_hooks(node, node.extra, g, False)
-    if node.grad is not None:
-        g = node.grad._value + g
+def _leaf_gradients(leaves: list[Node], grads: dict[Any, Any]) -> list[tuple[Node, Any]]:
+    """What the leaves' ``grad`` become by one more cotangent each."""
+    results = []
+    for node in leaves:
+        g = grads.get(node)
+        if g is None:
+            continue
+        device = node.device
         if g.__class__ is not device.array_type:
+            if g.__class__ in _PARTS:
+                g = g.whole(device.raw, node)
             g = device.backend.as_raw(g, device)
-    tensor = new_tensor(g, None, device)
-    tensor._saved = True
-    return tensor
+        if node.extra is not None and node.extra.hooks:
+            g = _run_hooks(node, node.extra, g, False)
+        if node.grad is not None:
+            g = node.grad._value + g
+            if g.__class__ is not device.array_type:
+                g = device.backend.as_raw(g, device)
+        tensor = new_tensor(g, None, device)
+        tensor._saved = True
+        results.append((node, tensor))
+    return results
 
 
-def _ops_and_leaves(root: Node) -> tuple[list[Node], list[Leaf]]:
+def _ops_and_leaves(root: Node) -> tuple[list[Node], list[Node]]:
     """The nodes that ops made, in order of creation, and the leaves."""
-    if root.op is _LEAF:
-        return [], [root]  # type: ignore[list-item]
+    if root.op is LEAF:
+        return [], [root]
     seen = {root}
     stack = [root]
     order: list[Node] = []
-    leaves: list[Any] = []
+    leaves: list[Node] = []
     found, see, push, take, end = order.append, seen.add, stack.append, stack.pop, leaves.append
     while stack:
         node = take()
@@ -380,7 +395,7 @@ def _ops_and_leaves(root: Node) -> tuple[list[Node], list[Leaf]]:
         for parent in node.parents:
             if parent is not None and parent not in seen:
                 see(parent)
-                if parent.op is _LEAF:
+                if parent.op is LEAF:
                     end(parent)
                 else:
                     push(parent)
@@ -416,7 +431,7 @@ def _walk_raw(order: list[Node], grads: dict[Any, Any]) -> list[tuple[Node, Any]
                 continue
             if rule is None:
                 raise _no_rule(node, node.parents.index(parent), "vjp")
-            c = rule(xp, g, *args)
+            c = g if rule is pass_on else rule(xp, g, *args)
             before = get(parent)
             if op.partial:
                 parts = True
@@ -451,7 +466,7 @@ def _walk(
             g = g.whole(xp, node)
         if node.extra is not None:
             g = _noted(node, g, found, create_graph)
-        if node.op is _LEAF or node in stop:
+        if node.op is LEAF or node in stop:
             found[node] = g
             continue
         if node.saved is None:
@@ -518,12 +533,12 @@ def deposit(found: dict[Node, Any], create_graph: bool) -> None:
     computed first, so that an error on the way changes nothing."""
     results = []
     for node, g in found.items():
-        before = node.grad if node.__class__ is Leaf else None
+        before = node.grad if node.op is LEAF else None
         if before is not None:
             g = before + g if create_graph else before._value + g
         results.append((node, g if create_graph else new_saved(g, None, node.device)))
     for node, g in results:
-        if node.__class__ is Leaf:
+        if node.op is LEAF:
             node.grad = g
         else:
             extra_of(node).grad = g
@@ -532,7 +547,7 @@ def deposit(found: dict[Node, Any], create_graph: bool) -> None:
 def release(order: Iterable[Node]) -> None:
     """Free what the nodes saved."""
     for node in order:
-        if node.op is not _LEAF:
+        if node.op is not LEAF:
             node.saved = node.pins = None
             if node.extra is not None:
                 node.extra.checksums = None
@@ -632,6 +647,3 @@ def _check_sums(node: Node, checksums: list[tuple[Any, Any]]) -> None:
                 + (f"; the op was called at {where}" if where else "")
                 + "; copy the array before changing it"
             )
-
-
-LEAF_OP: Final = _LEAF

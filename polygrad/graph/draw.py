@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from ..core.cell import settle
-from ..core.tape import Leaf, Node, reachable
+from ..core.tape import Node, is_leaf, reachable
 from ..errors import DependencyError, DetachedError
 from ..tensor import Tensor
 
@@ -118,10 +118,10 @@ def _entries(of: Tensor | Sequence[Tensor], names: Names | None) -> tuple[list[_
     starts = set(roots)
     entries = []
     for i, node in enumerate(order):
-        kind = "leaf" if isinstance(node, Leaf) else "item" if node.op.name == "item" else "op"
+        kind = "leaf" if is_leaf(node) else "item" if node.op.name == "item" else "op"
         parents = tuple([None if p is None else numbers[p] for p in node.parents])
         looks = "root" if node in starts else kind
-        op = "leaf" if isinstance(node, Leaf) else node.op.name.strip("_")
+        op = "leaf" if is_leaf(node) else node.op.name.strip("_")
         entries.append(_Entry(i, looks, op, known.get(node, ""), _type_of(node, places), parents))
     return entries, [numbers[node] for node in roots]
 

@@ -18,8 +18,8 @@ from ..core.declare import op
 from ..core.modes import GRAD, get_mode
 from ..core.op import Op
 from ..core.operands import reconciled, scalar_tensor, together
-from ..core.tape import Leaf, leaf, next_seq
 from ..core.tape import Node as _Node
+from ..core.tape import is_leaf, leaf, next_seq
 from ..dtypes import as_dtype
 from ..errors import DeviceError, DTypeError, ShapeError
 from ..typing import ArrayLike, DTypeLike, Namespace, Raw
@@ -71,7 +71,7 @@ def asarray(
         else:
             result = _from_python(obj, dtype, place, copy)
     if requires_grad:
-        result = result.detach() if result._node is not None and not isinstance(result._node, Leaf) else result
+        result = result.detach() if result._node is not None and not is_leaf(result._node) else result
         result.requires_grad_()
     return result  # type: ignore[no-any-return]
 

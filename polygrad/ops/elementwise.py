@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..core.apply import apply
 from ..core.declare import binary, op, unary
 from ..core.kernels import kernel
+from ..core.tape import pass_on
 from ..typing import ArrayLike, Namespace, Raw
 from .data_types import as_same_dtype
 from .manipulation import view_of
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 def one(xp: Namespace, out: Raw) -> Raw:
     """The partial derivative of sums."""
     return xp.ones_like(out)
-
-
-def pass_on(xp: Namespace, g: Raw) -> Raw:
-    """The vjp and jvp of an argument with slope 1."""
-    return g
 
 
 def pass_negated(xp: Namespace, g: Raw) -> Raw:

@@ -15,7 +15,7 @@ from ..core.cell import Cell, link_view, replace, root_of, settle
 from ..core.declare import op
 from ..core.modes import GRAD, get_mode
 from ..core.operands import beside, together
-from ..core.tape import EntryParts, Leaf
+from ..core.tape import EntryParts, is_leaf
 from ..dtypes import as_dtype
 from ..errors import DTypeError, MutationError, ShapeError, VmapError
 from ..typing import ArrayLike, Namespace, Raw, Shape
@@ -262,7 +262,7 @@ def check_writable(name: str, x: Any) -> bool:
     (``no_grad``), so that the node stays."""
     if get_mode() & GRAD:
         root = root_of(x)
-        if isinstance(root._node, Leaf) or isinstance(x._node, Leaf):
+        if is_leaf(root._node) or is_leaf(x._node):
             view = "" if root is x else " (this is a view of it)"
             raise MutationError(
                 f"{name}: writing in place into a leaf that requires grad{view}, of shape {tuple(root._value.shape)}; "
@@ -321,9 +321,9 @@ def may_write(x: Any) -> bool:
     if not x._device.backend.mutable:
         return False
     root = root_of(x)
-    if isinstance(x._node, Leaf) and not root._saved:
+    if is_leaf(x._node) and not root._saved:
         return True
-    if x._node is not None and not isinstance(x._node, Leaf):
+    if x._node is not None and not is_leaf(x._node):
         return False
     if not root._saved and not x._saved:
         return True

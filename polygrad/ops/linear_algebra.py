@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.apply import apply
 from ..core.cell import Cell
 from ..core.declare import binary, op
+from ..core.kernels import kernel
 from ..core.operands import together
 from ..errors import ShapeError
 from ..typing import ArrayLike, Namespace, Raw
@@ -24,22 +25,6 @@ def adjoint(xp: Namespace, x: Raw) -> Raw:
     return xp.adjoint(x)
 
 
-@binary(
-    vjps=(lambda xp, g, x2: xp.matmul(g, xp.adjoint(x2)), lambda xp, g, x1: xp.matmul(xp.adjoint(x1), g)),
-    real_vjps=(
-        lambda xp, g, x2: xp.matmul(g, xp.matrix_transpose(x2)),
-        lambda xp, g, x1: xp.matmul(xp.matrix_transpose(x1), g),
-    ),
-    jvps=(lambda xp, t, x2: xp.matmul(t, x2), lambda xp, t, x1: xp.matmul(x1, t)),
-    same_shape=True,
-)
-def _matmul_matrices(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
-    try:
-        return xp.matmul(x1, x2)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise _misfit(x1, x2, error) from None
-
-
 def _misfit(x1: Raw, x2: Raw, error: Exception) -> Exception:
     a, b = tuple(x1.shape), tuple(x2.shape)
     if not a or not b:
@@ -47,7 +32,28 @@ def _misfit(x1: Raw, x2: Raw, error: Exception) -> Exception:
     inner = b[-2 if len(b) > 1 else 0]
     if a[-1] != inner:
         return ShapeError(f"matmul: shapes {a} and {b} do not fit: the inner lengths {a[-1]} and {inner} differ")
-    return type(error)(f"matmul: shapes {a} and {b}: {error}")
+    return error
+
+
+@binary(
+    vjps=(lambda xp, g, x2: xp.matmul_2d(g, xp.adjoint(x2)), lambda xp, g, x1: xp.matmul_2d(xp.adjoint(x1), g)),
+    real_vjps=(
+        lambda xp, g, x2: xp.matmul_2d(g, xp.matrix_transpose(x2)),
+        lambda xp, g, x1: xp.matmul_2d(xp.matrix_transpose(x1), g),
+    ),
+    jvps=(lambda xp, t, x2: xp.matmul_2d(t, x2), lambda xp, t, x1: xp.matmul_2d(x1, t)),
+    same_shape=True,
+    misfit=_misfit,
+)
+def matmul_matrices(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
+    """``matmul`` of two matrices, by far the most common case."""
+    return xp.matmul_2d(x1, x2)
+
+
+@kernel
+def matmul_2d(xp: Namespace, x1: Raw, x2: Raw) -> Raw:
+    """The product of two matrices."""
+    return xp.matmul(x1, x2)
 
 
 # With vectors and batches. The walk sums what was broadcast; one matrix for a whole batch has its cotangent
@@ -82,12 +88,10 @@ def _matmul_second(xp: Namespace, g: Raw, x1: Raw, x2_ndim: int) -> Raw:
     vjps=(_matmul_first, _matmul_second),
     jvps=(lambda xp, t, x2: xp.matmul(t, x2), lambda xp, t, x1: xp.matmul(x1, t)),
     broadcasts=True,
+    misfit=_misfit,
 )
 def _matmul(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
-    try:
-        return xp.matmul(x1, x2)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise _misfit(x1, x2, error) from None
+    return xp.matmul(x1, x2)
 
 
 def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
@@ -101,13 +105,13 @@ def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
         ShapeError: if the inner lengths differ.
     """
     if isinstance(x1, Cell) and isinstance(x2, Cell) and x1._value.ndim == 2 == x2._value.ndim:
-        return _matmul_matrices(x1, x2)
+        return matmul_matrices(x1, x2)
     return _matmul(x1, x2)
 
 
 def _product(x1: Any, x2: Any) -> Any:
     if isinstance(x1, Cell) and isinstance(x2, Cell) and x1._value.ndim == 2 == x2._value.ndim:
-        return _matmul_matrices(x1, x2)
+        return matmul_matrices(x1, x2)
     return _matmul.operator(x1, x2)  # type: ignore[attr-defined]
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Axis = int | tuple[int, ...] | None
 Axes = tuple[int, ...]
+_ALL = [tuple(range(n)) for n in range(65)]  # the axes of arrays of n dimensions
 
 
 def kept(xp: Namespace, g: Raw, shape: Shape, axes: Axes, keepdims: bool) -> Raw:
@@ -84,7 +85,7 @@ def sum(x: ArrayLike, /, *, axis: Axis = None, dtype: DTypeLike | None = None, k
     if not isinstance(x, Cell):
         (x,) = together("sum", (x,))
     shape = x._value.shape
-    axes = tuple(range(len(shape))) if axis is None else normal_axes("sum", axis, len(shape))
+    axes = _ALL[len(shape)] if axis is None else normal_axes("sum", axis, len(shape))
     return apply(_sum, (x,), (axes, _sum_dtype(x, dtype), keepdims, shape))
 
 
@@ -103,7 +104,7 @@ def mean(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tenso
     if x._node is None and not x._device.backend.to_dtype(x._value.dtype).inexact:
         raise DTypeError(f"mean: needs a floating dtype, got {x.dtype}; cast with pg.astype")
     shape = x._value.shape
-    axes = tuple(range(len(shape))) if axis is None else normal_axes("mean", axis, len(shape))
+    axes = _ALL[len(shape)] if axis is None else normal_axes("mean", axis, len(shape))
     return apply(_mean, (x,), (axes, keepdims, shape))
 
 

@@ -52,7 +52,7 @@ _DATA_DEPENDENT: Final = (
 )  # fmt: skip
 _METHODS: Final = (
     "asarray", "astype", "broadcast_arrays", "broadcast_to", "concat", "empty_like", "expand_dims", "flip",
-    "full_like", "getitem", "log_softmax_over", "logsumexp_over", "matmul", "matrix_transpose", "moveaxis",
+    "full_like", "getitem", "log_softmax_over", "logsumexp_over", "matmul", "matmul_2d", "matrix_transpose", "moveaxis",
     "ones_like", "permute_dims", "repeat", "reshape", "roll", "scatter_add", "searchsorted", "softmax_over",
     "squeeze", "stack", "take", "take_along_axis", "tensordot", "tile", "tril", "triu", "unstack", "vecdot",
     "with_entries", "zeros_like",
@@ -393,6 +393,9 @@ class Rules:
         made = matmul(self.padded(first, ndim), self.padded(second, ndim))
         dropped = ((made.ndim - 2,) if a == 1 else ()) + ((made.ndim - 1,) if b == 1 else ())
         return self.wrap(FUNCTIONS["squeeze"](made, dropped) if dropped else made, True)
+
+    def matmul_2d(self, x1: Any, x2: Any) -> Batched:
+        return self.matmul(x1, x2)
 
     def tensordot(self, x1: Any, x2: Any, axes: Any = 2) -> Batched:
         if isinstance(axes, int):

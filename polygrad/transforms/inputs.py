@@ -13,7 +13,7 @@ from ..core.cell import Cell, new_tensor, settle, share_borrowed
 from ..core.modes import GRAD, enable_grad, get_mode, no_grad
 from ..core.op import Op
 from ..core.operands import reconciled
-from ..core.tape import Leaf, Node, leaf, next_seq, reachable
+from ..core.tape import Node, is_leaf, leaf, next_seq, reachable
 from ..errors import DTypeError, ShapeError
 from ..ops.creation import asarray, to_tensor
 from ..ops.data_types import astype
@@ -99,7 +99,7 @@ class Recorded:
             return True
         roots = [x._node for x in tensors if x._node is not None]
         # Leaves made meanwhile are the inputs, and those of transforms inside: nobody asks for their gradients.
-        return any(isinstance(n, Leaf) and n.seq < self._start for n in reachable(roots, frozenset(self.inputs)))
+        return any(is_leaf(n) and n.seq < self._start for n in reachable(roots, frozenset(self.inputs)))
 
 
 def record(
