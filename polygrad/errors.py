@@ -7,6 +7,7 @@
      ├── DeviceError (also ValueError)        unknown device, or arrays of different devices in one op
      ├── DTypeError (also TypeError)          a dtype the op, the backend or differentiation does not take
      ├── ShapeError (also ValueError)         shapes that do not fit each other
+     │    └── AxisError (also IndexError)     an axis out of range, as NumPy's of this name
      ├── GradientError (also RuntimeError)    the graph cannot be differentiated as asked
      │    ├── DetachedError                   no graph leads from the output to what it should be differentiated by
      │    ├── FreedGraphError                 backward a second time over a graph already freed
@@ -24,6 +25,7 @@ Each also derives from the built-in exception that NumPy, PyTorch or JAX users w
 
 __all__ = [
     "AnomalyError",
+    "AxisError",
     "BackendError",
     "CheckError",
     "DTypeError",
@@ -60,6 +62,10 @@ class DTypeError(PolygradError, TypeError):
 
 class ShapeError(PolygradError, ValueError):
     """Shapes that do not fit each other, or an axis out of range."""
+
+
+class AxisError(ShapeError, IndexError):
+    """An axis out of range."""
 
 
 class GradientError(PolygradError, RuntimeError):

@@ -387,14 +387,24 @@ class Tensor(Cell):
             array = array.astype(dtype)
         return array
 
-    def __dlpack__(self, **options: Any) -> Any:
+    def __dlpack__(
+        self,
+        /,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[Any, int] | None = None,
+        copy: _bool | None = None,
+    ) -> Any:
+        """The memory for another library; raises where a graph would be lost."""
         settle(self)
         if self._node is not None:
             raise DetachError("DLPack would drop the graph of a tensor that requires grad; export x.detach()")
         value = self._value
-        if self._device.backend.mutable and not options.get("copy"):
+        if self._device.backend.mutable and not copy:
             value = self._export(value) if self._device.backend.name == "numpy" else value
-        return value.__dlpack__(**options)
+        given = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        return value.__dlpack__(**{name: option for name, option in given.items() if option is not None})
 
     def __dlpack_device__(self) -> Any:
         return self._value.__dlpack_device__()

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from polygrad.backend import Backend, RawNamespace
+from polygrad_backends import host
 
 __all__ = ["DaskBackend"]
 
@@ -74,6 +75,8 @@ class DaskBackend(Backend):
             "conj": lambda x: da.conj(x) if x.dtype.kind == "c" else x,
             "real": lambda x: x.real,
             "imag": lambda x: x.imag,
+            "tanh": lambda x: x.map_blocks(partial(host.tanh, np), dtype=x.dtype),
+            "expm1": lambda x: x.map_blocks(partial(host.expm1, np), dtype=x.dtype),
             "eye": lambda n_rows, n_cols=None, k=0, dtype=None: da.from_array(
                 np.eye(n_rows, n_cols, k, dtype)  # Dask's fails off the diagonal of a matrix that is not square
             ),

@@ -9,16 +9,17 @@ from operator import attrgetter, getitem
 from typing import Any
 
 from polygrad.backend import Backend, Device, RawNamespace
+from polygrad_backends import host
 
 __all__ = ["NumpyBackend"]
 
 # NumPy's functions that are the standard's as they stand, most of them ufuncs.
 _SAME = """
 abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_invert bitwise_or
-bitwise_right_shift bitwise_xor ceil copysign cos cosh divide equal exp expm1 floor floor_divide greater
+bitwise_right_shift bitwise_xor ceil copysign cos cosh divide equal exp floor floor_divide greater
 greater_equal hypot imag isfinite isinf isnan less less_equal log log1p log2 log10 logaddexp logical_and
 logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive pow real
-reciprocal remainder sign signbit sin sinh sqrt square subtract tan tanh trunc
+reciprocal remainder sign signbit sin sinh sqrt square subtract tan trunc
 where roll stack moveaxis repeat tile tril triu zeros ones full empty eye linspace arange asarray from_dlpack
 matmul tensordot vecdot result_type can_cast finfo iinfo isdtype searchsorted broadcast_arrays count_nonzero
 diff isin unstack unique_all unique_counts unique_inverse clip newaxis e pi inf nan
@@ -47,6 +48,7 @@ class NumpyBackend(Backend):
         slope = _tanh_slope(np)
         self.kernels = {
             "adjoint": self._adjoint,
+            "floor_quotient": partial(host.floor_divide, np),
             "getitem": getitem,
             "relu": lambda x: np.maximum(x, 0),
             "relu_linear": lambda g, out: np.where(out <= 0, 0, g),
@@ -71,6 +73,8 @@ class NumpyBackend(Backend):
             "concat": np.concatenate,
             "permute_dims": lambda x, axes: x.transpose(axes),
             "matrix_transpose": attrgetter("mT"),
+            "expm1": partial(host.expm1, np),
+            "tanh": _tanh(np),
             "conj": lambda x: np.conjugate(x) if x.dtype.kind == "c" else x,
             "astype": lambda x, dtype, copy=True: x.astype(dtype, copy=copy),
             "reshape": self._reshape,
@@ -254,6 +258,11 @@ def _flip(x: Any, axis: Any = None) -> Any:
     for a in axes:
         key[a] = slice(None, None, -1)
     return x[tuple(key)]
+
+
+def _tanh(np: Any) -> Callable[[Any], Any]:
+    tanh = np.tanh
+    return lambda x: tanh(x) if x.dtype.kind != "c" else host.tanh(np, x)
 
 
 def _tanh_slope(np: Any) -> Callable[[Any, Any], Any]:

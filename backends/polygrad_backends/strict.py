@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from polygrad.backend import Backend, RawNamespace
+from polygrad_backends import host
 
 __all__ = ["StrictBackend"]
 
@@ -57,12 +58,20 @@ class StrictBackend(Backend):
         made = {name: partial(getattr(strict, name), device=native) for name in _CREATION.split()}
         return made | {
             "asarray": partial(self._asarray, native),
+            "expm1": partial(self._complex, "expm1"),
+            "tanh": partial(self._complex, "tanh"),
             "from_dlpack": lambda x: strict.from_dlpack(x).to_device(native),
             # The standard defines these for complex input only (conj), or not for real (real, imag).
             "conj": lambda x: strict.conj(x) if x.dtype in self.complex_dtypes else x,
             "real": lambda x: strict.real(x) if x.dtype in self.complex_dtypes else x,
             "imag": lambda x: strict.imag(x) if x.dtype in self.complex_dtypes else strict.zeros_like(x),
         }
+
+    def _complex(self, name: str, x: Any) -> Any:
+        """A function that NumPy, with which it computes, has not right for all complex numbers."""
+        if x.dtype not in self.complex_dtypes:
+            return getattr(self.strict, name)(x)
+        return self.from_numpy(getattr(host, name)(self.np, self.to_numpy(x)), x.device)
 
     def _asarray(self, native: Any, obj: Any, dtype: Any = None, copy: bool | None = None) -> Any:
         place = None if isinstance(obj, self.array_types) else native

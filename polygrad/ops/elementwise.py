@@ -100,10 +100,10 @@ def positive(xp: Namespace, x: Raw, /) -> Raw:
     return xp.positive(x)
 
 
-@binary(vjps=(flat, flat), jvps=(flat, flat), scalars=True, direct=operator.floordiv)
+@binary(vjps=(flat, flat), jvps=(flat, flat), scalars=True)
 def floor_divide(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``floor(x1 / x2)``; its derivative is 0 wherever it has one."""
-    return x1 // x2
+    return xp.floor_quotient(x1, x2)
 
 
 # d remainder(a, b) / db = -floor(a / b), of mixed signs too (jax#11466 had it wrong).

@@ -11,6 +11,7 @@ from .keys import getitem, is_basic, positions, with_entries
 
 __all__ = [
     "adjoint",
+    "floor_quotient",
     "getitem",
     "is_basic",
     "relu",
@@ -106,3 +107,14 @@ def relu_linear(xp: Namespace, g: Raw, out: Raw) -> Raw:
 def adjoint(xp: Namespace, x: Raw) -> Raw:
     """The conjugate transpose of the last two axes."""
     return xp.conj(xp.matrix_transpose(x))
+
+
+@kernel
+def floor_quotient(xp: Namespace, x1: Raw, x2: Raw) -> Raw:
+    """``x1 // x2`` of arrays or Python numbers; libraries differ where one of them is infinite, so that the
+    standard's limits are those of the quotient."""
+    made = x1 // x2
+    if not xp.isdtype(made.dtype, "real floating"):
+        return made
+    infinite = (abs(x1) == float("inf")) | (abs(x2) == float("inf"))
+    return xp.where(infinite, x1 / x2, made)

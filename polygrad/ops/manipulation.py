@@ -14,7 +14,7 @@ from ..core.cell import link_view
 from ..core.declare import op
 from ..core.op import Op
 from ..core.operands import together
-from ..errors import ShapeError
+from ..errors import AxisError, ShapeError
 from ..typing import ArrayLike, Namespace, Raw, Shape
 from .data_types import astype, result_type
 from .kernels import is_basic
@@ -33,7 +33,7 @@ def normal_axis(name: str, axis: Any, ndim: int) -> int:
     if type(axis) is not int:
         axis = axis.__index__()
     if not -ndim <= axis < ndim:
-        raise ShapeError(f"{name}: axis {axis} is out of range for an array of {ndim} dimensions")
+        raise AxisError(f"{name}: axis {axis} is out of range for an array of {ndim} dimensions")
     return axis + ndim if axis < 0 else axis  # type: ignore[no-any-return]
 
 
@@ -140,7 +140,7 @@ def _expand_dims(xp: Namespace, x: Raw, /, axis: int) -> Raw:
     return xp.expand_dims(x, axis=axis)
 
 
-def expand_dims(x: ArrayLike, /, *, axis: int | tuple[int, ...] = 0) -> Tensor:
+def expand_dims(x: ArrayLike, /, axis: int | tuple[int, ...] = 0) -> Tensor:
     """A view with an axis of length 1 inserted at ``axis``."""
     (x,) = together("expand_dims", (x,))
     if isinstance(axis, tuple):

@@ -189,6 +189,10 @@ KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
     "tanh_vjp": lambda xp, s: (s["y"], xp.tanh(8 * s["x"]), 8 * s["x"]),
     "sum_leading": lambda xp, s: (xp.reshape(s["x"], (3, 2, 2)), 2),
     "matmul_2d": lambda xp, s: (s["x"], xp.permute_dims(s["y"], (1, 0))),
+    "floor_quotient": lambda xp, s: (
+        8 * s["x"],
+        xp.where(s["y"] > 0, xp.full_like(s["y"], float("inf")), s["y"]),
+    ),
     "relu": lambda xp, s: (s["x"],),
     "relu_linear": lambda xp, s: (s["y"], xp.maximum(s["x"], xp.zeros_like(s["x"]))),
     "adjoint": lambda xp, s: (s["x"],),

@@ -82,7 +82,11 @@ class Rules:
         made |= {name: self._creation_rule(name) for name in _CREATION}
         made |= {name: self._data_dependent_rule(name) for name in _DATA_DEPENDENT}
         made |= {name: _delegated(self.inner.raw, name) for name in _ASKING}
-        made |= {"relu": self._elementwise_rule(extra.relu), "clip_between": self._elementwise_rule(FUNCTIONS["clip"])}
+        made |= {
+            "relu": self._elementwise_rule(extra.relu),
+            "clip_between": self._elementwise_rule(FUNCTIONS["clip"]),
+            "floor_quotient": self._elementwise_rule(FUNCTIONS["floor_divide"]),
+        }
         made |= self.backend.native_dtypes
         return made | {"newaxis": None, "e": 2.718281828459045, "pi": 3.141592653589793, "inf": float("inf"),
                        "nan": float("nan")}  # fmt: skip

@@ -1,0 +1,52 @@
+"""NumPy's functions where the standard asks for more, for every backend that computes with NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["expm1", "floor_divide", "tanh"]
+
+
+def expm1(np: Any, z: Any) -> Any:
+    """``exp(z) - 1``, for complex numbers without cancellation and with the standard's limits.
+
+    Re = expm1(x) cos y - 2 sin(y / 2)^2 and Im = exp(x) sin y; NumPy's own subtracts 1 from exp(z).
+    """
+    if z.dtype.kind != "c":
+        return np.expm1(z)
+    x, y = z.real, z.imag
+    with np.errstate(all="ignore"):
+        half, less = np.sin(y / 2), np.expm1(x)
+        real, imag = less * np.cos(y) - 2 * half * half, np.exp(x) * np.sin(y)
+    on_axis, turning = y == 0, ~np.isfinite(y)
+    lowest, highest = x == -np.inf, x == np.inf
+    made = np.empty(z.shape, z.dtype)
+    made.real = np.where(on_axis, less, np.where(lowest, -1.0, np.where(highest & turning, np.inf, real)))
+    made.imag = np.where(on_axis, y, np.where(lowest & turning, 0.0, np.where(highest & turning, np.nan, imag)))
+    return made
+
+
+def floor_divide(np: Any, x1: Any, x2: Any) -> Any:
+    """``floor(x1 / x2)``; the standard's limits with infinities, where NumPy's gives nan or -1."""
+    made = x1 // x2
+    if made.dtype.kind != "f":
+        return made
+    infinite = np.isinf(x1) | np.isinf(x2)
+    if infinite.any():
+        with np.errstate(all="ignore"):
+            made = np.where(infinite, x1 / x2, made)
+    return made
+
+
+def tanh(np: Any, z: Any) -> Any:
+    """``tanh``, for complex numbers +-1 where the real part is infinite, whatever the C library makes of it."""
+    if z.dtype.kind != "c":
+        return np.tanh(z)
+    made = np.asarray(np.tanh(z))
+    end = np.isinf(z.real)
+    if end.any():
+        with np.errstate(all="ignore"):
+            turn = np.where(np.isfinite(z.imag), np.sin(2 * z.imag), 0.0)
+        made.real[end] = np.copysign(1.0, z.real)[end]
+        made.imag[end] = np.copysign(0.0, turn)[end]
+    return made
