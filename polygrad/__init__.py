@@ -9,8 +9,8 @@ tensor([0.        , 0.84147098], dtype=float64)
 
 The functions of the Array API standard are here under their standard names, with the transforms
 (:func:`grad`, :func:`vjp`, :func:`jvp`, ...), the modes (:func:`no_grad`, ...) and the devices
-(:func:`device`, :func:`devices`, ...). ``polygrad.nn``, ``.optim``, ``.data``, ``.random``, ``.graph`` and
-``.testing`` are imported on first use.
+(:func:`device`, :func:`devices`, ...). ``polygrad.linalg``, ``.fft``, ``.nn``, ``.optim``, ``.data``, ``.random``,
+``.graph`` and ``.testing`` are imported on first use.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ from .registry import register as register_backend
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from . import data, graph, nn, optim, random, testing
+    from . import data, fft, graph, linalg, nn, optim, random, testing
     from .graph.draw import draw
     from .transforms.checkpoint import checkpoint
     from .transforms.custom import Function, custom_jvp, custom_vjp, stop_gradient
@@ -244,6 +244,7 @@ __all__ = [
     "expand_dims",
     "expm1",
     "eye",
+    "fft",
     "finfo",
     "flip",
     "float16",
@@ -279,6 +280,7 @@ __all__ = [
     "jvp",
     "less",
     "less_equal",
+    "linalg",
     "linearize",
     "linspace",
     "log",
@@ -384,7 +386,7 @@ pi = 3.141592653589793
 inf = float("inf")
 nan = float("nan")
 
-_LAZY = frozenset({"data", "graph", "nn", "optim", "random", "testing"})
+_LAZY = frozenset({"data", "fft", "graph", "linalg", "nn", "optim", "random", "testing"})
 _FROM = {  # public functions of modules imported on first use: they need optree, which costs 17 ms
     "Function": "transforms.custom",
     "checkpoint": "transforms.checkpoint",

@@ -157,8 +157,10 @@ class Space(ModuleType):
         contents: dict[str, Any] = {name: getattr(public, name) for name in public.__all__}
         for name in getattr(public, "CREATION", ()):
             contents[name] = _creating_on(device, contents[name])
+        # Kernels that are ops have rules: the public module's function, whether it is in __all__ or not.
         kernels = {n.partition(".")[2]: f for n, f in GENERIC.items() if n.startswith(f"{space}.")}
-        self.__dict__.update({n: functools.partial(f, parent) for n, f in kernels.items()} | contents)
+        own = {n: getattr(public, n, None) or functools.partial(f, parent) for n, f in kernels.items()}
+        self.__dict__.update(own | contents)
 
 
 def _namespace_by_name(name: str) -> Any:

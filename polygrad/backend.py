@@ -18,7 +18,7 @@ from .dtypes import BY_NAME, DType, as_dtype
 from .errors import BackendError, DeviceError, DTypeError
 from .typing import Raw
 
-__all__ = ["SPACES", "Backend", "Device", "RawNamespace"]
+__all__ = ["SPACES", "Backend", "Device", "RawNamespace", "generic_kernel"]
 
 SPACES: Final = ("linalg", "fft", "special")
 """The namespaces inside a namespace: two of the standard's extensions, and the special functions."""
@@ -31,6 +31,12 @@ _hooks: dict[str, Callable[..., Any]] = {}
 def provide(name: str, function: Callable[..., Any]) -> None:
     """Fill in one of the functions that a Device needs from the modules above this one."""
     _hooks[name] = function
+
+
+def generic_kernel(name: str) -> Callable[..., Any]:
+    """The generic version of a kernel (``"linalg.expm"``), which takes the namespace first: what a backend's own
+    version falls back on for what it does not do better."""
+    return GENERIC[name]
 
 
 class RawNamespace:

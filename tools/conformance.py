@@ -23,6 +23,9 @@ from types import ModuleType
 from typing import Any
 
 VERSION = "2025.12"
+CREATION = """
+arange asarray empty empty_like eye from_dlpack full full_like linspace ones ones_like zeros zeros_like
+"""
 
 
 # -- the namespace that the suite is given -------------------------------------------------------------
@@ -37,9 +40,9 @@ def namespace(device: str, requires_grad: bool) -> Any:
         return xp
     twin = ModuleType(f"{xp.__name__}.tracked")
     twin.__dict__.update(vars(xp))
-    for space in ("linalg", "fft", "special"):
+    for space in ("linalg", "fft"):
         setattr(twin, space, getattr(xp, space))
-    for name in ["arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones", "ones_like", "zeros", "zeros_like"]:  # fmt: skip
+    for name in CREATION.split():
         setattr(twin, name, tracked(getattr(xp, name)))
     return twin
 

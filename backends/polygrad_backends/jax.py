@@ -76,6 +76,9 @@ class JaxBackend(Backend):
                 "conj": lambda x: jnp.conj(x) if x.dtype.kind == "c" else x,
                 "searchsorted": lambda x1, x2, side="left": jnp.searchsorted(x1, x2, side=side).astype("int64"),
                 "unique_all": self._unique_all,
+                "linalg.solve_triangular": self._solve_triangular,
+                "linalg.expm": self._expm,
+                "linalg.inv_or_inf": jnp.linalg.inv,
             }
         )
 
@@ -122,6 +125,18 @@ class JaxBackend(Backend):
         return values, *(i.astype("int64") for i in indices)
 
     # -- kernels -----------------------------------------------------------------------------------
+
+    def _solve_triangular(self, a: Any, b: Any, upper: bool = False, unit_diagonal: bool = False) -> Any:
+        from jax.scipy.linalg import solve_triangular
+
+        shape = self.jnp.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = (self.jnp.broadcast_to(x, shape + x.shape[-2:]) for x in (a, b))
+        return solve_triangular(a, b, lower=not upper, unit_diagonal=unit_diagonal)
+
+    def _expm(self, x: Any) -> Any:
+        from jax.scipy.linalg import expm
+
+        return expm(x, max_squarings=64) if 0 not in x.shape else x  # more than its own 16: it gives nan beyond
 
     def _scatter_add(self, shape: tuple[int, ...], dtype: Any, parts: Sequence[tuple[Any, Any]]) -> Any:
         total = self.jnp.zeros(shape, dtype)

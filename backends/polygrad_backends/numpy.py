@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import cached_property, partial
+from importlib.util import find_spec
 from operator import attrgetter, getitem
 from typing import Any
 
-from polygrad.backend import Backend, Device, RawNamespace
+from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad_backends import host
 
 __all__ = ["NumpyBackend"]
@@ -57,6 +58,10 @@ class NumpyBackend(Backend):
             "sum_leading": _sum_leading(np),
             "tanh_slope": slope,
             "tanh_vjp": _tanh_vjp(np, slope),
+            "linalg.adjugate": self._adjugate,
+            "linalg.inv_or_inf": self._inv_or_inf,
+            "linalg.p_norm": self._p_norm,
+            "linalg.solve_triangular": self._solve_triangular,
             "with_entries": partial(_with_entries, np),
         }
         self._namespace = RawNamespace(np, **self._mended(), **self.kernels)
@@ -90,6 +95,9 @@ class NumpyBackend(Backend):
             "argsort": self._argsort,
             "unique_values": lambda x: np.unique(x, equal_nan=False),
             "meshgrid": lambda *arrays, indexing="xy": tuple(np.meshgrid(*arrays, indexing=indexing)),
+            # NumPy gives real results where no eigenvalue happens to be complex.
+            "linalg.eig": lambda x: tuple(v.astype(np.result_type(x, 1j), copy=False) for v in np.linalg.eig(x)),
+            "linalg.eigvals": lambda x: np.linalg.eigvals(x).astype(np.result_type(x, 1j), copy=False),
         }
 
     def _reshape(self, x: Any, shape: Any, copy: bool | None = None) -> Any:
@@ -239,6 +247,49 @@ class NumpyBackend(Backend):
 
     def _adjoint(self, x: Any) -> Any:
         return x.mT if x.dtype.kind != "c" else x.mT.conj()
+
+    # -- linear algebra: quick ways, where the values allow ------------------------------------------
+
+    def _generic(self, name: str) -> Callable[..., Any]:
+        return partial(generic_kernel(f"linalg.{name}"), self._namespace)
+
+    def _adjugate(self, x: Any) -> Any:
+        np = self.np
+        inverse = self._inv_or_inf(x)
+        made = np.linalg.det(x)[..., None, None] * inverse
+        # det * inv has the condition number for its error, and is not finite where only the adjugate is
+        condition = np.abs(x).sum((-2, -1)) * np.abs(inverse).sum((-2, -1))
+        return made if (condition < 1e4).all() and np.isfinite(made).all() else self._generic("adjugate")(x)
+
+    def _inv_or_inf(self, x: Any) -> Any:
+        try:
+            return self.np.linalg.inv(x)
+        except self.np.linalg.LinAlgError:  # for the whole batch
+            return self._generic("inv_or_inf")(x)
+
+    def _p_norm(self, x: Any, axes: tuple[int, ...], p: float, keepdims: bool) -> Any:
+        np = self.np
+        if p == 2 and axes and x.dtype.char in "fdFD":
+            squares = np.square(x) if x.dtype.kind == "f" else x.real**2 + x.imag**2
+            total = np.add.reduce(squares, axes, None, None, keepdims)
+            tiny, huge = (1e-30, 1e30) if x.dtype.char in "fF" else (1e-280, 1e280)
+            if ((total > tiny) & (total < huge)).all():  # else squares may have over- or underflowed
+                return np.sqrt(total)
+        return self._generic("p_norm")(x, axes, p, keepdims)
+
+    def _solve_triangular(self, a: Any, b: Any, upper: bool = False, unit_diagonal: bool = False) -> Any:
+        if self._triangular is None or a.ndim > 2 or b.ndim > 2 or 0 in b.shape:
+            return self._generic("solve_triangular")(a, b, upper=upper, unit_diagonal=unit_diagonal)
+        return self._triangular(a, b, lower=not upper, unit_diagonal=unit_diagonal, check_finite=False)
+
+    @cached_property
+    def _triangular(self) -> Any:
+        """SciPy's function for one matrix, where SciPy is installed."""
+        if find_spec("scipy") is None:
+            return None
+        from scipy.linalg import solve_triangular
+
+        return solve_triangular
 
     def _scatter_add(self, shape: tuple[int, ...], dtype: Any, parts: Sequence[tuple[Any, Any]]) -> Any:
         """Zeros of ``shape`` with each ``values`` added at its ``key``, repeated indices summing."""

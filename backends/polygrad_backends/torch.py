@@ -74,6 +74,11 @@ class TorchBackend(Backend):
             "unique_values": lambda x: self._unique_all(x)[0],
             "unique_inverse": lambda x: self._unique_all(x)[::2],
             "unique_counts": lambda x: self._unique_all(x)[::3],
+            "linalg.solve_triangular": lambda a, b, upper=False, unit_diagonal=False: torch.linalg.solve_triangular(
+                a, b, upper=upper, unitriangular=unit_diagonal
+            ),
+            "linalg.expm": torch.linalg.matrix_exp,
+            "linalg.inv_or_inf": lambda x: torch.linalg.inv_ex(x)[0],
         }
 
     def _creation(self, native: Any) -> dict[str, Any]:

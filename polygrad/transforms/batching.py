@@ -154,6 +154,14 @@ class _Missing:
         raise VmapError(f"{name} has no batching rule, so it cannot run inside vmap")
 
 
+class _LevelNamespace(RawNamespace):
+    """A level's namespace: in its sub-namespaces every kernel has a batching rule, so that none is generic and a
+    graph outside has the op's own derivative."""
+
+    def _function_of(self, space: str, name: str) -> Any:
+        return getattr(self._spaces[space](), name)
+
+
 class BatchingBackend(Backend):
     """The backend of one vmap: it wraps the device that the mapped arrays are on."""
 
@@ -166,6 +174,7 @@ class BatchingBackend(Backend):
     def __init__(self, inner: Device, size: int) -> None:
         super().__init__()
         from .batching_rules import Rules
+        from .batching_spaces import fft_rules, linalg_rules
 
         self.inner = inner
         self.size = size
@@ -174,7 +183,8 @@ class BatchingBackend(Backend):
         self.complex_dtypes = inner.backend.complex_dtypes
         self.kernels = {}
         self.rules = Rules(self)
-        self._raw = RawNamespace(_Missing(), **self.rules.namespace())
+        spaces = {"linalg": lambda: linalg_rules(self.rules), "fft": lambda: fft_rules(self.rules)}
+        self._raw = _LevelNamespace(_Missing(), spaces=spaces, **self.rules.namespace())
         self.level = Device.make(f"vmap({size}):{inner.name}", self, self)
 
     @property
