@@ -54,7 +54,7 @@ def tracked(create: Any) -> Any:
     def made(*args: Any, **kwargs: Any) -> Any:
         x = create(*args, **kwargs)
         if x.dtype.inexact and not x.requires_grad:
-            x = x.requires_grad_() * 1
+            x = x.__array_namespace__().positive(x.requires_grad_())
         return x
 
     return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["expm1", "floor_divide", "tanh"]
+__all__ = ["expm1", "floor_divide", "sign", "tanh"]
 
 
 def expm1(np: Any, z: Any) -> Any:
@@ -21,7 +21,7 @@ def expm1(np: Any, z: Any) -> Any:
     on_axis, turning = y == 0, ~np.isfinite(y)
     lowest, highest = x == -np.inf, x == np.inf
     made = np.empty(z.shape, z.dtype)
-    made.real = np.where(on_axis, less, np.where(lowest, -1.0, np.where(highest & turning, np.inf, real)))
+    made.real = np.where(on_axis, less + 0.0, np.where(lowest, -1.0, np.where(highest & turning, np.inf, real)))
     made.imag = np.where(on_axis, y, np.where(lowest & turning, 0.0, np.where(highest & turning, np.nan, imag)))
     return made
 
@@ -38,6 +38,11 @@ def floor_divide(np: Any, x1: Any, x2: Any) -> Any:
     return made
 
 
+def sign(np: Any, x: Any) -> Any:
+    """``sign``, which NumPy has as the standard wants it."""
+    return np.sign(x)
+
+
 def tanh(np: Any, z: Any) -> Any:
     """``tanh``, for complex numbers +-1 where the real part is infinite, whatever the C library makes of it."""
     if z.dtype.kind != "c":
@@ -45,8 +50,6 @@ def tanh(np: Any, z: Any) -> Any:
     made = np.asarray(np.tanh(z))
     end = np.isinf(z.real)
     if end.any():
-        with np.errstate(all="ignore"):
-            turn = np.where(np.isfinite(z.imag), np.sin(2 * z.imag), 0.0)
         made.real[end] = np.copysign(1.0, z.real)[end]
-        made.imag[end] = np.copysign(0.0, turn)[end]
+        made.imag[end] = np.copysign(0.0, z.imag)[end]
     return made

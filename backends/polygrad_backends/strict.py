@@ -60,6 +60,7 @@ class StrictBackend(Backend):
             "asarray": partial(self._asarray, native),
             "expm1": partial(self._complex, "expm1"),
             "tanh": partial(self._complex, "tanh"),
+            "sign": partial(self._complex, "sign"),  # its own gives -0 at some zeros
             "from_dlpack": lambda x: strict.from_dlpack(x).to_device(native),
             # The standard defines these for complex input only (conj), or not for real (real, imag).
             "conj": lambda x: strict.conj(x) if x.dtype in self.complex_dtypes else x,

@@ -99,7 +99,8 @@ def argmin(x: ArrayLike, /, *, axis: int | None = None, keepdims: bool = False) 
 
 @op()
 def _count_nonzero(xp: Namespace, x: Raw, /, axes: tuple[int, ...], keepdims: bool) -> Raw:
-    return xp.sum(xp.astype(x != 0, xp.int64), axis=axes, keepdims=keepdims)
+    found = x if xp.isdtype(x.dtype, "bool") else x != 0
+    return xp.sum(xp.astype(found, xp.int64), axis=axes, keepdims=keepdims)
 
 
 def count_nonzero(x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:

@@ -17,6 +17,8 @@ from ..core.operands import together
 from ..dtypes import DType
 from ..errors import DTypeError, ShapeError
 from ..typing import ArrayLike, DTypeLike, Namespace, Raw, Shape
+from .data_types import astype
+from .elementwise import positive
 from .manipulation import normal_axes, normal_axis
 
 if TYPE_CHECKING:
@@ -271,7 +273,8 @@ def prod(x: ArrayLike, /, *, axis: Axis = None, dtype: DTypeLike | None = None, 
     (x,) = together("prod", (x,))
     axes = normal_axes("prod", axis, x._value.ndim)
     if axis == () and x._value.ndim:  # over no axes: a product of one element each
-        return x * 1  # type: ignore[no-any-return]
+        wide = _sum_dtype(x, dtype)
+        return positive(x if wide is None else astype(x, x._device.backend.to_dtype(wide)))
     return apply(_prod, (x,), (axes, _sum_dtype(x, dtype), keepdims))
 
 

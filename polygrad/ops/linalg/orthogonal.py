@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ...core.apply import apply, apply_multiple
 from ...core.cell import new_tensor
 from ...core.declare import op
-from ...errors import DTypeError, NoRuleError
+from ...errors import NoRuleError
 from ...typing import ArrayLike, Namespace, Raw
 from ..creation import zeros
 from ..data_types import finfo
@@ -177,7 +177,7 @@ def _pinv(xp: Namespace, x: Raw, rtol: Raw, /) -> Raw:
 def _cutoff(name: str, x: Any, rtol: Any) -> Any:
     """The relative cutoff of singular values: given, or the larger length times the dtype's epsilon."""
     if getattr(rtol, "requires_grad", False):
-        raise DTypeError(f"{name}: rtol requires grad, but the rank has no derivative; pass rtol.detach()")
+        rtol = rtol.detach()  # the rank is piecewise constant: its derivative is 0
     device = x._device
     backend = device.backend
     if rtol is None:
