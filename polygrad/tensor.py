@@ -6,6 +6,7 @@ It is an Array API array, so that code for the standard takes it, and has PyTorc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any, ClassVar
 
 from . import registry
@@ -386,6 +387,12 @@ class Tensor(Cell):
                 raise ValueError(f"a copy is needed to convert {array.dtype} to {dtype}")
             array = array.astype(dtype)
         return array
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return import_module("polygrad.protocols").call_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return import_module("polygrad.protocols").call_function(func, args, kwargs)
 
     def __dlpack__(
         self,

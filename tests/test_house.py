@@ -83,7 +83,7 @@ ORDER = [
     {"polygrad.ops"},
     {"polygrad.tensor"},
     {"polygrad.array_api", "polygrad.extend", "polygrad.linalg", "polygrad.fft", "polygrad.special"},
-    {"polygrad.transforms", "polygrad.graph"},
+    {"polygrad.transforms", "polygrad.graph", "polygrad.protocols"},
     {"polygrad"},
     {"polygrad.nn", "polygrad.optim", "polygrad.data", "polygrad.random", "polygrad.testing", "polygrad.__main__"},
 ]
