@@ -10,6 +10,8 @@ from typing import Any
 
 from polygrad.backend import Backend, Device, RawNamespace
 
+from .special import scipy_special
+
 __all__ = ["NumpyBackend"]
 
 # NumPy's functions that are the standard's as they stand, most of them ufuncs.
@@ -50,12 +52,14 @@ class NumpyBackend(Backend):
             "relu": lambda x: np.maximum(x, 0),
             "relu_linear": lambda g, out: np.where(out <= 0, 0, g),
             "scatter_add": self._scatter_add,
+            "sigmoid": self._sigmoid,
+            "sigmoid_slope": self._sigmoid_slope,
             "sum_leading": self._sum_leading,
             "tanh_slope": self._tanh_slope,
             "tanh_vjp": self._tanh_vjp,
             "with_entries": partial(_with_entries, np),
         }
-        self._namespace = RawNamespace(np, **self._mended(), **self.kernels)
+        self._namespace = RawNamespace(np, spaces={"special": scipy_special}, **self._mended(), **self.kernels)
 
     # -- the namespace -----------------------------------------------------------------------------
     # Eager code calls these once per op: each is as near to the ufunc or the method as can be, since np's own
@@ -237,6 +241,15 @@ class NumpyBackend(Backend):
 
     def _adjoint(self, x: Any) -> Any:
         return x.mT if x.dtype.kind != "c" else x.mT.conj()
+
+    def _sigmoid(self, x: Any) -> Any:
+        np = self.np
+        e = np.exp(-np.abs(x))
+        return np.where(x < 0, e, 1) / (1 + e)
+
+    def _sigmoid_slope(self, x: Any) -> Any:
+        e = self.np.exp(-self.np.abs(x))
+        return e / ((1 + e) * (1 + e))
 
     def _tanh_slope(self, out: Any, x: Any) -> Any:
         # 1 - tanh^2 loses digits in the tails only: there, and only there, the exact form is worth its price.

@@ -165,7 +165,7 @@ class BatchingBackend(Backend):
 
     def __init__(self, inner: Device, size: int) -> None:
         super().__init__()
-        from .batching_rules import Rules
+        from .batching_rules import Rules, SpecialRules
 
         self.inner = inner
         self.size = size
@@ -174,7 +174,8 @@ class BatchingBackend(Backend):
         self.complex_dtypes = inner.backend.complex_dtypes
         self.kernels = {}
         self.rules = Rules(self)
-        self._raw = RawNamespace(_Missing(), **self.rules.namespace())
+        spaces = {"special": lambda: SpecialRules(self.rules)}
+        self._raw = RawNamespace(_Missing(), spaces=spaces, **self.rules.namespace())
         self.level = Device.make(f"vmap({size}):{inner.name}", self, self)
 
     @property
