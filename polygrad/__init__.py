@@ -9,8 +9,8 @@ tensor([0.        , 0.84147098], dtype=float64)
 
 The functions of the Array API standard are here under their standard names, with the transforms
 (:func:`grad`, :func:`vjp`, :func:`jvp`, ...), the modes (:func:`no_grad`, ...) and the devices
-(:func:`device`, :func:`devices`, ...). ``polygrad.linalg``, ``.fft``, ``.nn``, ``.optim``, ``.data``, ``.random``,
-``.graph`` and ``.testing`` are imported on first use.
+(:func:`device`, :func:`devices`, ...). ``polygrad.linalg``, ``.fft``, ``.special``, ``.nn``, ``.optim``, ``.data``,
+``.random``, ``.graph`` and ``.testing`` are imported on first use.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ from .ops.elementwise import (
     tanh,
     trunc,
 )
-from .ops.extra import log_softmax, logsumexp, relu, safe_where, softmax
+from .ops.extra import log_softmax, logsumexp, relu, safe_where, sigmoid, softmax
 from .ops.indexing import scatter_add, take, take_along_axis
 from .ops.lazy import compute
 from .ops.linear_algebra import matmul, matrix_transpose, tensordot, vecdot
@@ -162,7 +162,7 @@ from .registry import register as register_backend
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from . import data, fft, graph, linalg, nn, optim, random, testing
+    from . import data, fft, graph, linalg, nn, optim, random, special, testing
     from .graph.draw import draw
     from .transforms.checkpoint import checkpoint
     from .transforms.custom import Function, custom_jvp, custom_vjp, stop_gradient
@@ -336,12 +336,14 @@ __all__ = [
     "searchsorted",
     "set_default_device",
     "set_grad_enabled",
+    "sigmoid",
     "sign",
     "signbit",
     "sin",
     "sinh",
     "softmax",
     "sort",
+    "special",
     "sqrt",
     "square",
     "squeeze",
@@ -386,7 +388,7 @@ pi = 3.141592653589793
 inf = float("inf")
 nan = float("nan")
 
-_LAZY = frozenset({"data", "fft", "graph", "linalg", "nn", "optim", "random", "testing"})
+_LAZY = frozenset({"data", "fft", "graph", "linalg", "nn", "optim", "random", "special", "testing"})
 _FROM = {  # public functions of modules imported on first use: they need optree, which costs 17 ms
     "Function": "transforms.custom",
     "checkpoint": "transforms.checkpoint",

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from .core.kernels import GENERIC
 from .dtypes import BY_NAME, DType, as_dtype
-from .errors import BackendError, DeviceError, DTypeError
+from .errors import BackendError, DependencyError, DeviceError, DTypeError
 from .typing import Raw
 
 __all__ = ["SPACES", "Backend", "Device", "RawNamespace", "generic_kernel"]
@@ -75,14 +75,21 @@ class RawNamespace:
         return base
 
     def _function_of(self, space: str, name: str) -> Any:
-        """A function of a sub-namespace: mended, generic or the library's."""
+        """A function of a sub-namespace: mended, generic or the library's; of ``special`` the library's goes before
+        the generic one, which is only for those that have none."""
         full = f"{space}.{name}"
         if full in self.__dict__:
             return self.__dict__[full]
-        if full in GENERIC:
-            return partial(GENERIC[full], self)
-        module = self._spaces[space]() if space in self._spaces else getattr(self._resolved(), space)
-        return getattr(module, name)
+        generic = partial(GENERIC[full], self) if full in GENERIC else None
+        if generic is not None and space != "special":
+            return generic
+        try:
+            module = self._spaces[space]() if space in self._spaces else getattr(self._resolved(), space)
+            return getattr(module, name)
+        except (AttributeError, DependencyError):
+            if generic is None:
+                raise
+            return generic
 
     def __repr__(self) -> str:
         return f"<raw namespace over {getattr(self._base, '__name__', self._base)}>"

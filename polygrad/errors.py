@@ -4,6 +4,7 @@
 
     PolygradError (Exception)
      ├── BackendError (also RuntimeError)     a backend is unknown, or cannot run on this machine
+     │    └── NoFunctionError (also AttributeError)  a library has not this function, or not on this device
      ├── DeviceError (also ValueError)        unknown device, or arrays of different devices in one op
      ├── DTypeError (also TypeError)          a dtype the op, the backend or differentiation does not take
      ├── ShapeError (also ValueError)         shapes that do not fit each other
@@ -36,6 +37,7 @@ __all__ = [
     "FreedGraphError",
     "GradientError",
     "MutationError",
+    "NoFunctionError",
     "NoRuleError",
     "PolygradError",
     "ShapeError",
@@ -50,6 +52,10 @@ class PolygradError(Exception):
 
 class BackendError(PolygradError, RuntimeError):
     """A backend is unknown, or cannot run on this machine; the message says why and what to install."""
+
+
+class NoFunctionError(BackendError, AttributeError):
+    """An array library has not this function, or not on this device; the message says where it can be had."""
 
 
 class DeviceError(PolygradError, ValueError):

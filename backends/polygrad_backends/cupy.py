@@ -11,6 +11,8 @@ from typing import Any
 
 from polygrad.backend import Backend, RawNamespace
 
+from .special import OwnFunctions
+
 __all__ = ["CupyBackend"]
 
 _DTYPES = """
@@ -68,6 +70,7 @@ class CupyBackend(Backend):
             "getitem": getitem,
             "with_entries": self._with_entries,
             "scatter_add": self._scatter_add,
+            "sigmoid": lambda x: self._library_special().expit(x),
         }
         self._mended = self._functions() | self._reductions() | self.native_dtypes | self.kernels
         self._namespaces: dict[int, RawNamespace] = {}
@@ -78,8 +81,14 @@ class CupyBackend(Backend):
         found = self._namespaces.get(native)
         if found is None:
             mended = self._mended | self._creation(native)
-            found = self._namespaces[native] = RawNamespace(self._compat, **mended)
+            special = OwnFunctions(f"cuda:{native}", self._library_special)
+            found = self._namespaces[native] = RawNamespace(self._compat, spaces={"special": lambda: special}, **mended)
         return found
+
+    def _library_special(self) -> Any:
+        import cupyx.scipy.special
+
+        return cupyx.scipy.special
 
     def _scope(self, native: int) -> AbstractContextManager[Any]:
         """Where new arrays land: CuPy's functions have no device argument, only a current device."""

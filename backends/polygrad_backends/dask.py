@@ -19,6 +19,8 @@ from uuid import uuid4
 from polygrad.backend import Backend, RawNamespace
 from polygrad_backends import host
 
+from .special import scipy_special
+
 __all__ = ["DaskBackend"]
 
 _DTYPES = """
@@ -59,7 +61,8 @@ class DaskBackend(Backend):
             "scatter_add": self._scatter_add,
         }
         mended = self._functions() | self._whole_functions() | self.native_dtypes | self.kernels
-        self._namespace = RawNamespace(compat, **mended)
+        special = _Special(self)
+        self._namespace = RawNamespace(compat, spaces={"special": lambda: special}, **mended)
 
     # -- the namespace -----------------------------------------------------------------------------
 
@@ -264,6 +267,33 @@ class DaskBackend(Backend):
             specs.append((spec, len(indices)))
             arrays += [values, *indices]
         return self._apply(partial(_scattered, tuple(shape), dtype, specs), shape, dtype, *arrays)
+
+
+class _Special:
+    """SciPy's special functions, chunk by chunk."""
+
+    def __init__(self, backend: DaskBackend) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        function = getattr(scipy_special(), name)
+        elementwise = self._backend.da.core.elemwise
+        outputs = getattr(function, "nout", 1)
+
+        def call(*args: Any) -> Any:
+            if not any(isinstance(a, self._backend.da.Array) for a in args):
+                args = tuple([self._backend.da.from_array(self._backend.np.asarray(a)) for a in args])
+            if outputs == 1:
+                return elementwise(function, *args)
+            return tuple([elementwise(partial(_one_output, function, i), *args) for i in range(outputs)])
+
+        return call
+
+
+def _one_output(function: Callable[..., Any], index: int, *args: Any) -> Any:
+    return function(*args)[index]
 
 
 class _Hole:

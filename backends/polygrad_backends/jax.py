@@ -7,10 +7,12 @@ turns on JAX's 64-bit mode: without it float64 arrays would silently be float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from polygrad.backend import Backend, RawNamespace
+
+from .special import OwnFunctions, SpecialFunctions
 
 __all__ = ["JaxBackend"]
 
@@ -18,6 +20,7 @@ _DTYPES = """
 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 complex64 complex128
 """
 _CREATION = "zeros ones empty full eye linspace arange asarray"
+_EXACT = frozenset("expit i0e i1e xlogy xlog1py".split())  # the special functions that are as accurate as SciPy's
 
 
 class JaxBackend(Backend):
@@ -43,6 +46,7 @@ class JaxBackend(Backend):
             "getitem": _getitem,
             "with_entries": _with_entries,
             "scatter_add": self._scatter_add,
+            "sigmoid": jax.nn.sigmoid,
         }
         self._namespaces: dict[Any, RawNamespace] = {}
 
@@ -51,8 +55,31 @@ class JaxBackend(Backend):
     def namespace(self, native: Any) -> RawNamespace:
         found = self._namespaces.get(native)
         if found is None:
-            found = self._namespaces[native] = RawNamespace(self.jnp, **self._mended(native))
+            special = self._special(native)
+            spaces = {"special": lambda: special}
+            found = self._namespaces[native] = RawNamespace(self.jnp, spaces=spaces, **self._mended(native))
         return found
+
+    def _special(self, native: Any) -> Any:
+        """Special functions: elsewhere than on the CPU JAX's own and no others, there SciPy's where JAX's lose digits.
+        Arrays that are being traced by JAX have no values, and get JAX's."""
+
+        def library() -> Any:
+            import jax.scipy.special
+
+            return jax.scipy.special
+
+        own = OwnFunctions(f"jax:{native.platform}", library)
+        if native.platform != "cpu":
+            return own
+        return SpecialFunctions(
+            self.to_numpy,
+            partial(self.from_numpy, native=native),
+            self.array_types,
+            lambda name: getattr(library(), name) if name in _EXACT else None,
+            own,
+            lambda x: isinstance(x, self.jax.core.Tracer),
+        )
 
     def _mended(self, native: Any) -> dict[str, Any]:
         jnp = self.jnp

@@ -12,6 +12,8 @@ from typing import Any
 from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad_backends import host
 
+from .special import scipy_special
+
 __all__ = ["NumpyBackend"]
 
 # NumPy's functions that are the standard's as they stand, most of them ufuncs.
@@ -62,9 +64,11 @@ class NumpyBackend(Backend):
             "linalg.inv_or_inf": self._inv_or_inf,
             "linalg.p_norm": self._p_norm,
             "linalg.solve_triangular": self._solve_triangular,
+            "sigmoid": self._sigmoid,
+            "sigmoid_slope": self._sigmoid_slope,
             "with_entries": partial(_with_entries, np),
         }
-        self._namespace = RawNamespace(np, **self._mended(), **self.kernels)
+        self._namespace = RawNamespace(np, spaces={"special": scipy_special}, **self._mended(), **self.kernels)
 
     # -- the namespace -----------------------------------------------------------------------------
     # Eager code calls these once per op: each is as near to the ufunc or the method as can be, since np's own
@@ -247,6 +251,15 @@ class NumpyBackend(Backend):
 
     def _adjoint(self, x: Any) -> Any:
         return x.mT if x.dtype.kind != "c" else x.mT.conj()
+
+    def _sigmoid(self, x: Any) -> Any:
+        np = self.np
+        e = np.exp(-np.abs(x))
+        return np.where(x < 0, e, 1) / (1 + e)
+
+    def _sigmoid_slope(self, x: Any) -> Any:
+        e = self.np.exp(-self.np.abs(x))
+        return e / ((1 + e) * (1 + e))
 
     # -- linear algebra: quick ways, where the values allow ------------------------------------------
 

@@ -14,6 +14,8 @@ from typing import Any
 from polygrad.backend import Backend, RawNamespace
 from polygrad_backends import host
 
+from .special import SpecialFunctions
+
 __all__ = ["StrictBackend"]
 
 _DTYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128"
@@ -50,7 +52,9 @@ class StrictBackend(Backend):
     def namespace(self, native: Any) -> RawNamespace:
         found = self._namespaces.get(native)
         if found is None:
-            found = self._namespaces[native] = RawNamespace(self.strict, **self._mended(native))
+            special = SpecialFunctions(self.to_numpy, partial(self.from_numpy, native=native), self.array_types)
+            spaces = {"special": lambda: special}
+            found = self._namespaces[native] = RawNamespace(self.strict, spaces=spaces, **self._mended(native))
         return found
 
     def _mended(self, native: Any) -> dict[str, Any]:

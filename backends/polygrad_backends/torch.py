@@ -9,6 +9,8 @@ from typing import Any
 from polygrad.backend import Backend, RawNamespace
 from polygrad.errors import DetachError
 
+from .special import OwnFunctions, SpecialFunctions, scipy_special
+
 __all__ = ["TorchBackend"]
 
 # uint16, uint32 and uint64 exist in PyTorch, but next to no arithmetic on them does.
@@ -16,6 +18,17 @@ _DTYPES = "bool int8 int16 int32 int64 uint8 float16 bfloat16 float32 float64 co
 
 # Arguments of one dtype come in, so compat's wrappers of these, which promote, would only cost time.
 _PLAIN = "add subtract multiply divide maximum minimum pow remainder floor_divide hypot atan2 where logaddexp"
+
+# Special functions by SciPy's names: all that PyTorch has, and those that are as accurate as SciPy's on the CPU.
+_SPECIAL = {n: n for n in (
+    "digamma entr erf erfc erfcx erfinv exp2 expit expm1 gammainc gammaincc gammaln i0 i0e i1 i1e log1p log_ndtr logit ndtr "
+    "ndtri polygamma psi sinc xlog1py xlogy zeta"
+).split()} | {
+    "j0": "bessel_j0", "j1": "bessel_j1", "y0": "bessel_y0", "y1": "bessel_y1",
+    "k0": "modified_bessel_k0", "k1": "modified_bessel_k1",
+    "k0e": "scaled_modified_bessel_k0", "k1e": "scaled_modified_bessel_k1",
+}  # fmt: skip
+_EXACT = frozenset("entr erf erfcx erfinv exp2 expit i0e i1e ndtri sinc xlog1py xlogy".split())
 
 
 class TorchBackend(Backend):
@@ -43,6 +56,7 @@ class TorchBackend(Backend):
             "matmul_2d": torch.matmul,
             "with_entries": self._with_entries,
             "scatter_add": self._scatter_add,
+            "sigmoid": torch.sigmoid,
         }
         self._mended = self._functions() | self.native_dtypes | self.kernels
         self._namespaces: dict[Any, RawNamespace] = {}
@@ -53,8 +67,28 @@ class TorchBackend(Backend):
         found = self._namespaces.get(native)
         if found is None:
             mended = self._mended | self._creation(native)
-            found = self._namespaces[native] = RawNamespace(self._compat, **mended)
+            special = self._special(native)
+            found = self._namespaces[native] = RawNamespace(self._compat, spaces={"special": lambda: special}, **mended)
         return found
+
+    def _special(self, native: Any) -> Any:
+        """Special functions: of GPUs PyTorch's own and no others, on the CPU SciPy's where PyTorch's lose digits."""
+        torch = self.torch
+        own = OwnFunctions(f"torch:{native}", lambda: torch.special, _SPECIAL)
+        if native.type != "cpu":
+            return own
+
+        def exact(name: str) -> Any:
+            if name == "erf":
+                return self._erf
+            return getattr(torch.special, name) if name in _EXACT else None
+
+        return SpecialFunctions(self.to_numpy, torch.from_numpy, (torch.Tensor,), exact, own)
+
+    def _erf(self, x: Any) -> Any:
+        if x.is_complex():  # PyTorch's takes real numbers only
+            return self.torch.from_numpy(self.np.asarray(scipy_special().erf(self.to_numpy(x))))
+        return self.torch.special.erf(x)
 
     def _functions(self) -> dict[str, Any]:
         torch, compat = self.torch, self._compat

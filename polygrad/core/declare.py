@@ -12,12 +12,12 @@ from .operands import reflected
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["binary", "op", "unary"]
+__all__ = ["binary", "from_partial", "op", "unary"]
 
 P = ParamSpec("P")
 
 
-def _from_partial(partial: Rule) -> tuple[Rule, Rule, Rule]:
+def from_partial(partial: Rule) -> tuple[Rule, Rule, Rule]:
     """The vjp, its conjugated twin and the jvp of an elementwise argument with this partial derivative."""
 
     def vjp(xp: Any, g: Any, *args: Any) -> Any:
@@ -37,7 +37,7 @@ def _from_partial(partial: Rule) -> tuple[Rule, Rule, Rule]:
 
 def _square(f: Callable[..., Any], derivative: Rule) -> Op:
     """The op of f(x, x)."""
-    vjp, conjugated, jvp = _from_partial(derivative)
+    vjp, conjugated, jvp = from_partial(derivative)
 
     def forward(xp: Any, x: Any, /) -> Any:
         return f(xp, x, x)
@@ -80,7 +80,7 @@ def unary(
     """
 
     def declare(f: Callable[[Any, Any], Any]) -> Callable[[Any], Tensor]:
-        v, c, j = (None, None, None) if derivative is None else _from_partial(derivative)
+        v, c, j = (None, None, None) if derivative is None else from_partial(derivative)
         twin = None if c is None or vjp is not None else Op(f.__name__, f, [c], [j], broadcasts=True, same_shape=True)
         declared = Op(
             f.__name__, f, [real_vjp or vjp or v], [jvp or j], broadcasts=True, conjugate=twin, same_shape=True
@@ -119,7 +119,7 @@ def binary(
     """
 
     def declare(f: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
-        made = [(None, None, None) if p is None else _from_partial(p) for p in partials]
+        made = [(None, None, None) if p is None else from_partial(p) for p in partials]
         real = [r or s or m[0] for r, s, m in zip(real_vjps, vjps, made)]
         other = [s or m[1] or r for r, s, m in zip(real_vjps, vjps, made)]
         forward = [s or m[2] for s, m in zip(jvps, made)]

@@ -173,7 +173,7 @@ class BatchingBackend(Backend):
 
     def __init__(self, inner: Device, size: int) -> None:
         super().__init__()
-        from .batching_rules import Rules
+        from .batching_rules import Rules, SpecialRules
         from .batching_spaces import fft_rules, linalg_rules
 
         self.inner = inner
@@ -183,7 +183,11 @@ class BatchingBackend(Backend):
         self.complex_dtypes = inner.backend.complex_dtypes
         self.kernels = {}
         self.rules = Rules(self)
-        spaces = {"linalg": lambda: linalg_rules(self.rules), "fft": lambda: fft_rules(self.rules)}
+        spaces = {
+            "linalg": lambda: linalg_rules(self.rules),
+            "fft": lambda: fft_rules(self.rules),
+            "special": lambda: SpecialRules(self.rules),
+        }
         self._raw = _LevelNamespace(_Missing(), spaces=spaces, **self.rules.namespace())
         self.level = Device.make(f"vmap({size}):{inner.name}", self, self)
 

@@ -6,6 +6,7 @@ An operand that is the same for all examples has no batch axis, and keeps it so 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +22,7 @@ from .batching_keys import Plan, only_mask
 if TYPE_CHECKING:
     from .batching import Batched, BatchingBackend
 
-__all__ = ["Rules"]
+__all__ = ["Rules", "SpecialRules"]
 
 _ELEMENTWISE: Final = (
     "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_invert",
@@ -85,6 +86,7 @@ class Rules:
         made |= {
             "relu": self._elementwise_rule(extra.relu),
             "clip_between": self._elementwise_rule(FUNCTIONS["clip"]),
+            "sigmoid": self._elementwise_rule(extra.sigmoid),
             "floor_quotient": self._elementwise_rule(FUNCTIONS["floor_divide"]),
         }
         made |= self.backend.native_dtypes
@@ -422,6 +424,28 @@ class Rules:
 
     def vecdot(self, x1: Any, x2: Any, axis: int = -1) -> Batched:
         return self.elementwise(FUNCTIONS["vecdot"], x1, x2, axis=axis)
+
+
+class SpecialRules:
+    """polygrad's special functions, all elementwise, on the arrays of one level."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+
+    def __getattr__(self, name: str) -> Any:
+        public = importlib.import_module("polygrad.special")
+        if name not in public.__all__:  # a kernel: it runs on Batched arrays as it is
+            raise AttributeError(name)
+        f = getattr(public, name)
+        rules, batched = self._rules, self._rules._batched
+
+        def rule(*args: Any) -> Any:
+            made = rules.elementwise(f, *args)
+            if not isinstance(made.value, tuple):
+                return made
+            return tuple([batched(value, made.batched, made.backend) for value in made.value])
+
+        return rule
 
 
 def _delegated(raw: Any, name: str) -> Any:

@@ -1,0 +1,162 @@
+"""The gamma function and its kin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ...core.kernels import kernel
+from ...errors import ShapeError
+from ...typing import ArrayLike, Namespace, Raw
+from ..data_types import astype
+from ..searching import where
+from .declare import FLAT, checked, special
+from .kernels import like
+
+if TYPE_CHECKING:
+    from ...tensor import Tensor
+
+__all__ = [
+    "beta", "betaln", "binom", "digamma", "gamma", "gammaln", "gammasgn", "loggamma", "multigammaln", "poch", "polygamma",
+    "psi", "rgamma",
+]  # fmt: skip
+
+LOG_PI: Final = 1.14472988584940017414
+
+
+@special(lambda xp, out, x: out * xp.special.digamma(x))
+def gamma(xp: Namespace, x: Raw, /) -> Raw:
+    """The gamma function, ``(x - 1)!`` of integers."""
+    return xp.special.gamma(x)
+
+
+@special(lambda xp, x: xp.special.digamma(x))
+def gammaln(xp: Namespace, x: Raw, /) -> Raw:
+    """``log(abs(gamma(x)))``.
+
+    >>> import polygrad as pg
+    >>> pg.special.gammaln(5.0)
+    tensor(3.17805383, dtype=float64)
+    """
+    return xp.special.gammaln(x)
+
+
+@special(lambda xp, x: xp.special.digamma(x))
+def loggamma(xp: Namespace, x: Raw, /) -> Raw:
+    """``log(gamma(x))``, nan for negative ``x``."""
+    return xp.special.loggamma(x)
+
+
+@kernel(space="special")
+def _loggamma(xp: Namespace, x: Raw) -> Raw:
+    return xp.where(x < 0, xp.full_like(x, float("nan")), xp.special.gammaln(x))
+
+
+@special(FLAT)
+def gammasgn(xp: Namespace, x: Raw, /) -> Raw:
+    """The sign of the gamma function."""
+    return xp.special.gammasgn(x)
+
+
+# -digamma(x) / gamma(x); at the poles x = -n it is (-1)^n n!.
+def _rgamma_slope(xp: Namespace, out: Raw, x: Raw) -> Raw:
+    pole = (x <= 0) & (x == xp.floor(x))
+    n = xp.where(pole, -x, xp.zeros_like(x))
+    even = n == 2 * xp.floor(n / 2)
+    factorial = xp.special.gamma(n + 1)
+    at_pole = xp.where(even, factorial, -factorial)
+    return xp.where(pole, at_pole, -out * xp.special.digamma(xp.where(pole, xp.ones_like(x), x)))
+
+
+@special(_rgamma_slope)
+def rgamma(xp: Namespace, x: Raw, /) -> Raw:
+    """``1 / gamma(x)``, 0 at the poles."""
+    return xp.special.rgamma(x)
+
+
+@special(lambda xp, x: xp.special.trigamma(x))
+def psi(xp: Namespace, x: Raw, /) -> Raw:
+    """The digamma function, the derivative of :func:`gammaln`."""
+    return xp.special.digamma(x)
+
+
+digamma = psi
+
+
+@special(None, lambda xp, n, x: xp.special.polygamma(n + 1, x), integers=(0,))
+def polygamma(xp: Namespace, n: Raw, x: Raw, /) -> Raw:
+    """The ``n``-th derivative of :func:`digamma`, for an integer ``n``.
+
+    >>> import polygrad as pg
+    >>> pg.special.polygamma(1, pg.asarray([1.0]))
+    tensor([1.64493407], dtype=float64)
+    """
+    return like(xp, xp.special.polygamma(n, x), x)
+
+
+# -- quotients of gamma functions ----------------------------------------------------------------------
+# Differences of digamma functions, which are small where their arguments are large or near: digamma_gap(x, d).
+
+
+@special(
+    lambda xp, out, z, m: out * xp.special.digamma_gap(z, m),
+    lambda xp, out, z, m: out * xp.special.digamma(z + m),
+)
+def poch(xp: Namespace, z: Raw, m: Raw, /) -> Raw:
+    """Pochhammer's symbol ``gamma(z + m) / gamma(z)``."""
+    return xp.special.poch(z, m)
+
+
+@special(
+    lambda xp, out, a, b: -out * xp.special.digamma_gap(a, b),
+    lambda xp, out, a, b: -out * xp.special.digamma_gap(b, a),
+)
+def beta(xp: Namespace, a: Raw, b: Raw, /) -> Raw:
+    """``gamma(a) * gamma(b) / gamma(a + b)``."""
+    return xp.special.beta(a, b)
+
+
+@special(
+    lambda xp, a, b: -xp.special.digamma_gap(a, b),
+    lambda xp, a, b: -xp.special.digamma_gap(b, a),
+)
+def betaln(xp: Namespace, a: Raw, b: Raw, /) -> Raw:
+    """``log(abs(beta(a, b)))``."""
+    return xp.special.betaln(a, b)
+
+
+@kernel(space="special")
+def _betaln(xp: Namespace, a: Raw, b: Raw) -> Raw:
+    return xp.special.log_beta(a, b)
+
+
+@kernel(space="special")
+def _beta(xp: Namespace, a: Raw, b: Raw) -> Raw:
+    return xp.exp(xp.special.log_beta(a, b))
+
+
+@special(
+    lambda xp, out, n, k: out * xp.special.digamma_gap(n - k + 1, k),
+    lambda xp, out, n, k: out * xp.special.digamma_gap(k + 1, n - 2 * k),
+)
+def binom(xp: Namespace, n: Raw, k: Raw, /) -> Raw:
+    """The binomial coefficient, of real arguments."""
+    return xp.special.binom(n, k)
+
+
+def multigammaln(a: ArrayLike, d: int) -> Tensor:
+    """The logarithm of the multivariate gamma function of dimension ``d``; nan unless ``a > (d - 1) / 2``.
+
+    >>> import polygrad as pg
+    >>> pg.special.multigammaln(pg.asarray([3.0]), 2)
+    tensor([1.54992069], dtype=float64)
+    """
+    size = d if isinstance(d, int) else d.item() if getattr(d, "shape", None) == () else None
+    if size is None or size != int(size) or size < 1:
+        raise ShapeError(f"multigammaln: the dimension d must be a positive integer, got {d!r}")
+    size = int(size)
+    (a,), narrow = checked("multigammaln", ("a",), (a,))
+    total: Any = size * (size - 1) * LOG_PI / 4
+    for j in range(size):
+        total = gammaln(a - 0.5 * j) + total
+    total = total * where(a > (size - 1) / 2, 1.0, float("nan"))
+    return total if narrow is None else astype(total, narrow)  # type: ignore[no-any-return]

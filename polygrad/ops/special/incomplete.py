@@ -1,0 +1,321 @@
+"""The incomplete gamma and beta functions, their inverses, and the distributions made of them."""
+
+from __future__ import annotations
+
+from ...core.kernels import kernel
+from ...typing import Namespace, Raw
+from . import parameters as parameters
+from .declare import FLAT, special
+from .kernels import like
+
+__all__ = [
+    "bdtr", "bdtrc", "bdtri", "betainc", "betaincc", "betainccinv", "betaincinv", "chdtr", "chdtrc", "chdtri", "fdtr",
+    "fdtrc", "fdtri", "gammainc", "gammaincc", "gammainccinv", "gammaincinv", "gdtr", "gdtrc", "nbdtr", "nbdtrc",
+    "nbdtri", "pdtr", "pdtrc", "pdtri", "stdtr", "stdtrit",
+]  # fmt: skip
+
+# -- gamma: P(a, x), its complement and inverses -------------------------------------------------------
+# By x the slope is the density, by a it is gammainc_rate (parameters.py); an inverse x(a, y) has 1/density by y and
+# -rate/density by a.
+
+
+def _gamma_over(xp: Namespace, a: Raw, x: Raw) -> Raw:
+    """The slope of the inverse by ``a``."""
+    return -xp.special.gammainc_rate(a, x) / xp.special.gamma_density(a, x)
+
+
+@special(lambda xp, a, x: xp.special.gammainc_rate(a, x), lambda xp, a, x: xp.special.gamma_density(a, x))
+def gammainc(xp: Namespace, a: Raw, x: Raw, /) -> Raw:
+    """The regularised lower incomplete gamma function, differentiable by both arguments.
+
+    >>> import polygrad as pg
+    >>> pg.grad(pg.special.gammainc, argnums=(0, 1))(1.0, 1.0)
+    (-0.43171..., 0.36787...)
+    """
+    return xp.special.gammainc(a, x)
+
+
+@special(lambda xp, a, x: -xp.special.gammainc_rate(a, x), lambda xp, a, x: -xp.special.gamma_density(a, x))
+def gammaincc(xp: Namespace, a: Raw, x: Raw, /) -> Raw:
+    """The regularised upper incomplete gamma function, ``1 - gammainc(a, x)``."""
+    return xp.special.gammaincc(a, x)
+
+
+@special(lambda xp, out, a: _gamma_over(xp, a, out), lambda xp, out, a: 1 / xp.special.gamma_density(a, out))
+def gammaincinv(xp: Namespace, a: Raw, y: Raw, /) -> Raw:
+    """The inverse of :func:`gammainc` in its second argument."""
+    return xp.special.gammaincinv(a, y)
+
+
+@special(lambda xp, out, a: _gamma_over(xp, a, out), lambda xp, out, a: -1 / xp.special.gamma_density(a, out))
+def gammainccinv(xp: Namespace, a: Raw, y: Raw, /) -> Raw:
+    """The inverse of :func:`gammaincc` in its second argument."""
+    return xp.special.gammainccinv(a, y)
+
+
+# gdtr(a, b, x) = P(b, a x)
+@special(
+    lambda xp, a, b, x: x * xp.special.gamma_density(b, a * x),
+    lambda xp, a, b, x: xp.special.gammainc_rate(b, a * x),
+    lambda xp, a, b, x: a * xp.special.gamma_density(b, a * x),
+)
+def gdtr(xp: Namespace, a: Raw, b: Raw, x: Raw, /) -> Raw:
+    """The gamma distribution's cumulative function, of rate ``a`` and shape ``b``."""
+    return xp.special.gdtr(a, b, x)
+
+
+@special(
+    lambda xp, a, b, x: -x * xp.special.gamma_density(b, a * x),
+    lambda xp, a, b, x: -xp.special.gammainc_rate(b, a * x),
+    lambda xp, a, b, x: -a * xp.special.gamma_density(b, a * x),
+)
+def gdtrc(xp: Namespace, a: Raw, b: Raw, x: Raw, /) -> Raw:
+    """``1 - gdtr(a, b, x)``."""
+    return xp.special.gdtrc(a, b, x)
+
+
+# chdtr(v, x) = P(v/2, x/2)
+@special(
+    lambda xp, v, x: xp.special.gammainc_rate(v / 2, x / 2) / 2,
+    lambda xp, v, x: xp.special.gamma_density(v / 2, x / 2) / 2,
+)
+def chdtr(xp: Namespace, v: Raw, x: Raw, /) -> Raw:
+    """The chi-square distribution's cumulative function, of ``v`` degrees of freedom."""
+    return xp.special.chdtr(v, x)
+
+
+@special(
+    lambda xp, v, x: -xp.special.gammainc_rate(v / 2, x / 2) / 2,
+    lambda xp, v, x: -xp.special.gamma_density(v / 2, x / 2) / 2,
+)
+def chdtrc(xp: Namespace, v: Raw, x: Raw, /) -> Raw:
+    """``1 - chdtr(v, x)``."""
+    return xp.special.chdtrc(v, x)
+
+
+@special(
+    lambda xp, out, v: _gamma_over(xp, v / 2, out / 2),
+    lambda xp, out, v: -2 / xp.special.gamma_density(v / 2, out / 2),
+)
+def chdtri(xp: Namespace, v: Raw, p: Raw, /) -> Raw:
+    """The inverse of :func:`chdtrc` in its second argument."""
+    return xp.special.chdtri(v, p)
+
+
+# pdtr(k, m) = Q(floor(k) + 1, m)
+@special(FLAT, lambda xp, k, m: -_poisson(xp, k, m))
+def pdtr(xp: Namespace, k: Raw, m: Raw, /) -> Raw:
+    """The Poisson distribution's cumulative function: at most ``k`` events, where ``m`` are expected."""
+    return xp.special.pdtr(k, m)
+
+
+@special(FLAT, lambda xp, k, m: _poisson(xp, k, m))
+def pdtrc(xp: Namespace, k: Raw, m: Raw, /) -> Raw:
+    """``1 - pdtr(k, m)``."""
+    return xp.special.pdtrc(k, m)
+
+
+@special(None, lambda xp, out, k, y: -1 / _poisson(xp, k, out), integers=(0,))
+def pdtri(xp: Namespace, k: Raw, y: Raw, /) -> Raw:
+    """The inverse of :func:`pdtr` in its second argument."""
+    return like(xp, xp.special.pdtri(k, y), y)
+
+
+def _poisson(xp: Namespace, k: Raw, m: Raw) -> Raw:
+    return xp.special.gamma_density(xp.floor(_floating(xp, k, m)) + 1, m)
+
+
+def _floating(xp: Namespace, k: Raw, x: Raw) -> Raw:
+    """A count in the dtype of the argument beside it."""
+    return k if k.dtype == x.dtype else xp.astype(k, x.dtype)
+
+
+# -- beta: I_x(a, b), its complement and inverses ------------------------------------------------------
+
+
+def _beta_slope(xp: Namespace, a: Raw, b: Raw, x: Raw) -> Raw:
+    return xp.special.beta_density(a, b, x, 1 - x)
+
+
+def _beta_rate(xp: Namespace, a: Raw, b: Raw, x: Raw) -> Raw:
+    return xp.special.betainc_rate(a, b, x, 1 - x)
+
+
+# I_x(a, b) = 1 - I_(1-x)(b, a)
+def _beta_other_rate(xp: Namespace, a: Raw, b: Raw, x: Raw) -> Raw:
+    return -xp.special.betainc_rate(b, a, 1 - x, x)
+
+
+@special(_beta_rate, _beta_other_rate, _beta_slope)
+def betainc(xp: Namespace, a: Raw, b: Raw, x: Raw, /) -> Raw:
+    """The regularised incomplete beta function, differentiable by all arguments.
+
+    >>> import polygrad as pg
+    >>> pg.grad(pg.special.betainc, argnums=2)(2.0, 1.0, 0.25)
+    0.5
+    """
+    return xp.special.betainc(a, b, x)
+
+
+@special(
+    lambda xp, a, b, x: -_beta_rate(xp, a, b, x),
+    lambda xp, a, b, x: -_beta_other_rate(xp, a, b, x),
+    lambda xp, a, b, x: -_beta_slope(xp, a, b, x),
+)
+def betaincc(xp: Namespace, a: Raw, b: Raw, x: Raw, /) -> Raw:
+    """``1 - betainc(a, b, x)``."""
+    return xp.special.betaincc(a, b, x)
+
+
+@special(
+    lambda xp, out, a, b: -_beta_rate(xp, a, b, out) / _beta_slope(xp, a, b, out),
+    lambda xp, out, a, b: -_beta_other_rate(xp, a, b, out) / _beta_slope(xp, a, b, out),
+    lambda xp, out, a, b: 1 / _beta_slope(xp, a, b, out),
+)
+def betaincinv(xp: Namespace, a: Raw, b: Raw, y: Raw, /) -> Raw:
+    """The inverse of :func:`betainc` in its third argument."""
+    return xp.special.betaincinv(a, b, y)
+
+
+@special(
+    lambda xp, out, a, b: -_beta_rate(xp, a, b, out) / _beta_slope(xp, a, b, out),
+    lambda xp, out, a, b: -_beta_other_rate(xp, a, b, out) / _beta_slope(xp, a, b, out),
+    lambda xp, out, a, b: -1 / _beta_slope(xp, a, b, out),
+)
+def betainccinv(xp: Namespace, a: Raw, b: Raw, y: Raw, /) -> Raw:
+    """The inverse of :func:`betaincc` in its third argument."""
+    return xp.special.betainccinv(a, b, y)
+
+
+@kernel(space="special")
+def _betaincc(xp: Namespace, a: Raw, b: Raw, x: Raw) -> Raw:
+    return xp.special.betainc(b, a, 1 - x)
+
+
+# bdtr(k, n, p) = I_(1-p)(n - k, k + 1) with k rounded down
+def _binomial(xp: Namespace, k: Raw, n: Raw, p: Raw) -> Raw:
+    k = xp.floor(_floating(xp, k, p))
+    return xp.special.beta_density(k + 1, _floating(xp, n, p) - k, p, 1 - p)
+
+
+@special(FLAT, None, lambda xp, k, n, p: -_binomial(xp, k, n, p), integers=(1,))
+def bdtr(xp: Namespace, k: Raw, n: Raw, p: Raw, /) -> Raw:
+    """The binomial distribution's cumulative function: at most ``k`` successes in ``n`` trials of probability ``p``."""
+    return like(xp, xp.special.bdtr(k, n, p), p)
+
+
+@special(FLAT, None, lambda xp, k, n, p: _binomial(xp, k, n, p), integers=(1,))
+def bdtrc(xp: Namespace, k: Raw, n: Raw, p: Raw, /) -> Raw:
+    """``1 - bdtr(k, n, p)``."""
+    return like(xp, xp.special.bdtrc(k, n, p), p)
+
+
+@special(FLAT, None, lambda xp, out, k, n: -1 / _binomial(xp, k, n, out), integers=(1,))
+def bdtri(xp: Namespace, k: Raw, n: Raw, y: Raw, /) -> Raw:
+    """The inverse of :func:`bdtr` in its third argument."""
+    return like(xp, xp.special.bdtri(k, n, y), y)
+
+
+# nbdtr(k, n, p) = I_p(n, k + 1)
+def _negative_binomial(xp: Namespace, k: Raw, n: Raw, p: Raw) -> Raw:
+    return xp.special.beta_density(_floating(xp, n, p), _floating(xp, k, p) + 1, p, 1 - p)
+
+
+@special(None, None, lambda xp, k, n, p: _negative_binomial(xp, k, n, p), integers=(0, 1))
+def nbdtr(xp: Namespace, k: Raw, n: Raw, p: Raw, /) -> Raw:
+    """The negative binomial distribution's cumulative function: at most ``k`` failures before ``n`` successes."""
+    return like(xp, xp.special.nbdtr(k, n, p), p)
+
+
+@special(None, None, lambda xp, k, n, p: -_negative_binomial(xp, k, n, p), integers=(0, 1))
+def nbdtrc(xp: Namespace, k: Raw, n: Raw, p: Raw, /) -> Raw:
+    """``1 - nbdtr(k, n, p)``."""
+    return like(xp, xp.special.nbdtrc(k, n, p), p)
+
+
+@special(None, None, lambda xp, out, k, n: 1 / _negative_binomial(xp, k, n, out), integers=(0, 1))
+def nbdtri(xp: Namespace, k: Raw, n: Raw, y: Raw, /) -> Raw:
+    """The inverse of :func:`nbdtr` in its third argument."""
+    return like(xp, xp.special.nbdtri(k, n, y), y)
+
+
+# -- the F distribution: I_w(dfn/2, dfd/2), w = dfn x / (dfd + dfn x) ----------------------------------
+
+
+def _f_parts(xp: Namespace, dfn: Raw, dfd: Raw, x: Raw) -> tuple[Raw, Raw, Raw]:
+    """w, 1 - w and dw/dx."""
+    total = dfd + dfn * x
+    return dfn * x / total, dfd / total, dfd / total * (dfn / total)
+
+
+def _f_slope(xp: Namespace, dfn: Raw, dfd: Raw, x: Raw) -> Raw:
+    w, v, rate = _f_parts(xp, dfn, dfd, x)
+    return xp.special.beta_density(dfn / 2, dfd / 2, w, v) * rate
+
+
+def _f_dfn(xp: Namespace, dfn: Raw, dfd: Raw, x: Raw) -> Raw:
+    w, v, _ = _f_parts(xp, dfn, dfd, x)
+    return xp.special.fdtr_rate(dfn / 2, dfd / 2, w, v)
+
+
+# 1/x is F distributed with the two exchanged
+def _f_dfd(xp: Namespace, dfn: Raw, dfd: Raw, x: Raw) -> Raw:
+    w, v, _ = _f_parts(xp, dfn, dfd, x)
+    return -xp.special.fdtr_rate(dfd / 2, dfn / 2, v, w)
+
+
+@special(_f_dfn, _f_dfd, _f_slope)
+def fdtr(xp: Namespace, dfn: Raw, dfd: Raw, x: Raw, /) -> Raw:
+    """The F distribution's cumulative function."""
+    return xp.special.fdtr(dfn, dfd, x)
+
+
+@special(
+    lambda xp, dfn, dfd, x: -_f_dfn(xp, dfn, dfd, x),
+    lambda xp, dfn, dfd, x: -_f_dfd(xp, dfn, dfd, x),
+    lambda xp, dfn, dfd, x: -_f_slope(xp, dfn, dfd, x),
+)
+def fdtrc(xp: Namespace, dfn: Raw, dfd: Raw, x: Raw, /) -> Raw:
+    """``1 - fdtr(dfn, dfd, x)``."""
+    return xp.special.fdtrc(dfn, dfd, x)
+
+
+@special(
+    lambda xp, out, dfn, dfd: -_f_dfn(xp, dfn, dfd, out) / _f_slope(xp, dfn, dfd, out),
+    lambda xp, out, dfn, dfd: -_f_dfd(xp, dfn, dfd, out) / _f_slope(xp, dfn, dfd, out),
+    lambda xp, out, dfn, dfd: 1 / _f_slope(xp, dfn, dfd, out),
+)
+def fdtri(xp: Namespace, dfn: Raw, dfd: Raw, p: Raw, /) -> Raw:
+    """The inverse of :func:`fdtr` in its third argument."""
+    return xp.special.fdtri(dfn, dfd, p)
+
+
+# -- Student's t ---------------------------------------------------------------------------------------
+# The density is (1 + r^2)^(-(df + 1)/2) / (sqrt(df) B(df/2, 1/2)) with r = t / sqrt(df).
+
+
+@kernel(space="special")
+def t_density(xp: Namespace, df: Raw, t: Raw) -> Raw:
+    """Student's density: the derivative of ``stdtr(df, t)`` by ``t``."""
+    r = xp.abs(t) / xp.sqrt(df)
+    far = r > 1e8
+    log = xp.where(
+        far, 2 * xp.log(xp.where(far, r, xp.ones_like(r))), xp.log1p(xp.where(far, xp.zeros_like(r), r) ** 2)
+    )
+    half = xp.full_like(df, 0.5)
+    return xp.exp(-0.5 * (df + 1) * log - 0.5 * xp.log(df) - xp.special.log_beta(df / 2, half))
+
+
+@special(lambda xp, df, t: xp.special.stdtr_rate(df, t), lambda xp, df, t: xp.special.t_density(df, t))
+def stdtr(xp: Namespace, df: Raw, t: Raw, /) -> Raw:
+    """Student's t distribution's cumulative function."""
+    return xp.special.stdtr(df, t)
+
+
+@special(
+    lambda xp, out, df: -xp.special.stdtr_rate(df, out) / xp.special.t_density(df, out),
+    lambda xp, out, df: 1 / xp.special.t_density(df, out),
+)
+def stdtrit(xp: Namespace, df: Raw, p: Raw, /) -> Raw:
+    """The inverse of :func:`stdtr` in its second argument."""
+    return xp.special.stdtrit(df, p)

@@ -1,0 +1,180 @@
+"""Hypergeometric, zeta, Lambert and Legendre functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ...core.apply import apply
+from ...core.declare import op
+from ...core.kernels import kernel
+from ...core.operands import together
+from ...errors import DTypeError
+from ...typing import ArrayLike, Namespace, Raw
+from ..data_types import astype
+from .declare import NO_FORMULA, special
+from .kernels import like
+
+if TYPE_CHECKING:
+    from ...tensor import Tensor
+
+__all__ = ["hyp0f1", "hyp1f1", "hyp2f1", "lambertw", "lpmv", "spence", "wrightomega", "zeta", "zetac"]
+
+# -- hypergeometric ------------------------------------------------------------------------------------
+
+
+@special(NO_FORMULA, lambda xp, v, z: xp.special.hyp0f1(v + 1, z) / v)
+def hyp0f1(xp: Namespace, v: Raw, z: Raw, /) -> Raw:
+    """The confluent hypergeometric limit function."""
+    return xp.special.hyp0f1(v, z)
+
+
+@special(NO_FORMULA, NO_FORMULA, lambda xp, a, b, x: a / b * xp.special.hyp1f1(a + 1, b + 1, x))
+def hyp1f1(xp: Namespace, a: Raw, b: Raw, x: Raw, /) -> Raw:
+    """Kummer's confluent hypergeometric function."""
+    return xp.special.hyp1f1(a, b, x)
+
+
+@special(
+    NO_FORMULA, NO_FORMULA, NO_FORMULA, lambda xp, a, b, c, z: a * b / c * xp.special.hyp2f1(a + 1, b + 1, c + 1, z)
+)
+def hyp2f1(xp: Namespace, a: Raw, b: Raw, c: Raw, z: Raw, /) -> Raw:
+    """Gauss's hypergeometric function."""
+    return xp.special.hyp2f1(a, b, c, z)
+
+
+# -- zeta ----------------------------------------------------------------------------------------------
+# By Euler and Maclaurin, sum of (q + k)^-s: twelve terms, then with A = q + 12 the integral A^(1-s)/(s - 1), half a
+# term and B_2j/(2j)! s (s+1)...(s+2j-2) A^(1-s-2j); all of it differentiated by s.
+
+_BERNOULLI: Final = [1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000, 1 / 74724249600,
+                     -3617 / 10670622842880000, 43867 / 5109094217170944000, -174611 / 802857662698291200000]  # fmt: skip
+
+
+@kernel(space="special")
+def zeta_rate(xp: Namespace, s: Raw, q: Raw) -> Raw:
+    """The derivative of ``zeta(s, q)`` by ``s``."""
+    total: Any = 0.0
+    for k in range(12):
+        log = xp.log(q + k)
+        total = total - log * xp.exp(-s * log)
+    log = xp.log(q + 12)
+    power = xp.exp(-s * log)
+    total = total - power * ((q + 12) * (log + 1 / (s - 1)) / (s - 1) + log / 2)
+    inverse = 1 / (q + 12)
+    factor, rate = power * inverse, xp.ones_like(power)  # rate: the derivative of the product s (s+1)...
+    product = s + 0 * power
+    for j, b in enumerate(_BERNOULLI):
+        total = total + b * factor * (rate - product * log)
+        for i in (2 * j + 1, 2 * j + 2):
+            rate = rate * (s + i) + product
+            product = product * (s + i)
+        factor = factor * (inverse * inverse)
+    return total
+
+
+# Left of 0 by the functional equation zeta(s) = 2 (2 pi)^(s-1) sin(pi s/2) gamma(1 - s) zeta(1 - s).
+@kernel(space="special")
+def riemann_zeta_slope(xp: Namespace, x: Raw) -> Raw:
+    """The derivative of Riemann's zeta function."""
+    left = x < 0
+    one = xp.ones_like(x)
+    right = xp.special.zeta_rate(xp.where(left, 2 * one, x), one)
+    s = xp.where(left, x, -one)
+    t = 1 - s
+    value, slope = xp.special.zeta(t, one), xp.special.zeta_rate(t, one)
+    log = 1.83787706640934548356
+    bracket = 1.57079632679489661923 * xp.special.cospi(s / 2) * value
+    bracket = bracket + xp.special.sinpi(s / 2) * (value * (log - xp.special.digamma(t)) - slope)
+    return xp.where(left, 2 * xp.exp((s - 1) * log) * xp.special.gamma(t) * bracket, right)
+
+
+@special(lambda xp, x: xp.special.riemann_zeta_slope(x))
+def _riemann_zeta(xp: Namespace, x: Raw, /) -> Raw:
+    return xp.special.zeta(x)
+
+
+@special(lambda xp, x, q: xp.special.zeta_rate(x, q), lambda xp, x, q: -x * xp.special.zeta(x + 1, q))
+def _hurwitz_zeta(xp: Namespace, x: Raw, q: Raw, /) -> Raw:
+    return xp.special.zeta(x, q)
+
+
+def zeta(x: ArrayLike, q: ArrayLike = None) -> Tensor:
+    """Riemann's zeta function, or with ``q`` Hurwitz's: the sum of ``(k + q) ** -x``, ``k`` from 0.
+
+    >>> import polygrad as pg
+    >>> pg.grad(pg.special.zeta)(2.0)
+    -0.93754825...
+    """
+    return _riemann_zeta(x) if q is None else _hurwitz_zeta(x, q)
+
+
+@special(lambda xp, x: xp.special.riemann_zeta_slope(x))
+def zetac(xp: Namespace, x: Raw, /) -> Raw:
+    """Riemann's zeta function less 1."""
+    return xp.special.zetac(x)
+
+
+# -- others --------------------------------------------------------------------------------------------
+
+
+# log(z)/(1 - z), -1 at 1
+def _spence_slope(xp: Namespace, z: Raw) -> Raw:
+    d = z - 1
+    near = xp.abs(d) < 0.5
+    one = d == 0
+    small = xp.log1p(xp.where(near, d, xp.zeros_like(d))) / xp.where(one, xp.ones_like(d), -d)
+    return xp.where(one, -xp.ones_like(d), xp.where(near, small, xp.log(xp.where(near, xp.ones_like(z), z)) / (1 - z)))
+
+
+@special(_spence_slope)
+def spence(xp: Namespace, z: Raw, /) -> Raw:
+    """Spence's function, the dilogarithm of ``1 - z``: ``integral of log(t)/(1 - t), t from 1 to z``."""
+    return xp.special.spence(z)
+
+
+@special(lambda xp, out: out / (1 + out))
+def wrightomega(xp: Namespace, z: Raw, /) -> Raw:
+    """The solution of ``w + log(w) == z``."""
+    return xp.special.wrightomega(z)
+
+
+# W' = exp(-W)/(1 + W), which is right at 0 too.
+def _lambertw_slope(xp: Namespace, out: Raw) -> Raw:
+    return xp.exp(-out) / (1 + out)
+
+
+@op(
+    vjps=[lambda xp, g, out: g * xp.conj(_lambertw_slope(xp, out))],
+    jvps=[lambda xp, t, out: t * _lambertw_slope(xp, out)],
+)
+def _lambertw(xp: Namespace, z: Raw, /, k: int, tol: float) -> Raw:
+    return like(xp, xp.special.lambertw(z, k, tol), z)
+
+
+def lambertw(z: ArrayLike, k: int = 0, tol: float = 1e-8) -> Tensor:
+    """Lambert's W, the solution of ``w * exp(w) == z`` on branch ``k``: always complex, as SciPy's is.
+
+    >>> import polygrad as pg
+    >>> pg.real(pg.special.lambertw(1.0))
+    tensor(0.56714329, dtype=float64)
+    """
+    if not isinstance(k, int):
+        raise DTypeError(f"lambertw: the branch k must be a Python integer, got {k!r}")
+    (z,) = together("lambertw", (z,))
+    if z.dtype.kind != "c":
+        z = astype(z, "complex64" if z.dtype.kind == "f" and z.dtype.itemsize <= 4 else "complex128")
+    return apply(_lambertw, (z,), (k, tol))
+
+
+# (1 - x^2)^(1/2) dP/dx = ((v + m)(v - m + 1) P_v^(m-1) - P_v^(m+1)) / 2; for m = 0 the two terms are alike.
+def _lpmv_slope(xp: Namespace, m: Raw, v: Raw, x: Raw) -> Raw:
+    zero = m == 0
+    above = xp.special.lpmv(m + 1, v, x)
+    below = xp.special.lpmv(xp.where(zero, xp.ones_like(m), m) - 1, v, x)
+    return xp.where(zero, -above, ((v + m) * (v - m + 1) * below - above) / 2) / xp.sqrt((1 - x) * (1 + x))
+
+
+@special("it is an integer", NO_FORMULA, _lpmv_slope)
+def lpmv(xp: Namespace, m: Raw, v: Raw, x: Raw, /) -> Raw:
+    """The associated Legendre function of order ``m`` and degree ``v``, for ``abs(x) <= 1``."""
+    return xp.special.lpmv(m, v, x)
