@@ -57,9 +57,7 @@ def _transform(xp: Namespace, x: Raw, sizes: Sizes, axes: Axes, norm: Norm, inve
     return (xp.fft.ifftn if inverse else xp.fft.fftn)(x, s=sizes, axes=axes, norm=norm)
 
 
-def _complex_vjp(
-    xp: Namespace, g: Raw, x_shape: Any, sizes: Sizes, axes: Axes, norm: Norm, inverse: bool
-) -> Raw:
+def _complex_vjp(xp: Namespace, g: Raw, x_shape: Any, sizes: Sizes, axes: Axes, norm: Norm, inverse: bool) -> Raw:
     made = _transform(xp, g, sizes, axes, _ADJOINT[norm], not inverse)
     for axis in axes:
         made = resized(xp, made, x_shape[axis], axis)
@@ -214,9 +212,7 @@ def ifft(x: ArrayLike, /, *, n: int | None = None, axis: int = -1, norm: Norm = 
     return _c2c("ifft", x, _length(n), (axis,), norm, True)
 
 
-def fftn(
-    x: ArrayLike, /, *, s: Sizes | None = None, axes: Axes | None = None, norm: Norm = "backward"
-) -> Tensor:
+def fftn(x: ArrayLike, /, *, s: Sizes | None = None, axes: Axes | None = None, norm: Norm = "backward") -> Tensor:
     """The discrete Fourier transform over several axes.
 
     Args:
@@ -232,9 +228,7 @@ def fftn(
     return _c2c("fftn", x, s, axes, norm, False)
 
 
-def ifftn(
-    x: ArrayLike, /, *, s: Sizes | None = None, axes: Axes | None = None, norm: Norm = "backward"
-) -> Tensor:
+def ifftn(x: ArrayLike, /, *, s: Sizes | None = None, axes: Axes | None = None, norm: Norm = "backward") -> Tensor:
     """The inverse of :func:`fftn`, with its arguments."""
     return _c2c("ifftn", x, s, axes, norm, True)
 
@@ -266,16 +260,12 @@ def irfft(x: ArrayLike, /, *, n: int | None = None, axis: int = -1, norm: Norm =
     return _c2r("irfft", x, _length(n), (axis,), norm)
 
 
-def rfftn(
-    x: ArrayLike, /, *, s: Sizes | None = None, axes: Axes | None = None, norm: Norm = "backward"
-) -> Tensor:
+def rfftn(x: ArrayLike, /, *, s: Sizes | None = None, axes: Axes | None = None, norm: Norm = "backward") -> Tensor:
     """The transform of real numbers over several axes: :func:`rfft` over the last, :func:`fftn` over the others."""
     return _r2c("rfftn", x, s, axes, norm)
 
 
-def irfftn(
-    x: ArrayLike, /, *, s: Sizes | None = None, axes: Axes | None = None, norm: Norm = "backward"
-) -> Tensor:
+def irfftn(x: ArrayLike, /, *, s: Sizes | None = None, axes: Axes | None = None, norm: Norm = "backward") -> Tensor:
     """The inverse of :func:`rfftn`; ``s`` are the lengths of the result."""
     return _c2r("irfftn", x, s, axes, norm)
 
@@ -313,9 +303,7 @@ def _spacing(name: str, n: int, d: float, dtype: Any) -> tuple[int, Any]:
     return n, dtype
 
 
-def fftfreq(
-    n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device: str | Device | None = None
-) -> Tensor:
+def fftfreq(n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device: str | Device | None = None) -> Tensor:
     """The frequencies of the ``n`` entries that :func:`fft` gives of samples ``d`` apart: 0, the positive ones, then
     the negative ones.
 

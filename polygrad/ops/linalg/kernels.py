@@ -14,9 +14,7 @@ __all__ = [
 
 
 @kernel(space="linalg")
-def solve_triangular(
-    xp: Namespace, a: Raw, b: Raw, /, *, upper: bool = False, unit_diagonal: bool = False
-) -> Raw:
+def solve_triangular(xp: Namespace, a: Raw, b: Raw, /, *, upper: bool = False, unit_diagonal: bool = False) -> Raw:
     """The solution of ``T x = b``, where T is the lower or upper triangle of ``a``: by elimination, which finds
     nothing to eliminate."""
     t = xp.triu(a) if upper else xp.tril(a)
@@ -125,7 +123,11 @@ def p_norm(xp: Namespace, x: Raw, /, axes: tuple[int, ...], p: float, keepdims: 
     plain = (scale == 0) | xp.isinf(scale) | xp.isnan(scale)
     scale = xp.where(plain, xp.ones_like(scale), scale)
     r = a / scale
-    made = xp.sqrt(xp.sum(r * r, axis=axes, keepdims=True)) if p == 2 else xp.sum(r**p, axis=axes, keepdims=True) ** (1 / p)
+    made = (
+        xp.sqrt(xp.sum(r * r, axis=axes, keepdims=True))
+        if p == 2
+        else xp.sum(r**p, axis=axes, keepdims=True) ** (1 / p)
+    )
     made = made * scale
     return made if keepdims else xp.squeeze(made, axis=tuple(i + x.ndim for i in axes))
 

@@ -6,7 +6,7 @@ The rules follow from differentiating the defining equation; the cotangents are 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core.apply import apply, apply_multiple
 from ...core.declare import op
@@ -173,7 +173,7 @@ def _slogdet_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw) -> Raw:
     inverse = xp.adjoint(xp.linalg.inv_or_inf(x))
     if not is_complex(xp, x):
         return xp.zeros_like(x) if of_log is None else of_log[..., None, None] * inverse
-    weight = 0.0 if of_log is None else xp.astype(of_log, x.dtype)
+    weight: Any = 0.0 if of_log is None else xp.astype(of_log, x.dtype)
     if of_sign is not None:
         weight = weight - 1j * xp.astype(xp.imag(xp.conj(of_sign) * out[0]), x.dtype)
     return weight[..., None, None] * inverse
@@ -286,9 +286,7 @@ def _solve_triangular(xp: Namespace, a: Raw, b: Raw, /, upper: bool, unit_diagon
         return xp.linalg.solve_triangular(a, b, upper=upper, unit_diagonal=unit_diagonal)
 
 
-def solve_triangular(
-    a: ArrayLike, b: ArrayLike, /, *, upper: bool = False, unit_diagonal: bool = False
-) -> Tensor:
+def solve_triangular(a: ArrayLike, b: ArrayLike, /, *, upper: bool = False, unit_diagonal: bool = False) -> Tensor:
     """The solutions ``x`` of ``T @ x = b``, where T is one triangle of ``a``; the other is not read.
 
     Args:
