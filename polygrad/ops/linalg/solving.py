@@ -200,7 +200,7 @@ def slogdet(x: ArrayLike, /) -> SlogdetResult:
     >>> import polygrad as pg
     >>> sign, logabsdet = pg.linalg.slogdet(pg.eye(3) * -1e200)
     >>> sign, logabsdet
-    (tensor(-1., dtype=float64), tensor(1381.55105580, dtype=float64))
+    (tensor(-1., dtype=float64), tensor(1381.5510558, dtype=float64))
 
     Raises:
         ShapeError: if the matrices are not square.
