@@ -147,17 +147,35 @@ class CupyBackend(Backend):
                         f"{name}: {error}: it needs CuPy 14 and cuSOLVER of CUDA 12.6 or newer. Move the matrices to the "
                         "host, x.to_device('cpu') keeps the graph"
                     ) from None
-                return tuple(made) if isinstance(made, tuple) else made
+                dtype = cp.result_type(x, cp.complex64)  # of real matrices too
+                whole = tuple(v.astype(dtype, copy=False) for v in (made if isinstance(made, tuple) else (made,)))
+                return whole if len(whole) > 1 else whole[0]
 
             return call
 
+        def cholesky(x: Any, upper: bool = False) -> Any:
+            lower = cp.linalg.cholesky(x) if x.size else x
+            return lower.swapaxes(-1, -2).conj() if upper else lower
+
         return {
+            "linalg.inv": lambda x: cp.linalg.inv(x) if x.size else x,
+            "linalg.inv_or_inf": lambda x: cp.linalg.inv(x) if x.size else x,  # it does not raise
+            "linalg.solve": self._solve,
+            "linalg.cholesky": cholesky,
             "linalg.eig": general("eig"),
             "linalg.eigvals": general("eigvals"),
             "linalg.diagonal": lambda x, offset=0: cp.diagonal(x, offset, -2, -1),
             "linalg.svdvals": lambda x: cp.linalg.svd(x, full_matrices=False, compute_uv=False),
             "linalg.solve_triangular": self._solve_triangular,
         }
+
+    def _solve(self, a: Any, b: Any) -> Any:
+        # CuPy does not broadcast the stacks, and cuSOLVER takes no empty ones.
+        import numpy as np
+
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = (self.cp.broadcast_to(x, stack + x.shape[-2:]) for x in (a, b))
+        return self.cp.linalg.solve(a, b) if b.size else self.cp.zeros_like(b)
 
     def _solve_triangular(self, a: Any, b: Any, upper: bool = False, unit_diagonal: bool = False) -> Any:
         if a.ndim > 2 or b.ndim > 2 or 0 in b.shape:  # CuPy's takes one matrix
