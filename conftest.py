@@ -65,9 +65,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("device", params, indirect=True)
 
 
+def _row_does_without(callspec: Any) -> bool:
+    row, device = (callspec.params.get(name) for name in ("row", "device")) if callspec is not None else (None, None)
+    return isinstance(device, str) and _backend_of(device) in getattr(row, "skip", ())
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests kept to backends that were not chosen are left out, not skipped: there is nothing to skip."""
+    """Tests kept to backends that were not chosen are left out, not skipped: there is nothing to skip. So are those
+    of a row of the table on a backend that the row does without."""
     left_out = [i for i in items if "device" in getattr(i, "fixturenames", ()) and "NOTSET" in i.name]
+    left_out += [i for i in items if _row_does_without(getattr(i, "callspec", None))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [i for i in items if i not in set(left_out)]

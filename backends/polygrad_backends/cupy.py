@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from operator import getitem
 from typing import Any
 
-from polygrad.backend import Backend, RawNamespace
+from polygrad.backend import Backend, RawNamespace, generic_kernel
 
 from .special import OwnFunctions
 
@@ -73,6 +73,7 @@ class CupyBackend(Backend):
             "sigmoid": lambda x: self._library_special().expit(x),
         }
         self._mended = self._functions() | self._reductions() | self.native_dtypes | self.kernels
+        self._mended |= self._linear_algebra()
         self._namespaces: dict[int, RawNamespace] = {}
 
     # -- the namespace -----------------------------------------------------------------------------
@@ -142,6 +143,56 @@ class CupyBackend(Backend):
             "sum": lambda x, axis=None, dtype=None, keepdims=False: x.sum(axis, dtype, None, keepdims),
             "prod": lambda x, axis=None, dtype=None, keepdims=False: x.prod(axis, dtype, None, keepdims),
         }
+
+    def _linear_algebra(self) -> dict[str, Any]:
+        cp = self.cp
+
+        def general(name: str) -> Callable[..., Any]:
+            def call(x: Any) -> Any:
+                try:
+                    made = getattr(cp.linalg, name)(x)
+                except RuntimeError as error:  # "geev is not available"
+                    raise RuntimeError(
+                        f"{name}: {error}: it needs CuPy 14 and cuSOLVER of CUDA 12.6 or newer. Move the matrices to the "
+                        "host, x.to_device('cpu') keeps the graph"
+                    ) from None
+                dtype = cp.result_type(x, cp.complex64)  # of real matrices too
+                whole = tuple(v.astype(dtype, copy=False) for v in (made if isinstance(made, tuple) else (made,)))
+                return whole if len(whole) > 1 else whole[0]
+
+            return call
+
+        def cholesky(x: Any, upper: bool = False) -> Any:
+            lower = cp.linalg.cholesky(x) if x.size else x
+            return lower.swapaxes(-1, -2).conj() if upper else lower
+
+        return {
+            "linalg.inv": lambda x: cp.linalg.inv(x) if x.size else x,
+            "linalg.inv_or_inf": lambda x: cp.linalg.inv(x) if x.size else x,  # it does not raise
+            "linalg.solve": self._solve,
+            "linalg.cholesky": cholesky,
+            "linalg.eig": general("eig"),
+            "linalg.eigvals": general("eigvals"),
+            "linalg.diagonal": lambda x, offset=0: cp.diagonal(x, offset, -2, -1),
+            "linalg.svdvals": lambda x: cp.linalg.svd(x, full_matrices=False, compute_uv=False),
+            "linalg.solve_triangular": self._solve_triangular,
+        }
+
+    def _solve(self, a: Any, b: Any) -> Any:
+        # CuPy does not broadcast the stacks, and cuSOLVER takes no empty ones.
+        import numpy as np
+
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = (self.cp.broadcast_to(x, stack + x.shape[-2:]) for x in (a, b))
+        return self.cp.linalg.solve(a, b) if b.size else self.cp.zeros_like(b)
+
+    def _solve_triangular(self, a: Any, b: Any, upper: bool = False, unit_diagonal: bool = False) -> Any:
+        if a.ndim > 2 or b.ndim > 2 or 0 in b.shape:  # CuPy's takes one matrix
+            generic = generic_kernel("linalg.solve_triangular")
+            return generic(self.namespace(self.native_device_of(a)), a, b, upper=upper, unit_diagonal=unit_diagonal)
+        from cupyx.scipy.linalg import solve_triangular
+
+        return solve_triangular(a, b, lower=not upper, unit_diagonal=unit_diagonal)
 
     # -- functions that CuPy has otherwise ---------------------------------------------------------
 

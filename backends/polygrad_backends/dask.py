@@ -61,6 +61,7 @@ class DaskBackend(Backend):
             "scatter_add": self._scatter_add,
         }
         mended = self._functions() | self._whole_functions() | self.native_dtypes | self.kernels
+        mended |= self._matrix_functions() | self._fourier_functions()
         special = _Special(self)
         self._namespace = RawNamespace(compat, spaces={"special": lambda: special}, **mended)
 
@@ -95,6 +96,9 @@ class DaskBackend(Backend):
             ),
             "round": lambda x: da.round(x),
             "permute_dims": lambda x, axes: da.transpose(x, axes),
+            # Dask's tril and triu warn of complex numbers.
+            "tril": lambda x, k=0: da.where(np.tri(*x.shape[-2:], k, dtype=bool), x, x.dtype.type(0)),
+            "triu": lambda x, k=0: da.where(np.tri(*x.shape[-2:], k - 1, dtype=bool), x.dtype.type(0), x),
             "matmul": da.matmul,
             "tensordot": lambda x1, x2, axes=2: da.tensordot(x1, x2, axes=axes),
         }
@@ -185,6 +189,105 @@ class DaskBackend(Backend):
             return self._apply(one, shape, dtype, x)
 
         return running
+
+    # -- functions of matrices and of axes: whole along these, block by block along the others -----------
+
+    def _matrix_functions(self) -> dict[str, Any]:
+        np, la = self.np, self.np.linalg
+
+        def mapped(function: Callable[..., Any], shapes: Callable[..., Any], kinds: str = "x") -> Callable[..., Any]:
+            """A function of matrices; ``shapes`` gives those of its results, of one matrix (pair) each; ``kinds`` their
+            dtypes: that of the arguments, its real or its complex counterpart."""
+
+            def call(*arrays: Any) -> Any:
+                dtype = np.result_type(*arrays)
+                of = {"x": dtype, "r": np.empty((), dtype).real.dtype, "c": np.result_type(dtype, np.complex64)}
+                sizes = shapes(*[a.shape[-2:] for a in arrays])
+                return self._by_matrix(function, sizes, [of[k] for k in kinds], arrays)
+
+            return call
+
+        def eig(x: Any) -> Any:
+            return tuple(v.astype(np.result_type(v, np.complex64), copy=False) for v in la.eig(x))
+
+        def svd(x: Any, full_matrices: bool = True) -> Any:
+            def shapes(s: Any) -> Any:
+                k = min(s)
+                return [(s[0], s[0] if full_matrices else k), (k,), (s[1] if full_matrices else k, s[1])]
+
+            return mapped(partial(_as_tuple, la.svd, full_matrices=full_matrices), shapes, "xrx")(x)
+
+        def qr(x: Any, mode: str = "reduced") -> Any:
+            def shapes(s: Any) -> Any:
+                k = s[0] if mode == "complete" else min(s)
+                return [(s[0], k), (k, s[1])]
+
+            return mapped(partial(_as_tuple, la.qr, mode=mode), shapes, "xx")(x)
+
+        functions = {
+            "inv": mapped(la.inv, lambda s: [s]),
+            "det": mapped(la.det, lambda s: [()]),
+            "slogdet": mapped(partial(_as_tuple, la.slogdet), lambda s: [(), ()], "xr"),
+            "solve": mapped(la.solve, lambda a, b: [b]),
+            "eigh": mapped(partial(_as_tuple, la.eigh), lambda s: [s[:1], s], "rx"),
+            "eigvalsh": mapped(la.eigvalsh, lambda s: [s[:1]], "r"),
+            "eig": mapped(eig, lambda s: [s[:1], s], "cc"),
+            "eigvals": mapped(lambda x: eig(x)[0], lambda s: [s[:1]], "c"),
+            "svd": svd,
+            "svdvals": mapped(la.svdvals, lambda s: [(min(s),)], "r"),
+            "qr": qr,
+            "cholesky": lambda x, upper=False: mapped(partial(la.cholesky, upper=upper), lambda s: [s])(x),
+            "diagonal": lambda x, offset=0: self.da.diagonal(x, offset, -2, -1),
+        }
+        return {f"linalg.{name}": function for name, function in functions.items()}
+
+    def _by_matrix(self, function: Callable[..., Any], shapes: Any, dtypes: Any, arrays: Sequence[Any]) -> Any:
+        if any(0 in a.shape for a in arrays):  # Dask cannot rechunk these
+            made = function(*[self.np.zeros(a.shape, a.dtype) for a in arrays])
+            return tuple(map(self.da.from_array, made)) if isinstance(made, tuple) else self.da.from_array(made)
+        sizes: dict[str, int] = {}
+        results = []
+        for i, shape in enumerate(shapes):
+            names = [f"o{i}_{j}" for j in range(len(shape))]
+            sizes |= dict(zip(names, shape, strict=True))
+            results.append(f"({','.join(names)})")
+        given = ",".join(f"(i{k},j{k})" for k in range(len(arrays)))
+        metas = tuple(self.np.empty((0, 0), dtype) for dtype in dtypes)
+        made = self.da.apply_gufunc(
+            function, f"{given}->{','.join(results)}", *arrays, output_sizes=sizes, allow_rechunk=True,
+            meta=metas if len(metas) > 1 else metas[0],
+        )  # fmt: skip
+        return tuple(made) if isinstance(made, (tuple, list)) else made
+
+    def _fourier_functions(self) -> dict[str, Any]:
+        np = self.np
+
+        def over_axes(name: str) -> Callable[..., Any]:
+            def call(x: Any, s: Any, axes: Any, norm: str) -> Any:
+                one = partial(getattr(np.fft, name), s=s, axes=axes, norm=norm)
+                return self._along(one, x, dict(zip(axes, s, strict=True)), x.dtype)
+
+            return call
+
+        def rfft(x: Any, n: int, axis: int, norm: str) -> Any:
+            one = partial(np.fft.rfft, n=n, axis=axis, norm=norm)
+            return self._along(one, x, {axis: n // 2 + 1}, np.result_type(x, np.complex64))
+
+        def irfft(x: Any, n: int, axis: int, norm: str) -> Any:
+            one = partial(np.fft.irfft, n=n, axis=axis, norm=norm)
+            return self._along(one, x, {axis: n}, np.empty((), x.dtype).real.dtype)
+
+        return {
+            "fft.fftn": over_axes("fftn"), "fft.ifftn": over_axes("ifftn"), "fft.rfft": rfft, "fft.irfft": irfft,
+        }  # fmt: skip
+
+    def _along(self, function: Callable[..., Any], x: Any, lengths: dict[int, int], dtype: Any) -> Any:
+        """A function along axes counted from the end, whose results have other lengths there."""
+        x = x.rechunk(dict.fromkeys((a + x.ndim for a in lengths), -1))
+        chunks = list(x.chunks)
+        for axis, n in lengths.items():
+            chunks[axis] = (n,)
+        return x.map_blocks(function, dtype=dtype, chunks=tuple(chunks), meta=self.np.empty((0,) * x.ndim, dtype))
 
     # -- devices -----------------------------------------------------------------------------------
 
@@ -310,6 +413,10 @@ def _filled(spec: list[Any], indices: Sequence[Any]) -> tuple[Any, ...]:
 def _kind(entry: Any) -> str:
     """The kind of an index array; nothing for other entries of a key."""
     return str(entry.dtype.kind) if hasattr(entry, "dtype") else ""
+
+
+def _as_tuple(function: Callable[..., Any], x: Any, **options: Any) -> Any:
+    return tuple(function(x, **options))
 
 
 def _read(spec: list[Any], x: Any, *indices: Any) -> Any:

@@ -283,8 +283,9 @@ class NumpyBackend(Backend):
     def _p_norm(self, x: Any, axes: tuple[int, ...], p: float, keepdims: bool) -> Any:
         np = self.np
         if p == 2 and axes and x.dtype.char in "fdFD":
-            squares = np.square(x) if x.dtype.kind == "f" else x.real**2 + x.imag**2
-            total = np.add.reduce(squares, axes, None, None, keepdims)
+            with np.errstate(over="ignore", under="ignore"):
+                squares = np.square(x) if x.dtype.kind == "f" else x.real**2 + x.imag**2
+                total = np.add.reduce(squares, axes, None, None, keepdims)
             tiny, huge = (1e-30, 1e30) if x.dtype.char in "fF" else (1e-280, 1e280)
             if ((total > tiny) & (total < huge)).all():  # else squares may have over- or underflowed
                 return np.sqrt(total)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["ARRAYS", "COMPLEX", "FLOATS", "INTEGERS", "KERNELS", "KEYS", "SHAPES"]
+__all__ = ["ARRAYS", "COMPLEX", "FLOATS", "INTEGERS", "KERNELS", "KEYS", "LINALG", "SHAPES", "SPACES"]
 
 Case = Callable[[Any, Any], Any]
 
@@ -153,6 +153,68 @@ SHAPES: Final[dict[str, Case]] = {
     "vecdot": lambda xp, s: xp.vecdot(s["x"], s["y"], axis=-2),
 }
 
+# -- linear algebra and Fourier transforms ----------------------------------------------------------
+
+SPACES: Final = (
+    "linalg.cholesky", "linalg.det", "linalg.diagonal", "linalg.eig", "linalg.eigh", "linalg.eigvals", "linalg.eigvalsh",
+    "linalg.inv", "linalg.qr", "linalg.slogdet", "linalg.solve", "linalg.svd", "linalg.svdvals", "fft.fftn", "fft.ifftn",
+    "fft.irfft", "fft.rfft",
+)  # fmt: skip
+"""What ops ask of the sub-namespaces; of vectors only what does not depend on their signs and phases is compared."""
+
+
+def _square(xp: Any, s: Any) -> Any:
+    return s["x"][:, :3] + 4 * xp.eye(3, dtype=s["x"].dtype)
+
+
+def _positive(xp: Any, s: Any) -> Any:
+    return xp.matmul(s["x"], xp.adjoint(s["x"])) / 8 + xp.eye(3, dtype=s["x"].dtype)
+
+
+def _stack(xp: Any, f: Any, s: Any) -> Any:
+    a = f(xp, s)
+    return xp.stack([a, a * 2], axis=0)
+
+
+def _absolute(xp: Any, arrays: Any) -> Any:
+    return tuple(xp.abs(a) for a in arrays)
+
+
+LINALG: Final[dict[str, Case]] = {
+    "inv": lambda xp, s: xp.linalg.inv(_stack(xp, _square, s)),
+    "det": lambda xp, s: xp.linalg.det(_stack(xp, _square, s)),
+    "slogdet": lambda xp, s: tuple(xp.linalg.slogdet(_stack(xp, _square, s))),
+    "solve": lambda xp, s: xp.linalg.solve(_square(xp, s), s["y"]),
+    "solve a stack": lambda xp, s: xp.linalg.solve(_stack(xp, _square, s), s["y"][None, :, :]),
+    "solve_triangular of a stack": lambda xp, s: xp.linalg.solve_triangular(
+        _stack(xp, _square, s), s["y"], upper=True, unit_diagonal=True
+    ),
+    "cholesky": lambda xp, s: xp.linalg.cholesky(_stack(xp, _positive, s), upper=False),
+    "cholesky upper": lambda xp, s: xp.linalg.cholesky(_positive(xp, s), upper=True),
+    "eigh": lambda xp, s: _absolute(xp, xp.linalg.eigh(_stack(xp, _positive, s))),
+    "eigvalsh": lambda xp, s: xp.linalg.eigvalsh(_positive(xp, s)),
+    "eig": lambda xp, s: xp.sum(xp.linalg.eig(_stack(xp, _square, s))[0] ** 2, axis=-1),
+    "eig of real values": lambda xp, s: xp.linalg.eig(_positive(xp, s))[0] * 0,
+    "eigvals": lambda xp, s: xp.sum(xp.linalg.eigvals(_square(xp, s)), axis=-1),
+    "svd": lambda xp, s: _absolute(xp, xp.linalg.svd(s["x"], full_matrices=False)),
+    "svd full": lambda xp, s: xp.abs(xp.linalg.svd(xp.matrix_transpose(s["x"]), full_matrices=True)[2]),
+    "svdvals": lambda xp, s: xp.linalg.svdvals(_stack(xp, _square, s)),
+    "qr": lambda xp, s: _absolute(xp, xp.linalg.qr(_stack(xp, _square, s), mode="reduced")),
+    "qr complete": lambda xp, s: xp.abs(xp.linalg.qr(xp.matrix_transpose(s["x"]), mode="complete")[1]),
+    "diagonal": lambda xp, s: xp.linalg.diagonal(s["x"], offset=1),
+    "empty": lambda xp, s: xp.linalg.inv(s["x"][:0, :0]),
+    "fftn": lambda xp, s: xp.fft.fftn(s["x"] + 0 * _phase(xp, s), s=(2, 5), axes=(-2, -1), norm="ortho"),
+    "ifftn": lambda xp, s: xp.fft.ifftn(s["x"] + 0 * _phase(xp, s), s=(3,), axes=(-2,), norm="backward"),
+    "rfft": lambda xp, s: xp.fft.rfft(xp.real(s["x"]), n=5, axis=-2, norm="forward"),
+    "irfft": lambda xp, s: xp.fft.irfft(s["x"] + 0 * _phase(xp, s), n=6, axis=-1, norm="backward"),
+}
+
+
+def _phase(xp: Any, s: Any) -> Any:
+    """A complex one, in the precision of the samples."""
+    return xp.sum(xp.fft.rfft(xp.real(s["v"]), n=4, axis=-1, norm="backward"), axis=0)
+
+
 # -- keys ------------------------------------------------------------------------------------------
 # Of an array (3, 4, 5), given (integers of shape (4,) from -1 to 2, a mask (3, 4), one (3, 4, 5), one (4,)).
 
@@ -196,6 +258,12 @@ KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
     "relu": lambda xp, s: (s["x"],),
     "relu_linear": lambda xp, s: (s["y"], xp.maximum(s["x"], xp.zeros_like(s["x"]))),
     "adjoint": lambda xp, s: (s["x"],),
+    "linalg.adjugate": lambda xp, s: (_stack(xp, _square, s),),
+    "linalg.inv_or_inf": lambda xp, s: (_stack(xp, _square, s),),
+    "linalg.p_norm": lambda xp, s: (s["x"], (-2,), 2.0, True),
+    "linalg.expm": lambda xp, s: (s["x"][:, :3] / 2,),
+    "linalg.squared_often": lambda xp, s: (s["x"][:, :3] / 2, 2 * xp.ones((1, 1), dtype=s["x"].dtype)),
+    "linalg.solve_triangular": lambda xp, s: (_square(xp, s), s["y"]),
     "getitem": lambda xp, s: (s["x"], (slice(None), s["i"])),
     "with_entries": lambda xp, s: (s["x"], (slice(0, 2), slice(None, None, -1)), s["v"]),
     "scatter_add": lambda xp, s: (

@@ -299,7 +299,7 @@ class BackendConformance:
 
     def test_every_name_is_there(self) -> None:
         for device in self.devices():
-            for name in (*FUNCTIONS, *GENERIC, "bool", "int64", "float64"):
+            for name in (*FUNCTIONS, *GENERIC, *cases.SPACES, "bool", "int64", "float64"):
                 assert name in _OURS.split() or _has(device.raw, name), f"{device} lacks {name}"
 
     def test_kinds_of_dtypes(self) -> None:
@@ -321,6 +321,10 @@ class BackendConformance:
 
     def test_shapes_reductions_and_searches_agree_with_numpy(self) -> None:
         self.compare(cases.SHAPES, "float32", "float64")
+
+    def test_linear_algebra_agrees_with_numpy(self) -> None:
+        assert pg.linalg.inv is not None  # the module declares its kernels
+        self.compare(cases.LINALG, "float32", "float64", "complex64", "complex128")
 
     # -- keys ------------------------------------------------------------------------------------------
 
@@ -393,6 +397,7 @@ class BackendConformance:
 
     def test_kernels_agree_with_the_generic_ones(self) -> None:
         np = self.host()
+        assert pg.linalg.inv is not None  # the module declares its kernels
         for device in self.devices():
             for dtype in ("float32", "float64"):
                 own = self.samples(dtype)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 from polygrad_backends.cupy import CupyBackend
 
 import polygrad as pg
@@ -143,9 +144,12 @@ def _stand_in():
     module: Any = Namespace(np)
     module.ndarray, module.cuda = Array, runtime(lambda: 1)
     extension = stand_in(scatter_add=np.add.at)
+    module.linalg = Namespace(np.linalg)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "cupy", module)
         patch.setitem(sys.modules, "cupyx", extension)
+        patch.setitem(sys.modules, "cupyx.scipy", stand_in())
+        patch.setitem(sys.modules, "cupyx.scipy.linalg", stand_in(solve_triangular=scipy.linalg.solve_triangular))
         patch.setitem(sys.modules, "array_api_compat.cupy", Namespace(compat))
         pg.register_backend(StandIn)
         registry.load(StandIn.name)
@@ -158,3 +162,14 @@ def _stand_in():
 
 class TestStandIn(BackendConformance):
     backend = StandIn.name
+
+
+def test_general_eigenvalues_say_what_they_need(monkeypatch):
+    device = registry.load(StandIn.name).default_device
+
+    def unavailable(x: Any) -> Any:
+        raise RuntimeError("geev is not available")
+
+    monkeypatch.setattr(device.backend.cp.linalg, "eig", unavailable, raising=False)
+    with pytest.raises(RuntimeError, match=r"eig: geev is not available: it needs .* CUDA 12.6 .*to_device"):
+        device.raw.linalg.eig(device.raw.eye(2))

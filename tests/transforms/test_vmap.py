@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rows_linalg  # noqa: F401  (appends its rows)
 from table import ROWS, Row
 
 import polygrad as pg

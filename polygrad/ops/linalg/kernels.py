@@ -9,7 +9,8 @@ from ...core.kernels import kernel
 from ...typing import Namespace, Raw
 
 __all__ = [
-    "adjugate", "expm", "inv_or_inf", "matrix_rank", "p_norm", "pinv", "qr_parts", "solve_triangular", "svd_parts",
+    "adjugate", "expm", "inv_or_inf", "matrix_rank", "p_norm", "pinv", "qr_parts", "solve_triangular", "squared_often",
+    "svd_parts",
 ]  # fmt: skip
 
 
@@ -145,7 +146,7 @@ _THETA = 5.371920351148152
 
 @kernel(space="linalg")
 def expm(xp: Namespace, x: Raw, /) -> Raw:
-    """The matrix exponential. How often to square depends on the values: this reads one number."""
+    """The matrix exponential."""
     if 0 in x.shape:
         return x
     norm = xp.max(xp.sum(xp.abs(x), axis=-2), axis=-1)
@@ -161,7 +162,12 @@ def expm(xp: Namespace, x: Raw, /) -> Raw:
     odd = xp.matmul(a6, b[13] * a6 + b[11] * a4 + b[9] * a2) + b[7] * a6 + b[5] * a4 + b[3] * a2 + b[1] * one
     u = xp.matmul(a, odd)
     v = xp.matmul(a6, b[12] * a6 + b[10] * a4 + b[8] * a2) + b[6] * a6 + b[4] * a4 + b[2] * a2 + b[0] * one
-    made = xp.linalg.solve(v - u, v + u)
-    for i in range(int(xp.max(squarings))):
-        made = xp.where(squarings > i, xp.matmul(made, made), made)
-    return made
+    return xp.linalg.squared_often(xp.linalg.solve(v - u, v + u), squarings)
+
+
+@kernel(space="linalg")
+def squared_often(xp: Namespace, x: Raw, times: Raw, /) -> Raw:
+    """Each matrix squared as often as its own number says. How often at most depends on the values: this reads one."""
+    for i in range(int(xp.max(times))):
+        x = xp.where(times > i, xp.matmul(x, x), x)
+    return x

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import operator
 from collections.abc import Sequence
 from functools import reduce
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ...core.apply import apply
@@ -102,7 +102,7 @@ def multi_dot(arrays: Sequence[ArrayLike], /) -> Tensor:
     fits = len(cells) > 1 and all(
         len(s) == 2 or (len(s) == 1 and i in (0, len(cells) - 1)) for i, s in enumerate(shapes)
     )
-    if not fits or any(a[-1] != b[0] for a, b in itertools.pairwise(shapes)):
+    if not fits or any(a[-1] != b[0] for a, b in pairwise(shapes)):
         raise ShapeError(f"multi_dot: needs two or more matrices whose inner lengths agree, got shapes {shapes}")
     sizes = [1 if len(shapes[0]) == 1 else shapes[0][0], *(s[0] for s in shapes[1:])]
     sizes.append(1 if len(shapes[-1]) == 1 else shapes[-1][1])

@@ -6,7 +6,7 @@ The rules follow from differentiating the defining equation; the cotangents are 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core.apply import apply, apply_multiple
 from ...core.declare import op
@@ -173,7 +173,7 @@ def _slogdet_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw) -> Raw:
     inverse = xp.adjoint(xp.linalg.inv_or_inf(x))
     if not is_complex(xp, x):
         return xp.zeros_like(x) if of_log is None else of_log[..., None, None] * inverse
-    weight = 0.0 if of_log is None else xp.astype(of_log, x.dtype)
+    weight: Any = 0.0 if of_log is None else xp.astype(of_log, x.dtype)
     if of_sign is not None:
         weight = weight - 1j * xp.astype(xp.imag(xp.conj(of_sign) * out[0]), x.dtype)
     return weight[..., None, None] * inverse
@@ -200,7 +200,7 @@ def slogdet(x: ArrayLike, /) -> SlogdetResult:
     >>> import polygrad as pg
     >>> sign, logabsdet = pg.linalg.slogdet(pg.eye(3) * -1e200)
     >>> sign, logabsdet
-    (tensor(-1., dtype=float64), tensor(1381.55105580, dtype=float64))
+    (tensor(-1., dtype=float64), tensor(1381.5510558, dtype=float64))
 
     Raises:
         ShapeError: if the matrices are not square.
