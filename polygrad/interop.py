@@ -102,4 +102,4 @@ def watch() -> None:
     for name, tell in _WATCHED.items():
         if name in sys.modules:
             tell(sys.modules[name])
-    sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Finder())

@@ -43,9 +43,11 @@ def case(library: str, name: str, f: Callable[..., Any], *inputs: Any) -> None:
 
 # -- NumPy -------------------------------------------------------------------------------------------------
 
-for (
-    _name
-) in ["sin", "cos", "tan", "exp", "expm1", "log1p", "sqrt", "cbrt", "square", "absolute", "arctan", "arcsinh", "tanh", "sinc", "reciprocal", "negative", "sum", "mean", "std", "var", "prod", "max", "min", "cumsum", "cumprod", "median", "ravel", "sort", "transpose", "diff", "ptp", "average", "nansum", "nanmean", "trapezoid", "gradient", "atleast_2d", "fliplr", "flipud", "nan_to_num", "unwrap"]:
+for _name in """
+sin cos tan exp expm1 log1p sqrt cbrt square absolute arctan arcsinh tanh sinc reciprocal negative sum mean std
+var prod max min cumsum cumprod median ravel sort transpose diff ptp average nansum nanmean trapezoid gradient
+atleast_2d fliplr flipud nan_to_num unwrap
+""".split():
     case("numpy", f"np.{_name}", lambda x, _name=_name: _stacked(getattr(np, _name)(x)), Q)
 
 
@@ -113,9 +115,10 @@ case("numpy", "np.fft.irfft", lambda x: np.fft.irfft(np.fft.rfft(x) ** 2), SIGNA
 
 # -- scipy.special -----------------------------------------------------------------------------------------
 
-for (
-    _name
-) in ["gammaln", "gamma", "digamma", "erf", "erfc", "erfinv", "expit", "log_expit", "logit", "log_ndtr", "ndtr", "ndtri", "i0", "i0e", "i1", "i1e", "j0", "j1", "y0", "y1", "k0", "k1", "entr", "exprel", "rgamma", "log1p", "expm1", "cbrt", "exp2", "exp10", "sinc", "ellipk", "ellipe", "spence"]:
+for _name in """
+gammaln gamma digamma erf erfc erfinv expit log_expit logit log_ndtr ndtr ndtri i0 i0e i1 i1e j0 j1 y0 y1 k0 k1
+entr exprel rgamma log1p expm1 cbrt exp2 exp10 sinc ellipk ellipe spence
+""".split():
     case("scipy.special", _name, lambda x, _name=_name: getattr(_special(), _name)(x), P)
 for _name in ["xlogy", "xlog1py", "betaln", "beta", "rel_entr", "kl_div", "gammainc", "gammaincc", "boxcox", "poch"]:
     case("scipy.special", _name, lambda x, y, _name=_name: getattr(_special(), _name)(x, y), P, Q)

@@ -20,7 +20,10 @@ _DTYPES = "bool int8 int16 int32 int64 uint8 float16 bfloat16 float32 float64 co
 _PLAIN = "add subtract multiply divide maximum minimum pow remainder floor_divide hypot atan2 where logaddexp"
 
 # Special functions by SciPy's names: all that PyTorch has, and those that are as accurate as SciPy's on the CPU.
-_SPECIAL = {n: n for n in ["digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc", "gammaln", "i0", "i0e", "i1", "i1e", "log1p", "log_ndtr", "logit", "ndtr", "ndtri", "polygamma", "psi", "sinc", "xlog1py", "xlogy", "zeta"]} | {
+_SPECIAL = {n: n for n in """
+digamma entr erf erfc erfcx erfinv exp2 expit expm1 gammainc gammaincc gammaln i0 i0e i1 i1e log1p log_ndtr
+logit ndtr ndtri polygamma psi sinc xlog1py xlogy zeta
+""".split()} | {
     "j0": "bessel_j0", "j1": "bessel_j1", "y0": "bessel_y0", "y1": "bessel_y1",
     "k0": "modified_bessel_k0", "k1": "modified_bessel_k1",
     "k0e": "scaled_modified_bessel_k0", "k1e": "scaled_modified_bessel_k1",
