@@ -306,6 +306,29 @@ def test_extra_vectors_inside_vmap() -> None:
         pg.grad(lambda x: pg.sum(pg.vmap(lambda x: linalg.svd(x).U)(x)))(x)
 
 
+def test_triangles_with_zeros_on_the_diagonal(device: pg.Device) -> None:
+    """Infinities or nan, no error, and the other matrices of a stack are not touched."""
+    good, bad = np.tril(real(2, 2)) + 2 * np.eye(2), np.array([[0.0, 0.0], [1.0, 2.0]])
+    b = np.ones((2, 1))
+    with device.backend.quiet():
+        stack = host(
+            linalg.solve_triangular(pg.asarray(np.stack([good, bad]), device=device), pg.asarray(b, device=device))
+        )
+        alone = host(linalg.solve_triangular(pg.asarray(bad, device=device), pg.asarray(b, device=device)))
+    np.testing.assert_allclose(stack[0], np.linalg.solve(good, b), rtol=1e-12)
+    assert not np.isfinite(stack[1]).all()
+    assert not np.isfinite(alone).all()
+    unit = linalg.solve_triangular(pg.asarray(bad, device=device), pg.asarray(b, device=device), unit_diagonal=True)
+    np.testing.assert_allclose(host(unit), [[1.0], [0.0]])
+
+
+def test_qr_of_dependent_columns_has_no_derivative(device: pg.Device) -> None:
+    x = pg.asarray(np.stack([np.zeros((3, 2)), np.eye(3, 2)]), device=device)
+    g = host(pg.grad(lambda x: pg.sum(linalg.qr(x).R))(x))
+    assert not np.isfinite(g[0]).all()
+    assert np.isfinite(g[1]).all()
+
+
 def test_parts_of_what_is_given_alone() -> None:
     """Each output of a decomposition by itself: the other cotangents are not there."""
     x, z = rows_linalg.regular(3, 3, make=real), rows_linalg.regular(3, 3, make=cplx)
