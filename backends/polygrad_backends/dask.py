@@ -99,8 +99,8 @@ class DaskBackend(Backend):
             # Dask's tril and triu warn of complex numbers.
             "tril": lambda x, k=0: da.where(np.tri(*x.shape[-2:], k, dtype=bool), x, x.dtype.type(0)),
             "triu": lambda x, k=0: da.where(np.tri(*x.shape[-2:], k - 1, dtype=bool), x.dtype.type(0), x),
-            "matmul": da.matmul,
-            "tensordot": lambda x1, x2, axes=2: da.tensordot(x1, x2, axes=axes),
+            "matmul": self._matmul,
+            "tensordot": lambda x1, x2, axes=2: da.tensordot(x1, x2, axes=axes).astype(np.result_type(x1, x2)),
         }
 
     def _asarray(self, obj: Any, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -108,6 +108,11 @@ class DaskBackend(Backend):
             obj = obj if dtype is None else obj.astype(dtype)
             return obj.copy() if copy else obj
         return self.da.from_array(self.np.array(obj, dtype=dtype, copy=True))
+
+    def _matmul(self, x1: Any, x2: Any) -> Any:
+        if x1.ndim and x2.ndim and x1.shape[-1] != x2.shape[-2 if x2.ndim > 1 else 0]:
+            raise ValueError("the inner lengths differ")  # Dask takes a length of 1 for any
+        return self.da.matmul(x1, x2)
 
     # -- functions of whole arrays -----------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import scipy.linalg
 
 import polygrad as pg
 from polygrad import linalg
+from polygrad.core.kernels import GENERIC
 from polygrad.errors import DTypeError, NoRuleError, ShapeError, VmapError
 from polygrad.testing import check_grads, check_jvp, check_vjp
 
@@ -303,6 +304,29 @@ def test_extra_vectors_inside_vmap() -> None:
     np.testing.assert_allclose(outside, loop, rtol=1e-12)
     with pytest.raises(NoRuleError, match="full_matrices"):
         pg.grad(lambda x: pg.sum(pg.vmap(lambda x: linalg.svd(x).U)(x)))(x)
+
+
+def test_triangles_with_zeros_on_the_diagonal(device: pg.Device) -> None:
+    """Infinities or nan, no error, and the other matrices of a stack are not touched."""
+    good, bad = np.tril(real(2, 2)) + 2 * np.eye(2), np.array([[0.0, 0.0], [1.0, 2.0]])
+    b = np.ones((2, 1))
+    with device.backend.quiet():
+        stack = host(
+            linalg.solve_triangular(pg.asarray(np.stack([good, bad]), device=device), pg.asarray(b, device=device))
+        )
+        alone = host(linalg.solve_triangular(pg.asarray(bad, device=device), pg.asarray(b, device=device)))
+    np.testing.assert_allclose(stack[0], np.linalg.solve(good, b), rtol=1e-12)
+    assert not np.isfinite(stack[1]).all()
+    assert not np.isfinite(alone).all()
+    unit = linalg.solve_triangular(pg.asarray(bad, device=device), pg.asarray(b, device=device), unit_diagonal=True)
+    np.testing.assert_allclose(host(unit), [[1.0], [0.0]])
+
+
+def test_qr_of_dependent_columns_has_no_derivative(device: pg.Device) -> None:
+    x = pg.asarray(np.stack([np.zeros((3, 2)), np.eye(3, 2)]), device=device)
+    g = host(pg.grad(lambda x: pg.sum(linalg.qr(x).R))(x))
+    assert not np.isfinite(g[0]).all()
+    assert np.isfinite(g[1]).all()
 
 
 def test_parts_of_what_is_given_alone() -> None:
@@ -630,6 +654,27 @@ def test_general_eigenvalues_of_real_and_complex_matrices(device: pg.Device) -> 
     assert pg.grad(lambda x: pg.sum(pg.abs(linalg.eigvals(x))))(real_input).dtype == pg.float64
 
 
+def test_dask_arrays_in_chunks() -> None:
+    """Block by block over the stack, whole along the matrices."""
+    da = pytest.importorskip("dask.array")
+    x, b = rows_linalg.regular(4, 3, 3, make=real), real(4, 3, 2)
+
+    def f(x: Any, b: Any) -> Any:
+        u, s, vh = linalg.svd(x, full_matrices=False)
+        spectrum = pg.fft.fft(linalg.solve(x, b), axis=-2)
+        return pg.sum(pg.abs(u) * s[..., None, :]) + pg.sum(linalg.det(x)) + pg.sum(pg.abs(spectrum)) + pg.sum(vh**2)
+
+    chunked = da.from_array(x, chunks=(2, 2, 2)), da.from_array(b, chunks=(1, 3, 1))
+    value, grads = pg.value_and_grad(f, (0, 1))(*chunked)
+    expected, reference = pg.value_and_grad(f, (0, 1))(x, b)
+    np.testing.assert_allclose(value.compute(), expected, rtol=1e-12)
+    for g, e in zip(grads, reference, strict=True):
+        np.testing.assert_allclose(g.compute(), e, rtol=1e-10, atol=1e-12)
+    blocks = linalg.inv(chunked[0])._value.numblocks
+    assert blocks[0] > 1
+    assert blocks[1:] == (1, 1)
+
+
 # -- arguments -----------------------------------------------------------------------------------------------
 
 
@@ -682,6 +727,24 @@ def test_errors_of_square_matrices(name: str) -> None:
 def test_errors(f: Any, error: Any, words: str) -> None:
     with pytest.raises(error, match=words):
         f()
+
+
+def test_products_that_do_not_fit(device: pg.Device) -> None:
+    """Dask takes an inner length of 1 for any."""
+    a, b = pg.asarray(real(2, 1), device=device), pg.asarray(real(3, 2), device=device)
+    with pytest.raises(ShapeError, match="inner lengths 1 and 3"):
+        linalg.matmul(a, b)
+    small = pg.asarray(np.ones((), np.uint8), device=device)
+    assert linalg.tensordot(small, small, axes=0).dtype == pg.uint8
+
+
+def test_generic_kernels_of_empty_matrices() -> None:
+    """Backends without ways of their own."""
+    xp = pg.Device("cpu").raw
+    for name in ("adjugate", "inv_or_inf", "expm", "pinv", "matrix_rank"):
+        x = np.zeros((2, 0, 0))
+        options = {"rtol": np.asarray(0.1)} if name in ("pinv", "matrix_rank") else {}
+        assert GENERIC[f"linalg.{name}"](xp, x, **options).shape == ((2,) if name == "matrix_rank" else (2, 0, 0))
 
 
 def test_mixed_dtypes_are_promoted(device: pg.Device) -> None:
