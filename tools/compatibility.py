@@ -155,6 +155,8 @@ def judge(case: Case, contestant: str, value: Any, gradients: list[Any]) -> Outc
         return Outcome("detached", "the library returns Python numbers or NumPy arrays")
     scale = max(max((float(np.max(np.abs(g))) for g in gradients if g.size), default=1.0), 1e-3)
     for g, f in zip(gradients, found, strict=True):
+        if np.isnan(f).any() and not np.isnan(g).any():
+            return Outcome("nan", "the library computes 0 / 0 and overwrites it: the chain rule gives nan")
         if not np.allclose(f, g, rtol=1e-5, atol=1e-7 * scale, equal_nan=True):
             return Outcome("wrong gradient", f"off by {float(np.max(np.abs(f - g))):.1e}")
     return Outcome("ok")
@@ -183,7 +185,7 @@ def play(cases: list[Case], contestants: tuple[str, ...]) -> dict[tuple[str, str
     return found
 
 
-MARKS = {"ok": "yes", "error": "error", "detached": "detached", "wrong value": "WRONG value",
+MARKS = {"ok": "yes", "error": "error", "detached": "detached", "nan": "nan", "wrong value": "WRONG value",
          "wrong gradient": "WRONG gradient"}  # fmt: skip
 
 
@@ -210,6 +212,30 @@ def page(found: dict[tuple[str, str], dict[str, Outcome]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def broken(found: dict[tuple[str, str], dict[str, Outcome]], text: str) -> list[str]:
+    """What is worse than the page says: wrong results, and calls that no longer work."""
+    header = next(line for line in text.splitlines() if line.startswith("| call |"))
+    columns = [c.strip() for c in header.strip("|").split("|")]
+    said = {}
+    library = ""
+    for line in text.splitlines():
+        if line.startswith("### "):
+            library = line.removeprefix("### ")
+        elif line.startswith("| `"):
+            cells = [c.strip() for c in line.strip("|").split("|")]
+            said[library, cells[0].strip("`")] = dict(zip(columns, cells, strict=False))
+    faults = []
+    for (library, name), outcomes in found.items():
+        for contestant, outcome in outcomes.items():
+            row = said.get((library, name))
+            label = f"{library} {name} ({contestant}): {outcome.verdict} {outcome.reason}"
+            if row is None:
+                faults.append(f"{label}; the page does not have it")
+            elif outcome.verdict.startswith("wrong") or (row[contestant] == "yes" and outcome.verdict != "ok"):
+                faults.append(label)
+    return faults
+
+
 BEGIN, END = "<!-- calls: begin -->", "<!-- calls: end -->"
 
 
@@ -217,6 +243,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="print the calls into one library and write nothing")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the page promises too much")
     parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS))
     given = parser.parse_args()
     if given.only is not None:
@@ -228,6 +255,10 @@ def main() -> None:
         return
     target = ROOT / "docs" / "compatibility.md"
     text = target.read_text()
+    if given.check:
+        faults = broken(play(CASES, tuple(given.contestants)), text)
+        print("\n".join(faults) or f"{len(CASES)} calls: as the page says")
+        raise SystemExit(bool(faults))
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
     target.write_text(before + "\n" + page(play(CASES, tuple(given.contestants))) + after)
 
