@@ -161,6 +161,9 @@ class TorchBackend(Backend):
         def deviation(x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
             if axis == ():  # over nothing; an empty dim means all of them to PyTorch
                 return self.torch.zeros_like(x) / (1.0 - correction) ** power
+            axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+            if all(x.shape[a] == 1 for a in axes):  # of one element each: it gives 0 for nan
+                x = x - x
             return function(x, axis, correction=correction, keepdim=keepdims)
 
         return deviation
