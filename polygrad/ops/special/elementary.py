@@ -9,9 +9,33 @@ from ...typing import Namespace, Raw
 from .declare import special
 
 __all__ = [
-    "boxcox", "boxcox1p", "cbrt", "cosdg", "cosm1", "cotdg", "entr", "exp10", "exp2", "expit", "exprel", "huber",
-    "inv_boxcox", "inv_boxcox1p", "kl_div", "log_expit", "logit", "powm1", "pseudo_huber", "radian", "rel_entr",
-    "sinc", "sindg", "softplus", "tandg", "xlog1py", "xlogy",
+    "boxcox",
+    "boxcox1p",
+    "cbrt",
+    "cosdg",
+    "cosm1",
+    "cotdg",
+    "entr",
+    "exp2",
+    "exp10",
+    "expit",
+    "exprel",
+    "huber",
+    "inv_boxcox",
+    "inv_boxcox1p",
+    "kl_div",
+    "log_expit",
+    "logit",
+    "powm1",
+    "pseudo_huber",
+    "radian",
+    "rel_entr",
+    "sinc",
+    "sindg",
+    "softplus",
+    "tandg",
+    "xlog1py",
+    "xlogy",
 ]  # fmt: skip
 
 LN2: Final = 0.69314718055994530942
