@@ -16,10 +16,8 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from polygrad.backend import Backend, RawNamespace
+from polygrad.backend import Backend, Device, RawNamespace
 from polygrad_backends import host
-
-from .special import scipy_special
 
 __all__ = ["DaskBackend"]
 
@@ -378,7 +376,7 @@ class DaskBackend(Backend):
 
 
 class _Special:
-    """SciPy's special functions, chunk by chunk."""
+    """NumPy's special functions (SciPy's and the generic kernels), chunk by chunk: one layer of the graph each."""
 
     def __init__(self, backend: DaskBackend) -> None:
         self._backend = backend
@@ -386,7 +384,7 @@ class _Special:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        function = getattr(scipy_special(), name)
+        function = getattr(Device("cpu").raw.special, name)
         elementwise = self._backend.da.core.elemwise
         outputs = getattr(function, "nout", 1)
 

@@ -9,7 +9,7 @@ from ...errors import ShapeError
 from ...typing import ArrayLike, Namespace, Raw
 from ..data_types import astype
 from ..searching import where
-from .declare import FLAT, checked, special
+from .declare import COUNTS, FLAT, checked, special
 from .kernels import like
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def psi(xp: Namespace, x: Raw, /) -> Raw:
 digamma = psi
 
 
-@special(None, lambda xp, n, x: xp.special.polygamma(n + 1, x), integers=(0,))
+@special(COUNTS, lambda xp, n, x: xp.special.polygamma(n + 1, x), integers=(0,))
 def polygamma(xp: Namespace, n: Raw, x: Raw, /) -> Raw:
     """The ``n``-th derivative of :func:`digamma`, for an integer ``n``.
 
@@ -159,4 +159,4 @@ def multigammaln(a: ArrayLike, d: int) -> Tensor:
     for j in range(size):
         total = gammaln(a - 0.5 * j) + total
     total = total * where(a > (size - 1) / 2, 1.0, float("nan"))
-    return total if narrow is None else astype(total, narrow)  # type: ignore[no-any-return]
+    return total if narrow is None else astype(total, narrow)
