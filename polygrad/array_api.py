@@ -18,6 +18,7 @@ from .ops import (
     creation,
     data_types,
     elementwise,
+    extra,
     indexing,
     linear_algebra,
     logic,
@@ -66,6 +67,7 @@ _ON_DEVICE: Final = ["arange", "empty", "eye", "full", "linspace", "ones", "zero
 _KERNELS: Final = {
     "getitem": indexing.getitem,
     "scatter_add": indexing.scatter_add,
+    "sigmoid": extra.sigmoid,
     "with_entries": indexing.entries_replaced,
 }
 
@@ -130,6 +132,9 @@ class Namespace(ModuleType):
         self.__dict__["_polygrad_device"] = device
 
     def __getattr__(self, name: str) -> Any:
+        if name in GENERIC and "." not in name:  # a kernel of a module imported since
+            kernel = self.__dict__[name] = functools.partial(GENERIC[name], self)
+            return kernel
         if name not in SPACES:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         value = self.__dict__[name] = Space(self, name, self._polygrad_device)

@@ -14,7 +14,7 @@ from ..typing import ArrayLike, Namespace, Raw
 from .data_types import astype
 from .manipulation import normal_axes
 from .searching import where
-from .statistical import kept, spread
+from .statistical import kept, linear_scan, one_axis, spread
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -144,6 +144,74 @@ def logsumexp(x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None, kee
     (x,) = together("logsumexp", (x,))
     _floating("logsumexp", x)
     return apply(_logsumexp, (x,), (normal_axes("logsumexp", axis, x._value.ndim), keepdims))
+
+
+# out_j is the logarithm of the sum up to j, so out_j = logaddexp(out_(j-1), x_j): of dout_j, x_j weighs
+# w_j = exp(x_j - out_j) and out_(j-1) weighs a_j = exp(out_(j-1) - out_j), neither above 1. That is a recurrence,
+# backward R_j = g_j + a_(j+1) R_(j+1) with w_j R_j for x_j, which neither overflows nor divides. Infinities take all
+# the weight, several in equal shares; as long as all are -inf, there is nothing to weigh.
+def _running_weights(xp: Namespace, out: Raw, x: Raw, axis: int) -> tuple[Raw, Raw]:
+    """What the elements weigh, and what the sums before weigh."""
+    before, inf, n = (slice(None),) * axis, float("inf"), x.shape[axis]
+    first = xp.full_like(out[(*before, slice(0, 1), ...)], -inf)
+    earlier = xp.concat([first, out[(*before, slice(0, n - 1), ...)]], axis=axis)
+    infinite = xp.astype(x == inf, x.dtype)
+    total = xp.cumulative_sum(infinite, axis=axis)
+    share = infinite / xp.where(total == 0, xp.ones_like(total), total)
+    endless, nothing = out == inf, out == -inf
+    unclear = endless | nothing
+    level = xp.where(unclear, xp.zeros_like(out), out)
+
+    def weight(part: Raw, at_infinity: Raw) -> Raw:
+        made = xp.exp(xp.where(unclear, xp.zeros_like(part), part) - level)
+        return xp.where(nothing, xp.zeros_like(made), xp.where(endless, at_infinity, made))
+
+    return weight(x, share), weight(earlier, xp.where(earlier == inf, 1 - share, xp.zeros_like(share)))
+
+
+def _cumulative_logsumexp_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axis: int) -> Raw:
+    if x.shape[axis] == 0:
+        return xp.zeros_like(x)
+    own, earlier = _running_weights(xp, out, x, axis)
+    before = (slice(None),) * axis
+    ahead = xp.concat([earlier[(*before, slice(1, None), ...)], earlier[(*before, slice(0, 1), ...)]], axis=axis)
+    return own * linear_scan(xp, ahead, g, axis)
+
+
+def _cumulative_logsumexp_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axis: int) -> Raw:
+    if x.shape[axis] == 0:
+        return xp.zeros_like(x)
+    own, earlier = _running_weights(xp, out, x, axis)
+    return xp.flip(linear_scan(xp, xp.flip(earlier, axis=axis), xp.flip(own * t, axis=axis), axis), axis=axis)
+
+
+@op(vjps=[_cumulative_logsumexp_vjp], jvps=[_cumulative_logsumexp_jvp])
+def _cumulative_logsumexp(xp: Namespace, x: Raw, /, axis: int) -> Raw:
+    return xp.running_logsumexp(x, axis)
+
+
+@kernel
+def running_logsumexp(xp: Namespace, x: Raw, axis: int) -> Raw:
+    """``log(cumulative_sum(exp(x)))`` by doubling steps."""
+    before, n, step = (slice(None),) * axis, x.shape[axis], 1
+    while step < n:
+        sums = xp.logaddexp(x[(*before, slice(step, None), ...)], x[(*before, slice(0, n - step), ...)])
+        x = xp.concat([x[(*before, slice(0, step), ...)], sums], axis=axis)
+        step *= 2
+    return x
+
+
+def cumulative_logsumexp(x: ArrayLike, /, *, axis: int | None = None) -> Tensor:
+    """``log(cumulative_sum(exp(x)))`` along ``axis`` without overflow; exact with infinite entries. The axis may be
+    left out for a vector.
+
+    >>> import polygrad as pg
+    >>> pg.cumulative_logsumexp(pg.asarray([1000.0, 1000.0]))
+    tensor([1000.        , 1000.69314718], dtype=float64)
+    """
+    (x,) = together("cumulative_logsumexp", (x,))
+    _floating("cumulative_logsumexp", x)
+    return apply(_cumulative_logsumexp, (x,), (one_axis("cumulative_logsumexp", x, axis),))
 
 
 # The Jacobian diag(s) - s s^T is symmetric: both modes are g s - s sum(g s).

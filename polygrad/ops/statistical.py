@@ -209,7 +209,8 @@ def _min_(xp: Namespace, x: Raw, /, axes: Axes, keepdims: bool) -> Raw:
     return xp.min(x, axis=axes, keepdims=keepdims)
 
 
-def _not_empty(name: str, x: Any, axes: Axes) -> None:
+def not_empty(name: str, x: Any, axes: Axes) -> None:
+    """Refuse the extremes of nothing."""
     if count(x._value.shape, axes) == 0:
         raise ShapeError(f"{name}: of no elements (shape {tuple(x._value.shape)}, axes {axes}) is not defined")
 
@@ -218,7 +219,7 @@ def max(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor
     """The largest element over ``axis``; ties share the gradient evenly."""
     (x,) = together("max", (x,))
     axes = normal_axes("max", axis, x._value.ndim)
-    _not_empty("max", x, axes)
+    not_empty("max", x, axes)
     return apply(_max_, (x,), (axes, keepdims))
 
 
@@ -226,7 +227,7 @@ def min(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor
     """The smallest element over ``axis``; ties share the gradient evenly."""
     (x,) = together("min", (x,))
     axes = normal_axes("min", axis, x._value.ndim)
-    _not_empty("min", x, axes)
+    not_empty("min", x, axes)
     return apply(_min_, (x,), (axes, keepdims))
 
 
@@ -299,7 +300,8 @@ def _cumulative_sum(xp: Namespace, x: Raw, /, axis: int, dtype: Any, include_ini
     return xp.cumulative_sum(x, axis=axis, dtype=dtype, include_initial=include_initial)
 
 
-def _one_axis(name: str, x: Any, axis: int | None) -> int:
+def one_axis(name: str, x: Any, axis: int | None) -> int:
+    """The axis of a running function, counted from the front."""
     ndim = x._value.ndim
     if ndim == 0:
         raise ShapeError(f"{name}: needs at least one dimension, got a 0-d array")
@@ -315,7 +317,7 @@ def cumulative_sum(
 ) -> Tensor:
     """The running sum along ``axis``, beginning with 0 if ``include_initial``."""
     (x,) = together("cumulative_sum", (x,))
-    place = _one_axis("cumulative_sum", x, axis)
+    place = one_axis("cumulative_sum", x, axis)
     return apply(_cumulative_sum, (x,), (place, _sum_dtype(x, dtype), include_initial))
 
 
@@ -372,5 +374,5 @@ def cumulative_prod(
 ) -> Tensor:
     """The running product along ``axis``, beginning with 1 if ``include_initial``; exact derivatives at zeros."""
     (x,) = together("cumulative_prod", (x,))
-    place = _one_axis("cumulative_prod", x, axis)
+    place = one_axis("cumulative_prod", x, axis)
     return apply(_cumulative_prod, (x,), (place, _sum_dtype(x, dtype), include_initial))

@@ -54,9 +54,9 @@ _DATA_DEPENDENT: Final = (
 _METHODS: Final = (
     "asarray", "astype", "broadcast_arrays", "broadcast_to", "concat", "empty_like", "expand_dims", "flip",
     "full_like", "getitem", "log_softmax_over", "logsumexp_over", "matmul", "matmul_2d", "matrix_transpose", "moveaxis",
-    "ones_like", "permute_dims", "repeat", "reshape", "roll", "scatter_add", "searchsorted", "softmax_over",
-    "squeeze", "stack", "take", "take_along_axis", "tensordot", "tile", "tril", "triu", "unstack", "vecdot",
-    "with_entries", "zeros_like",
+    "nan_extreme", "ones_like", "permute_dims", "repeat", "reshape", "roll", "running_logsumexp", "scatter_add",
+    "searchsorted", "sliding_windows", "softmax_over", "squeeze", "stack", "take",
+    "take_along_axis", "tensordot", "tile", "tril", "triu", "unstack", "vecdot", "with_entries", "zeros_like",
 )  # fmt: skip
 
 Made = Any
@@ -194,6 +194,20 @@ class Rules:
 
     def logsumexp_over(self, x: Any, axes: tuple[int, ...], keepdims: bool) -> Batched:
         return self._over(lambda v, own: extra.logsumexp(v, axis=own, keepdims=keepdims and bool(axes)), x, axes)
+
+    def running_logsumexp(self, x: Any, axis: int) -> Batched:
+        return self.wrap(extra.cumulative_logsumexp(x.value, axis=axis + x.batched), x.batched)
+
+    def nan_extreme(self, x: Any, axes: tuple[int, ...], keepdims: bool, largest: bool) -> Batched:
+        from ..ops import nan_statistics
+
+        f = nan_statistics.nanmax if largest else nan_statistics.nanmin
+        return self.wrap(f(x.value, tuple(a + x.batched for a in axes), keepdims), x.batched)
+
+    def sliding_windows(self, x: Any, window: tuple[int, ...], axes: tuple[int, ...]) -> Batched:
+        from ..ops.selection import sliding_window_view
+
+        return self.wrap(sliding_window_view(x.value, window, tuple(a + x.batched for a in axes)), x.batched)
 
     def _over(self, f: Callable[..., Any], x: Any, axes: tuple[int, ...]) -> Batched:
         if not x.batched or axes:

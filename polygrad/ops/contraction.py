@@ -1,0 +1,322 @@
+"""``einsum``: sums of products over named axes, taken apart into products of pairs whose derivatives exist."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from math import prod
+from typing import TYPE_CHECKING, Any, Final
+
+from ..core.operands import together
+from ..errors import ShapeError
+from .data_types import astype, result_type
+from .elementwise import multiply
+from .linalg.products import diagonal
+from .linear_algebra import matmul, tensordot
+from .logic import not_equal
+from .manipulation import moveaxis, permute_dims, reshape, squeeze
+from .statistical import sum as sum_
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = ["einsum"]
+
+_DOTS: Final = "..."
+_HIDDEN: Final = 0x1000  # the axes under an ellipsis are labelled with characters from here on,
+_NUMBERED: Final = 0x2000  # those that are named by numbers from here on
+
+Term = tuple[str, ...]
+Path = list[tuple[int, ...]]
+
+
+def einsum(subscripts: Any, /, *operands: Any, optimize: Any = "auto") -> Tensor:
+    """The sum of products of ``operands`` over axes that are named by letters, in NumPy's notation.
+
+    ``einsum("ij,jk->ik", a, b)`` or ``einsum(a, [0, 1], b, [1, 2], [0, 2])``. A letter that is missing in the output is
+    summed over; without ``->`` the output has the letters that occur once, in alphabetical order. A letter that occurs
+    twice in one operand takes the diagonal; ``...`` stands for axes that broadcast. Nothing is conjugated.
+
+    Args:
+        subscripts: the letters of each operand, separated by commas, and ``->`` with those of the output.
+        operands: the arrays; mixed dtypes promote.
+        optimize: in which order to multiply three operands or more: ``"auto"``, or any of opt_einsum's names, chooses
+            with opt_einsum where it is installed and else the pair that makes the smallest result first; ``False``
+            goes from left to right; a list of positions is a path as NumPy's and opt_einsum's ``contract_path`` give.
+
+    With one operand and nothing to sum the result is a view of it where the library can make one.
+
+    Raises:
+        ValueError: for subscripts that cannot be read.
+        ShapeError: if the shapes do not fit the subscripts.
+
+    >>> import polygrad as pg
+    >>> a, b = pg.asarray([[1.0, 2.0], [3.0, 4.0]]), pg.asarray([1.0, -1.0])
+    >>> pg.einsum("ij,j", a, b)
+    tensor([-1., -1.], dtype=float64)
+    >>> pg.einsum("ii", a)
+    tensor(5., dtype=float64)
+    """
+    if isinstance(subscripts, str):
+        arrays: Sequence[Any] = operands
+        written = _read(subscripts)
+    else:
+        arrays, written = _interleaved((subscripts, *operands))
+    if not arrays:
+        raise ValueError("einsum: needs at least one operand")
+    cells = together("einsum", arrays)
+    terms, output = _labelled(*written, tuple([len(x._value.shape) for x in cells]))
+    lengths = _lengths(terms, [tuple(x._value.shape) for x in cells])
+    common = result_type(*cells)
+    wide = "int64" if common.kind == "b" else common
+    made = _contracted([astype(x, wide, copy=False) for x in cells], terms, output, lengths, optimize)
+    return not_equal(made, 0) if common.kind == "b" else made
+
+
+# -- the notation ------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=512)
+def _read(subscripts: str) -> tuple[tuple[Term, ...], Term | None]:
+    """The terms of the operands, and of the output if there is one; ``...`` is one entry of a term."""
+    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
+    terms = tuple([_term(subscripts, part) for part in inputs.split(",")])
+    return terms, _term(subscripts, output) if arrow else None
+
+
+def _term(subscripts: str, part: str) -> Term:
+    before, dots, behind = part.partition(_DOTS)
+    letters = before + behind
+    if not all(c.isascii() and c.isalpha() for c in letters):
+        raise ValueError(
+            f"einsum: {part!r} in {subscripts!r}: axes are named by letters, with one '...' at most, operands are separated "
+            "by ',' and the output stands behind '->'"
+        )
+    return (*before, *([dots] if dots else []), *behind)
+
+
+def _interleaved(given: tuple[Any, ...]) -> tuple[list[Any], tuple[tuple[Term, ...], Term | None]]:
+    """``(a, [0, 1], b, [1, 2], [0, 2])`` as arrays and terms."""
+    arrays = list(given[: len(given) // 2 * 2 : 2])
+    terms = tuple([_numbered(names) for names in given[1::2]])
+    return arrays, (terms, _numbered(given[-1]) if len(given) % 2 else None)
+
+
+def _numbered(names: Any) -> Term:
+    if not isinstance(names, (list, tuple)) or not all(n is Ellipsis or (isinstance(n, int) and n >= 0) for n in names):
+        raise ValueError(
+            f"einsum: behind each array comes the list of its axes, of whole numbers and '...' (Ellipsis), not {names!r}; "
+            "or give the subscripts as a string first"
+        )
+    if sum(n is Ellipsis for n in names) > 1:
+        raise ValueError(f"einsum: {names!r} has more than one Ellipsis")
+    return tuple([_DOTS if n is Ellipsis else chr(_NUMBERED + n) for n in names])
+
+
+def _shown(label: str) -> str:
+    """A label in an error message."""
+    if ord(label) >= _NUMBERED:
+        return str(ord(label) - _NUMBERED)
+    return f"axis {ord(label) - _HIDDEN} of '...'" if ord(label) >= _HIDDEN else repr(label)
+
+
+@lru_cache(maxsize=512)
+def _labelled(terms: tuple[Term, ...], output: Term | None, ndims: tuple[int, ...]) -> tuple[tuple[Term, ...], Term]:
+    """Terms of one label for each axis."""
+    if len(terms) != len(ndims):
+        raise ValueError(f"einsum: the subscripts are for {len(terms)} operands, {len(ndims)} were given")
+    widths = [n - len(t) + 1 if _DOTS in t else 0 for t, n in zip(terms, ndims, strict=True)]
+    width = max(widths)
+    hidden = [chr(_HIDDEN + i) for i in range(width)]
+    made = []
+    for k, (term, own, ndim) in enumerate(zip(terms, widths, ndims, strict=True)):
+        if own < 0 or (_DOTS not in term and len(term) != ndim):
+            names = ", ".join(c if c == _DOTS else _shown(c) for c in term) or "none"
+            raise ShapeError(f"einsum: operand {k} has {ndim} dimensions, its subscripts name others: {names}")
+        made.append(_filled(term, hidden[width - own :]))
+    every = [c for term in made for c in term]
+    if output is None:
+        return tuple(made), (*hidden, *sorted({c for c in every if c not in hidden and every.count(c) == 1}))
+    if width and _DOTS not in output:
+        raise ShapeError("einsum: the operands have axes under '...', so the output needs '...' too")
+    result = _filled(output, hidden)
+    for c in result:
+        if result.count(c) > 1:
+            raise ValueError(f"einsum: {_shown(c)} occurs twice in the output")
+        if c not in every:
+            raise ValueError(f"einsum: {_shown(c)} of the output occurs in no operand")
+    return tuple(made), result
+
+
+def _filled(term: Term, hidden: Sequence[str]) -> Term:
+    """A term with labels in the place of the ellipsis."""
+    at = term.index(_DOTS) if _DOTS in term else len(term)
+    return (*term[:at], *(hidden if at < len(term) else ()), *term[at + 1 :])
+
+
+def _lengths(terms: tuple[Term, ...], shapes: list[tuple[int, ...]]) -> dict[str, int]:
+    """How long each axis is; where one operand has length 1 and another more, it broadcasts."""
+    lengths: dict[str, int] = {}
+    for k, (term, shape) in enumerate(zip(terms, shapes, strict=True)):
+        own: dict[str, int] = {}
+        for label, n in zip(term, shape, strict=True):
+            if own.setdefault(label, n) != n or (lengths.get(label, 1) != 1 and n not in (1, lengths[label])):
+                raise ShapeError(
+                    f"einsum: {_shown(label)} has length {n} in operand {k} of shape {shape}, and elsewhere "
+                    f"{lengths.get(label, own[label])}; the shapes are {', '.join(map(str, shapes))}"
+                )
+        lengths.update({c: n for c, n in own.items() if n != 1 or c not in lengths})
+    return lengths
+
+
+# -- the sum -----------------------------------------------------------------------------------------
+
+
+def _contracted(cells: list[Any], terms: Sequence[Term], output: Term, lengths: dict[str, int], optimize: Any) -> Any:
+    prepared = [_plain(x, term, lengths) for x, term in zip(cells, terms, strict=True)]
+    parts = []
+    for k, (x, term) in enumerate(prepared):
+        needed = {*output, *(c for j, (_, other) in enumerate(prepared) if j != k for c in other)}
+        parts.append(_summed(x, term, needed))
+    for group in _path([t for _, t in parts], output, lengths, optimize):
+        chosen = [parts[i] for i in group]
+        parts = [p for i, p in enumerate(parts) if i not in group]
+        needed = {*output, *(c for _, term in parts for c in term)}
+        made = chosen[0]
+        for k, other in enumerate(chosen[1:], start=2):
+            made = _product(made, other, needed | {c for _, term in chosen[k:] for c in term})
+        parts.append(made)
+    x, term = parts[0]
+    order = tuple([term.index(c) for c in output])
+    return x if len(cells) > 1 and order == tuple(range(len(order))) else permute_dims(x, order)
+
+
+def _plain(x: Any, term: Term, lengths: dict[str, int]) -> tuple[Any, Term]:
+    """An operand without repeated labels, and without axes of length 1 that broadcast."""
+    for label in dict.fromkeys(term):
+        while term.count(label) > 1:
+            first = term.index(label)
+            second = term.index(label, first + 1)
+            x = diagonal(moveaxis(x, (first, second), (-2, -1)))
+            term = (*(c for i, c in enumerate(term) if i not in (first, second)), label)
+    shape = x._value.shape
+    single = tuple([i for i, c in enumerate(term) if shape[i] == 1 != lengths[c]])
+    if single:
+        x, term = squeeze(x, single), tuple([c for i, c in enumerate(term) if i not in single])
+    return x, term
+
+
+def _summed(x: Any, term: Term, needed: Iterable[str]) -> tuple[Any, Term]:
+    """An operand summed over the labels that nothing else needs."""
+    axes = tuple([i for i, c in enumerate(term) if c not in needed])
+    if not axes:
+        return x, term
+    dtype = None if x.dtype.inexact else x.dtype
+    return sum_(x, axis=axes, dtype=dtype), tuple([c for c in term if c in needed])
+
+
+def _product(first: tuple[Any, Term], second: tuple[Any, Term], needed: set[str]) -> tuple[Any, Term]:
+    """Two operands multiplied and summed over what they share and nothing else needs."""
+    (x, a), (y, b) = first, second
+    shared = [c for c in a if c in b]
+    summed = [c for c in shared if c not in needed]
+    batch = [c for c in shared if c in needed]
+    if not summed:
+        return _side_by_side(x, a, y, b)
+    left, right = [c for c in a if c not in b], [c for c in b if c not in a]
+    if not batch:
+        axes = (tuple([a.index(c) for c in summed]), tuple([b.index(c) for c in summed]))
+        return tensordot(x, y, axes=axes), (*left, *right)
+    x, x_shape = _grouped(x, a, (batch, left, summed))
+    y, y_shape = _grouped(y, b, (batch, summed, right))
+    made = matmul(x, y)
+    return reshape(made, x_shape[: len(batch) + len(left)] + y_shape[len(batch) + len(summed) :]), (
+        *batch,
+        *left,
+        *right,
+    )
+
+
+def _grouped(x: Any, term: Term, groups: tuple[list[str], ...]) -> tuple[Any, tuple[int, ...]]:
+    """An operand with its axes in groups, each flattened into one, and the shape before that."""
+    x = permute_dims(x, tuple([term.index(c) for group in groups for c in group]))
+    shape = tuple(x._value.shape)
+    made, at = [], 0
+    for group in groups:
+        made.append(prod(shape[at : at + len(group)]))
+        at += len(group)
+    return reshape(x, tuple(made)), shape
+
+
+def _side_by_side(x: Any, a: Term, y: Any, b: Term) -> tuple[Any, Term]:
+    """The products of each element of the one with each of the other, axes of the same label together."""
+    result = (*a, *(c for c in b if c not in a))
+    y = permute_dims(y, tuple([b.index(c) for c in result if c in b]))
+    lengths = dict(zip([c for c in result if c in b], y._value.shape, strict=True))
+    x = reshape(x, (*x._value.shape, *(1,) * (len(result) - len(a))))
+    return multiply(x, reshape(y, tuple([lengths.get(c, 1) for c in result]))), result
+
+
+# -- the order ---------------------------------------------------------------------------------------
+
+
+def _path(terms: list[Term], output: Term, lengths: dict[str, int], optimize: Any) -> Path:
+    """Which operands to multiply, step by step; each result goes to the end of the list."""
+    n = len(terms)
+    if isinstance(optimize, (list, tuple)):
+        steps = [tuple(step) for step in optimize if not isinstance(step, str)]  # NumPy's begins with its name
+        left = n
+        for step in steps:
+            if len(set(step)) != len(step) or not all(isinstance(i, int) and 0 <= i < left for i in step):
+                raise ValueError(f"einsum: step {step} of the path does not choose from {left} operands")
+            left -= len(step) - 1
+        if left != 1:
+            raise ValueError(f"einsum: the path {optimize!r} leaves {left} of {n} operands, not one")
+        return steps
+    if n < 3:
+        return [(0, 1)] if n == 2 else []
+    if optimize is False:
+        return [(0, 1), *[(left - 1, 0) for left in range(n - 1, 1, -1)]]
+    kind = "auto" if optimize is True else optimize
+    if not isinstance(kind, str):
+        raise TypeError(f"einsum: optimize must be True, False, a name or a path, not {optimize!r}")
+    return _chosen(tuple(terms), output, tuple([lengths[c] for term in terms for c in term]), kind)
+
+
+@lru_cache(maxsize=256)
+def _chosen(terms: tuple[Term, ...], output: Term, sizes: tuple[int, ...], kind: str) -> Path:
+    lengths = dict(zip([c for term in terms for c in term], sizes, strict=True))
+    if find_spec("opt_einsum") is None:
+        return _greedy(terms, output, lengths)
+    opt_einsum = importlib.import_module("opt_einsum")
+    letters = {c: opt_einsum.get_symbol(i) for i, c in enumerate(lengths)}
+    equation = ",".join("".join(letters[c] for c in term) for term in terms)
+    equation += "->" + "".join(letters[c] for c in output)
+    shapes = [tuple([lengths[c] for c in term]) for term in terms]
+    path, _ = opt_einsum.contract_path(equation, *shapes, shapes=True, optimize=kind)
+    return [tuple(step) for step in path]
+
+
+def _greedy(terms: Sequence[Term], output: Term, lengths: dict[str, int]) -> Path:
+    """At each step the pair that shrinks what is there the most, or lets it grow the least."""
+    left = [frozenset(t) for t in terms]
+
+    def size(labels: Iterable[str]) -> int:
+        return prod(lengths[c] for c in labels)
+
+    path: Path = []
+    while len(left) > 1:
+        best: Any = None
+        for i in range(len(left)):
+            for j in range(i + 1, len(left)):
+                needed = frozenset(output).union(*(t for k, t in enumerate(left) if k not in (i, j)))
+                made = (left[i] | left[j]) & needed
+                work = (size(made) - size(left[i]) - size(left[j]), size(left[i] | left[j]))
+                if best is None or work < best[0]:
+                    best = work, (i, j), made
+        _, pair, made = best
+        path.append(pair)
+        left = [t for k, t in enumerate(left) if k not in pair] + [made]
+    return path
