@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -147,6 +148,7 @@ def judge(case: Case, contestant: str, value: Any, gradients: list[Any]) -> Outc
     try:
         with np.errstate(all="ignore"):
             got, found = RUNNERS[contestant](case)
+            found = None if found is None else [np.asarray(g, dtype=float) for g in found]
     except Exception as error:
         return Outcome("error", f"{type(error).__name__}: {first_line(error)}")
     if got.shape != value.shape or not np.allclose(got, value, rtol=1e-8, atol=1e-10, equal_nan=True):
@@ -164,7 +166,7 @@ def judge(case: Case, contestant: str, value: Any, gradients: list[Any]) -> Outc
 
 def first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
-    line = text[0] if text else ""
+    line = re.sub(r" from '[^']*'", "", text[0]) if text else ""  # no paths of this machine
     return line if len(line) <= 110 else line[:107] + "..."
 
 
