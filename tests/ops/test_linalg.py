@@ -217,6 +217,7 @@ def test_mistake_18_svdvals_at_repeated_values(device: pg.Device) -> None:
         assert np.isfinite(t).all()
 
 
+@eager
 def test_mistake_18_eigvalsh_at_repeated_values(device: pg.Device) -> None:
     x = pg.asarray(np.stack([np.eye(3), np.zeros((3, 3))]), device=device)
     for f in (linalg.eigvalsh, lambda x: linalg.eigh(x).eigenvalues):
@@ -451,6 +452,7 @@ def test_pinv_of_rank_deficient_matrices(shape: Any, make: Any, device: pg.Devic
     np.testing.assert_allclose(host(f(a, b)), np.linalg.pinv(host(a) @ host(b), rtol=1e-10), rtol=1e-9, atol=1e-11)
 
 
+@eager
 def test_pinv_with_a_cutoff_for_each_matrix(device: pg.Device) -> None:
     x = np.stack([np.diag([1.0, 0.1]), np.diag([1.0, 0.1])])
     rtol = np.array([0.5, 0.01])
@@ -509,6 +511,7 @@ def test_expm_against_scipy(scale: float, device: pg.Device) -> None:
     np.testing.assert_allclose(host(along) / size, moved / size, atol=1e-10)
 
 
+@eager
 def test_expm_of_matrices_of_different_sizes_at_once(device: pg.Device) -> None:
     """Each is scaled by its own norm. (SciPy's values are good to 1e-11 only, so those of mpmath are compared with.)"""
     mpmath = pytest.importorskip("mpmath")
@@ -549,6 +552,7 @@ def test_diagonal_is_a_view() -> None:
     assert d[1].item() == 5.0
 
 
+@eager
 @pytest.mark.parametrize("shape", [(3, 3), (2, 4), (4, 2), (1, 3), (0, 3), (3, 0), (2, 2, 3)])
 def test_diagonal_at_every_offset(shape: Any, device: pg.Device) -> None:
     x = real(*shape)
@@ -574,6 +578,7 @@ def test_multi_dot_in_the_best_order() -> None:
     assert linalg.multi_dot([columns, columns.T, columns]).shape == (1000, 1)  # never 1000 x 1000 first
 
 
+@eager
 def test_lstsq(device: pg.Device) -> None:
     a, b = real(5, 2), real(3, 5, 2)
     found = linalg.lstsq(pg.asarray(a, device=device), pg.asarray(b, device=device))
@@ -643,6 +648,7 @@ def test_gradients_of_vectors_are_those_of_pytorch() -> None:
         np.testing.assert_allclose(pg.grad(loss)(x), t.grad.resolve_conj().numpy(), rtol=1e-8, atol=1e-9)
 
 
+@eager
 def test_general_eigenvalues_of_real_and_complex_matrices(device: pg.Device) -> None:
     """Always complex, as the standard says, though NumPy gives real ones where all happen to be."""
     for x in (np.diag([1.0, 2.0]), np.array([[0.0, -1.0], [1.0, 0.0]]), np.diag([1j, 2.0])):
@@ -826,6 +832,7 @@ def test_named_tuples() -> None:
     assert linalg.svd(x)._fields == ("U", "S", "Vh")
 
 
+@eager
 def test_empty_stacks(device: pg.Device) -> None:
     """No matrices, or matrices of no elements: shapes come out, gradients too."""
     for shape in ((0, 2, 2), (2, 0, 0)):
