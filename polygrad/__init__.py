@@ -18,7 +18,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import array_api, errors
+from . import array_api, errors, interop
 from ._version import __version__
 from .backend import Backend, Device
 from .core.modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -422,6 +422,8 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]  # fmt: skip
+
+interop.watch()
 
 __array_api_version__ = array_api.API_VERSION
 newaxis = None

@@ -61,12 +61,16 @@ class RawNamespace:
             raise AttributeError(name)
         if name in SPACES:
             value: Any = RawSpace(self, name)
-        elif name in GENERIC:
-            value = partial(GENERIC[name], self)
         else:
-            value = getattr(self._resolved(), name)
+            value = self.generic(name)
+            if value is None:
+                value = getattr(self._resolved(), name)
         self.__dict__[name] = value
         return value
+
+    def generic(self, name: str) -> Callable[..., Any] | None:
+        """The generic version of a kernel on this namespace, or None; ``"special.x"`` for one of a sub-namespace."""
+        return partial(GENERIC[name], self) if name in GENERIC else None
 
     def _resolved(self) -> Any:
         base = self._base
@@ -80,7 +84,7 @@ class RawNamespace:
         full = f"{space}.{name}"
         if full in self.__dict__:
             return self.__dict__[full]
-        generic = partial(GENERIC[full], self) if full in GENERIC else None
+        generic = self.generic(full)
         if generic is not None and space != "special":
             return generic
         try:

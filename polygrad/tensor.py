@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from . import registry
+from .array_methods import ArrayMethods
 from .backend import Device
 from .core import apply as _apply
 from .core import tape
@@ -19,7 +20,7 @@ from .core.operands import mixed_devices, reflected
 from .core.tape import LEAF, Node, is_leaf, leaf, new_saved
 from .dtypes import DType
 from .errors import DetachedError, DetachError, DTypeError, GradientError, ShapeError
-from .ops import creation, data_types, indexing, linear_algebra, logic, manipulation, statistical, utility
+from .ops import creation, data_types, indexing, linear_algebra, logic, manipulation, utility
 from .ops import elementwise as el
 from .typing import ArrayLike
 
@@ -39,7 +40,7 @@ def reflected_of(function: Any) -> Callable[[Any, Any], Tensor]:
     return reflected(function.operator)
 
 
-class Tensor(Cell):
+class Tensor(ArrayMethods, Cell):
     """An array that remembers how it was made. Make one with :func:`polygrad.asarray`.
 
     >>> import polygrad as pg
@@ -445,36 +446,6 @@ class Tensor(Cell):
         host = self._host()
         state = (host.dtype.name, tuple(host.shape), host.tobytes(), self._device.name, self._node is not None)
         return _unpickle, (type(self), *state)
-
-    # -- methods that arrays are expected to have ---------------------------------------------------
-
-    def sum(self, axis: Any = None, *, keepdims: _bool = False, dtype: Any = None) -> Tensor:
-        """See :func:`polygrad.sum`."""
-        return statistical.sum(self, axis=axis, keepdims=keepdims, dtype=dtype)
-
-    def mean(self, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
-        """See :func:`polygrad.mean`."""
-        return statistical.mean(self, axis=axis, keepdims=keepdims)
-
-    def max(self, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
-        """See :func:`polygrad.max`."""
-        return statistical.max(self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
-        """See :func:`polygrad.min`."""
-        return statistical.min(self, axis=axis, keepdims=keepdims)
-
-    def any(self, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
-        """See :func:`polygrad.any`."""
-        return utility.any(self, axis=axis, keepdims=keepdims)
-
-    def all(self, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
-        """See :func:`polygrad.all`."""
-        return utility.all(self, axis=axis, keepdims=keepdims)
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """See :func:`polygrad.reshape`; lengths or one tuple."""
-        return manipulation.reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
 
     # -- a container -------------------------------------------------------------------------------
 

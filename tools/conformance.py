@@ -91,24 +91,66 @@ def run(suite: Path, device: str, requires_grad: bool, examples: int, chosen: li
     }
 
 
+WHY = {
+    "test_dlpack.py": "exporting would lose the graph, or the library has no DLPack of its own",
+    "__mod__": "the sign of a zero remainder", "remainder": "the sign of a zero remainder",
+    "__imod__": "the sign of a zero remainder",
+    "floordiv": "the sign of a zero quotient", "floor_divide": "the sign of a zero quotient",
+    "test_nan_propagation": "the library's reduction gives another nan or warns",
+}  # fmt: skip
+
+
+def reason(name: str) -> str:
+    """Why a test fails, for the page."""
+    for part, why in WHY.items():
+        if part in name:
+            return why
+    if "test_unary" in name:
+        return "the library's function at infinite, nan or signed-zero arguments (complex, mostly)"
+    return "see the test"
+
+
+def write(summaries: list[dict[str, Any]]) -> None:
+    """The figures in Markdown, in the page between its marks."""
+    target = Path(__file__).resolve().parent.parent / "docs" / "compatibility.md"
+    lines = ["| device | passed | failed | skipped |", "|---|---|---|---|"]
+    for s in summaries:
+        mode = ", every float input requires grad" if s["requires_grad"] else ""
+        lines.append(f"| `{s['device']}`{mode} | {s['passed']} | {len(s['failed'])} | {s['skipped']} |")
+    for s in summaries:
+        if s["failed"]:
+            mode = ", every float input requires grad" if s["requires_grad"] else ""
+            lines += ["", f"What fails on `{s['device']}`{mode}:", ""]
+            lines += [f"- `{name.replace('|', ' ')}`: {reason(name)}" for name in s["failed"]]
+    begin, end = "<!-- conformance: begin -->", "<!-- conformance: end -->"
+    text = target.read_text()
+    before, after = text[: text.index(begin) + len(begin)], text[text.index(end) :]
+    target.write_text(before + "\n\n" + "\n".join(lines) + "\n\n" + after)
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", type=Path, help="a checkout of the suite, with its submodule")
     parser.add_argument("--device", nargs="+", default=["cpu"], help="polygrad's devices to run it on")
     parser.add_argument("--requires-grad", action="store_true", help="every floating input requires grad")
+    parser.add_argument("--also-requires-grad", nargs="*", default=[], help="devices to run on once more, so")
     parser.add_argument("--max-examples", type=int, default=25)
     parser.add_argument("--json", type=Path, help="write the summaries here")
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/compatibility.md")
     parser.add_argument("--tests", nargs="*", default=[], help="only these, as pytest names them")
     given = parser.parse_args()
     summaries = []
-    for device in given.device:
-        made = run(given.suite.resolve(), device, given.requires_grad, given.max_examples, given.tests)
-        mode = ", requires grad" if given.requires_grad else ""
+    wanted = [(d, given.requires_grad) for d in given.device] + [(d, True) for d in given.also_requires_grad]
+    for device, requires_grad in wanted:
+        made = run(given.suite.resolve(), device, requires_grad, given.max_examples, given.tests)
+        mode = ", requires grad" if requires_grad else ""
         print(f"{device}{mode}: {made['passed']} passed, {len(made['failed'])} failed, {made['skipped']} skipped")
         for name in made["failed"]:
             print(f"    {name}")
         summaries.append(made)
+    if given.write:
+        write(summaries)
     if given.json is not None:
         given.json.write_text(json.dumps(summaries, indent=1) + "\n")
     if any(s["failed"] for s in summaries):

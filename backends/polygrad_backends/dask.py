@@ -16,10 +16,8 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from polygrad.backend import Backend, RawNamespace
+from polygrad.backend import Backend, Device, RawNamespace
 from polygrad_backends import host
-
-from .special import scipy_special
 
 __all__ = ["DaskBackend"]
 
@@ -99,8 +97,8 @@ class DaskBackend(Backend):
             # Dask's tril and triu warn of complex numbers.
             "tril": lambda x, k=0: da.where(np.tri(*x.shape[-2:], k, dtype=bool), x, x.dtype.type(0)),
             "triu": lambda x, k=0: da.where(np.tri(*x.shape[-2:], k - 1, dtype=bool), x.dtype.type(0), x),
-            "matmul": da.matmul,
-            "tensordot": lambda x1, x2, axes=2: da.tensordot(x1, x2, axes=axes),
+            "matmul": self._matmul,
+            "tensordot": lambda x1, x2, axes=2: da.tensordot(x1, x2, axes=axes).astype(np.result_type(x1, x2)),
         }
 
     def _asarray(self, obj: Any, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -108,6 +106,11 @@ class DaskBackend(Backend):
             obj = obj if dtype is None else obj.astype(dtype)
             return obj.copy() if copy else obj
         return self.da.from_array(self.np.array(obj, dtype=dtype, copy=True))
+
+    def _matmul(self, x1: Any, x2: Any) -> Any:
+        if x1.ndim and x2.ndim and x1.shape[-1] != x2.shape[-2 if x2.ndim > 1 else 0]:
+            raise ValueError("the inner lengths differ")  # Dask takes a length of 1 for any
+        return self.da.matmul(x1, x2)
 
     # -- functions of whole arrays -----------------------------------------------------------------
 
@@ -373,7 +376,7 @@ class DaskBackend(Backend):
 
 
 class _Special:
-    """SciPy's special functions, chunk by chunk."""
+    """NumPy's special functions (SciPy's and the generic kernels), chunk by chunk: one layer of the graph each."""
 
     def __init__(self, backend: DaskBackend) -> None:
         self._backend = backend
@@ -381,7 +384,7 @@ class _Special:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        function = getattr(scipy_special(), name)
+        function = getattr(Device("cpu").raw.special, name)
         elementwise = self._backend.da.core.elemwise
         outputs = getattr(function, "nout", 1)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
-from polygrad.backend import Backend, RawNamespace
+from polygrad.backend import Backend, Device, RawNamespace
 
 from .special import OwnFunctions, SpecialFunctions
 
@@ -20,7 +20,7 @@ _DTYPES = """
 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 complex64 complex128
 """
 _CREATION = "zeros ones empty full eye linspace arange asarray"
-_EXACT = frozenset(["expit", "i0e", "i1e", "xlogy", "xlog1py"])  # the special functions that are as accurate as SciPy's
+_EXACT = "expit i0e i1e xlogy xlog1py"  # the special functions that are as accurate as SciPy's
 
 
 class JaxBackend(Backend):
@@ -61,8 +61,9 @@ class JaxBackend(Backend):
         return found
 
     def _special(self, native: Any) -> Any:
-        """Special functions: elsewhere than on the CPU JAX's own and no others, there SciPy's where JAX's lose digits.
-        Arrays that are being traced by JAX have no values, and get JAX's."""
+        """Special functions: elsewhere than on the CPU JAX's own and no others. There SciPy's, and the generic kernels
+        on NumPy (each step of those would be a call of its own in JAX), but where JAX's are as accurate. Arrays that JAX
+        is tracing have no values, and get JAX's."""
 
         def library() -> Any:
             import jax.scipy.special
@@ -72,13 +73,18 @@ class JaxBackend(Backend):
         own = OwnFunctions(f"jax:{native.platform}", library)
         if native.platform != "cpu":
             return own
+
+        def traced(name: str) -> Any:
+            return getattr(own, name, None) or self.namespace(native).generic(f"special.{name}") or getattr(own, name)
+
         return SpecialFunctions(
             self.to_numpy,
             partial(self.from_numpy, native=native),
             self.array_types,
-            lambda name: getattr(library(), name) if name in _EXACT else None,
-            own,
+            lambda name: getattr(own, name) if name in _EXACT.split() else None,
+            traced,
             lambda x: isinstance(x, self.jax.core.Tracer),
+            lambda: Device("cpu").raw.special,
         )
 
     def _mended(self, native: Any) -> dict[str, Any]:

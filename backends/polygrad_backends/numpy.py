@@ -292,9 +292,10 @@ class NumpyBackend(Backend):
         return self._generic("p_norm")(x, axes, p, keepdims)
 
     def _solve_triangular(self, a: Any, b: Any, upper: bool = False, unit_diagonal: bool = False) -> Any:
-        if self._triangular is None or a.ndim > 2 or b.ndim > 2 or 0 in b.shape:
-            return self._generic("solve_triangular")(a, b, upper=upper, unit_diagonal=unit_diagonal)
-        return self._triangular(a, b, lower=not upper, unit_diagonal=unit_diagonal, check_finite=False)
+        if self._triangular is not None and a.ndim == 2 == b.ndim and 0 not in b.shape:
+            if unit_diagonal or a.diagonal().all():  # else SciPy raises
+                return self._triangular(a, b, lower=not upper, unit_diagonal=unit_diagonal, check_finite=False)
+        return self._generic("solve_triangular")(a, b, upper=upper, unit_diagonal=unit_diagonal)
 
     @cached_property
     def _triangular(self) -> Any:

@@ -56,9 +56,10 @@ class SpecialFunctions:
     Args:
         to_numpy, from_numpy: how arrays go to NumPy and back; without copying, if the library can.
         array_types: what counts as an array; other arguments (Python numbers) are passed on as they are.
-        own: functions of the library's own by polygrad's names: those that are as accurate as SciPy's.
+        own: functions of the library's own by polygrad's names, or None: those that are as accurate as SciPy's.
         fallback: its other ones, for arrays without values (of JAX's tracers), and where SciPy is not installed.
         abstract: whether an array has no values.
+        source: returns what has the functions of NumPy arrays.
     """
 
     def __init__(
@@ -67,8 +68,9 @@ class SpecialFunctions:
         from_numpy: Callable[[Any], Any],
         array_types: tuple[type, ...],
         own: Callable[[str], Any] = lambda name: None,
-        fallback: Any = None,
-        abstract: Callable[[Any], bool] | None = None,
+        fallback: Callable[[str], Any] | None = None,
+        abstract: Callable[[Any], bool] = lambda array: False,
+        source: Callable[[], Any] = scipy_special,
     ) -> None:
         self._to_numpy = to_numpy
         self._from_numpy = from_numpy
@@ -76,6 +78,7 @@ class SpecialFunctions:
         self._own = own
         self._fallback = fallback
         self._abstract = abstract
+        self._source = source
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -84,26 +87,27 @@ class SpecialFunctions:
         if found is not None:
             return found
         try:
-            function = getattr(scipy_special(), name)
+            function = getattr(self._source(), name)
         except DependencyError:
             if self._fallback is None:
                 raise
-            return getattr(self._fallback, name)
+            return self._fallback(name)
         return self._through_the_host(name, function)
 
     def _through_the_host(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        import numpy as np
+
         to_numpy, types, abstract = self._to_numpy, self._types, self._abstract
 
         def call(*args: Any) -> Any:
-            if abstract is not None and any(abstract(a) for a in args):
-                return getattr(self._fallback, name)(*args)
-            out = function(*[to_numpy(a) if isinstance(a, types) else a for a in args])
-            return tuple(self._placed(o) for o in out) if isinstance(out, tuple) else self._placed(out)
+            if self._fallback is not None and any(abstract(a) for a in args):
+                return self._fallback(name)(*args)
+            with np.errstate(all="ignore"):
+                out = function(*[to_numpy(a) if isinstance(a, types) else a for a in args])
+            return tuple([placed(o) for o in out]) if isinstance(out, tuple) else placed(out)
+
+        def placed(value: Any) -> Any:
+            return self._from_numpy(np.asarray(value))
 
         call.__name__ = name
         return call
-
-    def _placed(self, value: Any) -> Any:
-        import numpy as np
-
-        return self._from_numpy(np.asarray(value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from polygrad.backend import Backend, RawNamespace
@@ -20,14 +20,16 @@ _DTYPES = "bool int8 int16 int32 int64 uint8 float16 bfloat16 float32 float64 co
 _PLAIN = "add subtract multiply divide maximum minimum pow remainder floor_divide hypot atan2 where logaddexp"
 
 # Special functions by SciPy's names: all that PyTorch has, and those that are as accurate as SciPy's on the CPU.
-_SPECIAL = {n: n for n in ["digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc", "gammaln", "i0", "i0e", "i1", "i1e", "log1p", "log_ndtr", "logit", "ndtr", "ndtri", "polygamma", "psi", "sinc", "xlog1py", "xlogy", "zeta"]} | {
+_SPECIAL = """
+digamma entr erf erfc erfcx erfinv exp2 expit expm1 gammainc gammaincc gammaln i0 i0e i1 i1e log1p log_ndtr logit ndtr
+ndtri polygamma psi sinc xlog1py xlogy zeta
+"""
+_RENAMED = {
     "j0": "bessel_j0", "j1": "bessel_j1", "y0": "bessel_y0", "y1": "bessel_y1",
     "k0": "modified_bessel_k0", "k1": "modified_bessel_k1",
     "k0e": "scaled_modified_bessel_k0", "k1e": "scaled_modified_bessel_k1",
 }  # fmt: skip
-_EXACT = frozenset(
-    ["entr", "erf", "erfcx", "erfinv", "exp2", "expit", "i0e", "i1e", "ndtri", "sinc", "xlog1py", "xlogy"]
-)
+_EXACT = "entr erf erfcx erfinv exp2 expit i0e i1e ndtri sinc xlog1py xlogy"
 
 
 class TorchBackend(Backend):
@@ -73,16 +75,16 @@ class TorchBackend(Backend):
     def _special(self, native: Any) -> Any:
         """Special functions: of GPUs PyTorch's own and no others, on the CPU SciPy's where PyTorch's lose digits."""
         torch = self.torch
-        own = OwnFunctions(f"torch:{native}", lambda: torch.special, _SPECIAL)
+        own = OwnFunctions(f"torch:{native}", lambda: torch.special, {n: n for n in _SPECIAL.split()} | _RENAMED)
         if native.type != "cpu":
             return own
 
         def exact(name: str) -> Any:
             if name == "erf":
                 return self._erf
-            return getattr(torch.special, name) if name in _EXACT else None
+            return getattr(torch.special, name) if name in _EXACT.split() else None
 
-        return SpecialFunctions(self.to_numpy, torch.from_numpy, (torch.Tensor,), exact, own)
+        return SpecialFunctions(self.to_numpy, torch.from_numpy, (torch.Tensor,), exact, partial(getattr, own))
 
     def _erf(self, x: Any) -> Any:
         if x.is_complex():  # PyTorch's takes real numbers only
@@ -158,6 +160,9 @@ class TorchBackend(Backend):
         def deviation(x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
             if axis == ():  # over nothing; an empty dim means all of them to PyTorch
                 return self.torch.zeros_like(x) / (1.0 - correction) ** power
+            axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+            if all(x.shape[a] == 1 for a in axes):  # of one element each: it gives 0 for nan
+                x = x - x
             return function(x, axis, correction=correction, keepdim=keepdims)
 
         return deviation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ..core.cell import Cell
@@ -21,7 +22,7 @@ _LOADED = (functions, numerical, shaping)  # they fill the table
 
 def call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A NumPy or SciPy ufunc, or one of its methods, on Tensors."""
-    outs = kwargs.pop("out", None) or ()
+    outs: tuple[Any, ...] = kwargs.pop("out", None) or ()
     options = {k: v for k, v in kwargs.items() if k not in ("casting", "order", "subok", "signature")}
     where = options.pop("where", True)
     dtype = options.pop("dtype", None)
@@ -32,11 +33,13 @@ def call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[st
         if where is not True:
             raise TypeError(f"numpy.{ufunc.__name__}: where= is not taken with polygrad's tensors")
     elif method == "__call__":
-        result = found(*inputs, **options)
+        quiet = nullcontext() if where is True else _quiet(ufunc.__name__, outs, inputs)
+        with quiet:  # entries that are masked out are not NumPy's to warn of
+            result = found(*inputs, **options)
         if dtype is not None:
             result = _each(result, lambda r: data_types.astype(r, dtype))
         if where is not True:
-            result = _masked(ufunc.__name__, where, result, outs)
+            result = searching.where(where, result, outs[0])
     else:
         if where is not True:
             options["where"] = where
@@ -50,10 +53,11 @@ def _each(result: Any, f: Callable[[Any], Any]) -> Any:
     return tuple(f(r) for r in result) if isinstance(result, tuple) else f(result)
 
 
-def _masked(name: str, where: Any, result: Any, outs: tuple[Any, ...]) -> Any:
-    if isinstance(result, tuple) or not outs or outs[0] is None:
+def _quiet(name: str, outs: tuple[Any, ...], inputs: tuple[Any, ...]) -> AbstractContextManager[Any]:
+    if len(outs) != 1 or outs[0] is None:
         raise TypeError(f"numpy.{name}: where= needs out=, for the entries that are not computed; or use pg.where")
-    return searching.where(where, result, outs[0])
+    device = _first_device((inputs, outs))
+    return device.backend.quiet()  # type: ignore[no-any-return]
 
 
 def _deliver(name: str, result: Any, outs: tuple[Any, ...]) -> Any:

@@ -146,7 +146,7 @@ def linalg_norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = Fals
 
 @implements("linalg.cond")
 def linalg_cond(x: Any, p: Any = None) -> Any:
-    return pg("linalg.cond")(x) if p is None else pg("linalg.cond")(x, p)
+    return pg("linalg.cond")(x) if p is None else pg("linalg.cond")(x, ord=p)
 
 
 @implements("linalg.lstsq", first=False)
@@ -324,7 +324,7 @@ def array_repr(a: Any, *args: Any, **options: Any) -> str:
     return repr(a)
 
 
-@implements()
+@implements(first=False)
 def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
     moved = manipulation.moveaxis(arr, axis, -1)
     rows = manipulation.reshape(moved, (-1, moved.shape[-1]))

@@ -108,6 +108,8 @@ def _by_name(*names: str, to: str = "", first: bool = True) -> None:
 def _of_axis(name: str) -> Any:
     def call(a: Any, axis: Any = None, *args: Any, **options: Any) -> Any:
         options.pop("overwrite_input", None)
+        dtype = options.pop("dtype", None)
+        a = a if dtype is None else data_types.astype(a, dtype)
         return pg(name)(a, *args, axis=_axes(axis), **options)
 
     return call

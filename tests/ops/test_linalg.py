@@ -12,6 +12,7 @@ import scipy.linalg
 
 import polygrad as pg
 from polygrad import linalg
+from polygrad.core.kernels import GENERIC
 from polygrad.errors import DTypeError, NoRuleError, ShapeError, VmapError
 from polygrad.testing import check_grads, check_jvp, check_vjp
 
@@ -216,6 +217,7 @@ def test_mistake_18_svdvals_at_repeated_values(device: pg.Device) -> None:
         assert np.isfinite(t).all()
 
 
+@eager
 def test_mistake_18_eigvalsh_at_repeated_values(device: pg.Device) -> None:
     x = pg.asarray(np.stack([np.eye(3), np.zeros((3, 3))]), device=device)
     for f in (linalg.eigvalsh, lambda x: linalg.eigh(x).eigenvalues):
@@ -303,6 +305,29 @@ def test_extra_vectors_inside_vmap() -> None:
     np.testing.assert_allclose(outside, loop, rtol=1e-12)
     with pytest.raises(NoRuleError, match="full_matrices"):
         pg.grad(lambda x: pg.sum(pg.vmap(lambda x: linalg.svd(x).U)(x)))(x)
+
+
+def test_triangles_with_zeros_on_the_diagonal(device: pg.Device) -> None:
+    """Infinities or nan, no error, and the other matrices of a stack are not touched."""
+    good, bad = np.tril(real(2, 2)) + 2 * np.eye(2), np.array([[0.0, 0.0], [1.0, 2.0]])
+    b = np.ones((2, 1))
+    with device.backend.quiet():
+        stack = host(
+            linalg.solve_triangular(pg.asarray(np.stack([good, bad]), device=device), pg.asarray(b, device=device))
+        )
+        alone = host(linalg.solve_triangular(pg.asarray(bad, device=device), pg.asarray(b, device=device)))
+    np.testing.assert_allclose(stack[0], np.linalg.solve(good, b), rtol=1e-12)
+    assert not np.isfinite(stack[1]).all()
+    assert not np.isfinite(alone).all()
+    unit = linalg.solve_triangular(pg.asarray(bad, device=device), pg.asarray(b, device=device), unit_diagonal=True)
+    np.testing.assert_allclose(host(unit), [[1.0], [0.0]])
+
+
+def test_qr_of_dependent_columns_has_no_derivative(device: pg.Device) -> None:
+    x = pg.asarray(np.stack([np.zeros((3, 2)), np.eye(3, 2)]), device=device)
+    g = host(pg.grad(lambda x: pg.sum(linalg.qr(x).R))(x))
+    assert not np.isfinite(g[0]).all()
+    assert np.isfinite(g[1]).all()
 
 
 def test_parts_of_what_is_given_alone() -> None:
@@ -427,6 +452,7 @@ def test_pinv_of_rank_deficient_matrices(shape: Any, make: Any, device: pg.Devic
     np.testing.assert_allclose(host(f(a, b)), np.linalg.pinv(host(a) @ host(b), rtol=1e-10), rtol=1e-9, atol=1e-11)
 
 
+@eager
 def test_pinv_with_a_cutoff_for_each_matrix(device: pg.Device) -> None:
     x = np.stack([np.diag([1.0, 0.1]), np.diag([1.0, 0.1])])
     rtol = np.array([0.5, 0.01])
@@ -451,8 +477,10 @@ def test_matrix_rank_has_no_derivative(device: pg.Device) -> None:
     assert rank.tolist() == [3, 1, 0]
     assert not rank.requires_grad
     assert linalg.matrix_rank(pg.zeros((2, 0, 3), device=device)).tolist() == [0, 0]
-    with pytest.raises(DTypeError, match="rtol requires grad"):
-        linalg.pinv(x, rtol=pg.asarray(0.1, device=device, requires_grad=True))
+    rtol = pg.asarray(0.1, device=device, requires_grad=True)  # the rank is piecewise constant: so is pinv in rtol
+    pg.sum(linalg.pinv(x[:1, ...], rtol=rtol)).backward()
+    assert rtol.grad is None
+    np.testing.assert_allclose(host(x.grad)[0], -np.ones((3, 3)), atol=1e-12)
 
 
 def test_matrix_power() -> None:
@@ -483,6 +511,7 @@ def test_expm_against_scipy(scale: float, device: pg.Device) -> None:
     np.testing.assert_allclose(host(along) / size, moved / size, atol=1e-10)
 
 
+@eager
 def test_expm_of_matrices_of_different_sizes_at_once(device: pg.Device) -> None:
     """Each is scaled by its own norm. (SciPy's values are good to 1e-11 only, so those of mpmath are compared with.)"""
     mpmath = pytest.importorskip("mpmath")
@@ -523,6 +552,7 @@ def test_diagonal_is_a_view() -> None:
     assert d[1].item() == 5.0
 
 
+@eager
 @pytest.mark.parametrize("shape", [(3, 3), (2, 4), (4, 2), (1, 3), (0, 3), (3, 0), (2, 2, 3)])
 def test_diagonal_at_every_offset(shape: Any, device: pg.Device) -> None:
     x = real(*shape)
@@ -548,6 +578,7 @@ def test_multi_dot_in_the_best_order() -> None:
     assert linalg.multi_dot([columns, columns.T, columns]).shape == (1000, 1)  # never 1000 x 1000 first
 
 
+@eager
 def test_lstsq(device: pg.Device) -> None:
     a, b = real(5, 2), real(3, 5, 2)
     found = linalg.lstsq(pg.asarray(a, device=device), pg.asarray(b, device=device))
@@ -617,6 +648,7 @@ def test_gradients_of_vectors_are_those_of_pytorch() -> None:
         np.testing.assert_allclose(pg.grad(loss)(x), t.grad.resolve_conj().numpy(), rtol=1e-8, atol=1e-9)
 
 
+@eager
 def test_general_eigenvalues_of_real_and_complex_matrices(device: pg.Device) -> None:
     """Always complex, as the standard says, though NumPy gives real ones where all happen to be."""
     for x in (np.diag([1.0, 2.0]), np.array([[0.0, -1.0], [1.0, 0.0]]), np.diag([1j, 2.0])):
@@ -628,6 +660,27 @@ def test_general_eigenvalues_of_real_and_complex_matrices(device: pg.Device) -> 
             np.testing.assert_allclose(host(v) * host(w), native @ host(v), atol=1e-6)
     real_input = pg.asarray(real(3, 3), device=device)
     assert pg.grad(lambda x: pg.sum(pg.abs(linalg.eigvals(x))))(real_input).dtype == pg.float64
+
+
+def test_dask_arrays_in_chunks() -> None:
+    """Block by block over the stack, whole along the matrices."""
+    da = pytest.importorskip("dask.array")
+    x, b = rows_linalg.regular(4, 3, 3, make=real), real(4, 3, 2)
+
+    def f(x: Any, b: Any) -> Any:
+        u, s, vh = linalg.svd(x, full_matrices=False)
+        spectrum = pg.fft.fft(linalg.solve(x, b), axis=-2)
+        return pg.sum(pg.abs(u) * s[..., None, :]) + pg.sum(linalg.det(x)) + pg.sum(pg.abs(spectrum)) + pg.sum(vh**2)
+
+    chunked = da.from_array(x, chunks=(2, 2, 2)), da.from_array(b, chunks=(1, 3, 1))
+    value, grads = pg.value_and_grad(f, (0, 1))(*chunked)
+    expected, reference = pg.value_and_grad(f, (0, 1))(x, b)
+    np.testing.assert_allclose(value.compute(), expected, rtol=1e-12)
+    for g, e in zip(grads, reference, strict=True):
+        np.testing.assert_allclose(g.compute(), e, rtol=1e-10, atol=1e-12)
+    blocks = linalg.inv(chunked[0])._value.numblocks
+    assert blocks[0] > 1
+    assert blocks[1:] == (1, 1)
 
 
 # -- arguments -----------------------------------------------------------------------------------------------
@@ -682,6 +735,24 @@ def test_errors_of_square_matrices(name: str) -> None:
 def test_errors(f: Any, error: Any, words: str) -> None:
     with pytest.raises(error, match=words):
         f()
+
+
+def test_products_that_do_not_fit(device: pg.Device) -> None:
+    """Dask takes an inner length of 1 for any."""
+    a, b = pg.asarray(real(2, 1), device=device), pg.asarray(real(3, 2), device=device)
+    with pytest.raises(ShapeError, match="inner lengths 1 and 3"):
+        linalg.matmul(a, b)
+    small = pg.asarray(np.ones((), np.uint8), device=device)
+    assert linalg.tensordot(small, small, axes=0).dtype == pg.uint8
+
+
+def test_generic_kernels_of_empty_matrices() -> None:
+    """Backends without ways of their own."""
+    xp = pg.Device("cpu").raw
+    for name in ("adjugate", "inv_or_inf", "expm", "pinv", "matrix_rank"):
+        x = np.zeros((2, 0, 0))
+        options = {"rtol": np.asarray(0.1)} if name in ("pinv", "matrix_rank") else {}
+        assert GENERIC[f"linalg.{name}"](xp, x, **options).shape == ((2,) if name == "matrix_rank" else (2, 0, 0))
 
 
 def test_mixed_dtypes_are_promoted(device: pg.Device) -> None:
@@ -761,6 +832,7 @@ def test_named_tuples() -> None:
     assert linalg.svd(x)._fields == ("U", "S", "Vh")
 
 
+@eager
 def test_empty_stacks(device: pg.Device) -> None:
     """No matrices, or matrices of no elements: shapes come out, gradients too."""
     for shape in ((0, 2, 2), (2, 0, 0)):

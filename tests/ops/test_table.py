@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 import rows_extras  # noqa: F401  (appends its rows)
 import rows_linalg  # noqa: F401  (appends its rows)
+import rows_special
 from table import ROWS, Row
 
 import polygrad as pg
 from polygrad.core.op import OPS
 from polygrad.testing import check_adjoint, check_jvp, check_second_order, check_vjp
 
-CASES = [pytest.param(row, sample, id=f"{row.name}-{i}") for row in ROWS for i, sample in enumerate(row.samples)]
+CASES = [
+    pytest.param(row, sample, id=f"{row.name}-{i}")
+    for row in [*ROWS, *rows_special.ROWS]
+    for i, sample in enumerate(row.samples)
+]
 SMOOTH = [c for c in CASES if c.values[0].differentiable]
 
 

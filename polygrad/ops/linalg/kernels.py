@@ -17,12 +17,16 @@ __all__ = [
 @kernel(space="linalg")
 def solve_triangular(xp: Namespace, a: Raw, b: Raw, /, *, upper: bool = False, unit_diagonal: bool = False) -> Raw:
     """The solution of ``T x = b``, where T is the lower or upper triangle of ``a``: by elimination, which finds
-    nothing to eliminate."""
+    nothing to eliminate. A zero on the diagonal gives nan, and no error."""
     t = xp.triu(a) if upper else xp.tril(a)
+    diagonal = xp.eye(a.shape[-1], dtype=a.dtype) == 1
+    one = xp.ones((), dtype=a.dtype)
     if unit_diagonal:
-        one = xp.eye(a.shape[-1], dtype=a.dtype)
-        t = xp.where(one == 1, one, t)
-    return xp.linalg.solve(t, b)
+        return xp.linalg.solve(xp.where(diagonal, one, t), b)
+    zero = diagonal & (t == 0)
+    singular = xp.any(zero, axis=(-2, -1), keepdims=True)
+    x = xp.linalg.solve(xp.where(zero, one, t), b)
+    return xp.where(singular, xp.asarray(math.nan, dtype=x.dtype), x)
 
 
 @kernel(space="linalg")

@@ -116,7 +116,8 @@ def qr(x: ArrayLike, /, *, mode: Literal["reduced", "complete"] = "reduced") -> 
     """The decomposition ``x = Q @ R`` of matrices ``(..., M, N)`` into orthonormal columns and an upper triangle.
 
     Args:
-        x: the matrices; for a gradient their first ``min(M, N)`` columns must be independent.
+        x: the matrices. For a gradient their first ``min(M, N)`` columns must be independent; else it has
+            infinities or nan.
         mode: ``"reduced"`` for ``min(M, N)`` columns of Q, ``"complete"`` for M. With M > N the further columns have no
             derivative, so Q as a whole has none, and backward raises if a gradient reaches it; R has.
 

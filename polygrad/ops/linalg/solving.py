@@ -282,8 +282,7 @@ def _triangular_jvp(xp: Namespace, t: Raw, out: Raw, a: Raw, upper: bool, unit_d
     broadcasts=True,
 )
 def _solve_triangular(xp: Namespace, a: Raw, b: Raw, /, upper: bool, unit_diagonal: bool) -> Raw:
-    with told("solve_triangular", a, b):
-        return xp.linalg.solve_triangular(a, b, upper=upper, unit_diagonal=unit_diagonal)
+    return xp.linalg.solve_triangular(a, b, upper=upper, unit_diagonal=unit_diagonal)
 
 
 def solve_triangular(a: ArrayLike, b: ArrayLike, /, *, upper: bool = False, unit_diagonal: bool = False) -> Tensor:
@@ -294,6 +293,8 @@ def solve_triangular(a: ArrayLike, b: ArrayLike, /, *, upper: bool = False, unit
         b: one vector ``(M,)``, or matrices ``(..., M, K)``; the leading axes broadcast.
         upper: whether T is the upper triangle.
         unit_diagonal: whether the diagonal is taken as ones and not read.
+
+    A zero on the diagonal gives infinities or nan.
 
     >>> import polygrad as pg
     >>> pg.linalg.solve_triangular(pg.asarray([[2.0, 0.0], [1.0, 4.0]]), pg.asarray([2.0, 9.0]))

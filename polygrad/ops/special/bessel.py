@@ -12,7 +12,7 @@ from ...core.declare import op
 from ...core.kernels import kernel
 from ...typing import ArrayLike, Namespace, Raw
 from ..data_types import astype
-from .declare import NO_FORMULA, checked, special
+from .declare import COUNTS, NO_FORMULA, checked, special
 from .error_functions import summed
 from .kernels import PI, like
 
@@ -89,7 +89,8 @@ def k1(xp: Namespace, x: Raw, /) -> Raw:
 _FAR: Final = 25.0
 
 
-def _tail(xp: Namespace, v: Any, x: Raw, sign: float) -> Raw:
+@kernel(space="special")
+def bessel_tail(xp: Namespace, v: Any, x: Raw, sign: float) -> Raw:
     """``-(1/x) x^(-1/2) sum of (k + 1/2) (sign)^k a_k x^-k``."""
     term: Any = 1.0
     total: Any = 0.5
@@ -102,12 +103,12 @@ def _tail(xp: Namespace, v: Any, x: Raw, sign: float) -> Raw:
 def _scaled_first(xp: Namespace, v: Any, near: Raw, x: Raw, far: Raw) -> Raw:
     """The slope of exp(-|x|) I_v(x), given it where x is not ``far``."""
     size = xp.where(far, xp.abs(x), xp.full_like(x, _FAR))
-    tail = _tail(xp, v, size, -1.0) * 0.39894228040143267794
+    tail = xp.special.bessel_tail(v, size, -1.0) * 0.39894228040143267794
     return xp.where(far, tail, near)
 
 
 def _scaled_second(xp: Namespace, v: Any, near: Raw, x: Raw, far: Raw) -> Raw:
-    tail = _tail(xp, v, xp.where(far, x, xp.full_like(x, _FAR)), 1.0) * 1.25331413731550025121
+    tail = xp.special.bessel_tail(v, xp.where(far, x, xp.full_like(x, _FAR)), 1.0) * 1.25331413731550025121
     return xp.where(far, tail, near)
 
 
@@ -168,7 +169,7 @@ def yv(xp: Namespace, v: Raw, x: Raw, /) -> Raw:
     return xp.special.yv(v, x)
 
 
-@special(None, lambda xp, n, x: (xp.special.yn(n - 1, x) - xp.special.yn(n + 1, x)) / 2, integers=(0,))
+@special(COUNTS, lambda xp, n, x: (xp.special.yn(n - 1, x) - xp.special.yn(n + 1, x)) / 2, integers=(0,))
 def yn(xp: Namespace, n: Raw, x: Raw, /) -> Raw:
     """The Bessel function of the second kind of integer order ``n``."""
     return like(xp, xp.special.yn(n, x), x)
@@ -186,7 +187,7 @@ def kv(xp: Namespace, v: Raw, x: Raw, /) -> Raw:
     return xp.special.kv(v, x)
 
 
-@special(None, lambda xp, n, x: (xp.special.kn(n - 1, x) + xp.special.kn(n + 1, x)) / -2, integers=(0,))
+@special(COUNTS, lambda xp, n, x: (xp.special.kn(n - 1, x) + xp.special.kn(n + 1, x)) / -2, integers=(0,))
 def kn(xp: Namespace, n: Raw, x: Raw, /) -> Raw:
     """The modified Bessel function of the second kind of integer order ``n``."""
     return like(xp, xp.special.kn(n, x), x)

@@ -18,13 +18,14 @@ from ..data_types import astype
 if TYPE_CHECKING:
     from ...tensor import Tensor
 
-__all__ = ["FLAT", "NO_FORMULA", "checked", "special"]
+__all__ = ["COUNTS", "FLAT", "NO_FORMULA", "checked", "special"]
 
 FLAT: Final = "flat"
 """The function is constant between the points where it jumps."""
 NO_FORMULA: Final = "there is no formula for it here"
 """What a refusing rule says where a derivative exists that nobody has written down."""
 COUNTS: Final = "it is an integer"
+"""What it says of an argument that counts."""
 
 Partial = Callable[..., Any]
 
@@ -73,8 +74,7 @@ def special(
         name = f.__name__.strip("_")
         code = f.__code__
         names = list(code.co_varnames[1 : code.co_posonlyargcount])
-        given = [COUNTS if i in integers and p is None else p for i, p in enumerate(partials)]
-        rules = [_rules(name, n, p) for n, p in zip(names, given, strict=True)]
+        rules = [_rules(name, n, p) for n, p in zip(names, partials, strict=True)]
         jvps = [j for _, _, j in rules]
         single = len(names) == 1
         vjps = [v if single or not complex else c for v, c, _ in rules]
@@ -95,8 +95,8 @@ def special(
         kind = inspect.Parameter.POSITIONAL_ONLY
         call.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in names])  # type: ignore[attr-defined]
         call.op = declared  # type: ignore[attr-defined]
-        call.refuses = {n: p for n, p in zip(names, given, strict=True) if isinstance(p, str) and p != FLAT}  # type: ignore[attr-defined]
-        call.flat = [n for n, p in zip(names, given, strict=True) if p == FLAT]  # type: ignore[attr-defined]
+        call.refuses = {n: p for n, p in zip(names, partials, strict=True) if isinstance(p, str) and p != FLAT}  # type: ignore[attr-defined]
+        call.flat = [n for n, p in zip(names, partials, strict=True) if p == FLAT]  # type: ignore[attr-defined]
         return call
 
     return declare

@@ -9,7 +9,7 @@ from ...core.declare import op
 from ...core.kernels import kernel
 from ...typing import ArrayLike, Namespace, Raw
 from ..data_types import astype
-from .declare import checked, special
+from .declare import COUNTS, checked, special
 from .kernels import like
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _expn_slope(xp: Namespace, n: Raw, x: Raw) -> Raw:
     return xp.where(zero, -xp.exp(-x) * (1 + 1 / x) / x, -lower)
 
 
-@special(None, _expn_slope, integers=(0,))
+@special(COUNTS, _expn_slope, integers=(0,))
 def expn(xp: Namespace, n: Raw, x: Raw, /) -> Raw:
     """The exponential integral ``integral of exp(-x t)/t**n, t from 1 to inf``, for an integer ``n``."""
     return like(xp, xp.special.expn(n, x), x)

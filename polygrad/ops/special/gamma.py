@@ -9,7 +9,7 @@ from ...errors import ShapeError
 from ...typing import ArrayLike, Namespace, Raw
 from ..data_types import astype
 from ..searching import where
-from .declare import FLAT, checked, special
+from .declare import COUNTS, FLAT, checked, special
 from .kernels import like
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def psi(xp: Namespace, x: Raw, /) -> Raw:
 digamma = psi
 
 
-@special(None, lambda xp, n, x: xp.special.polygamma(n + 1, x), integers=(0,))
+@special(COUNTS, lambda xp, n, x: xp.special.polygamma(n + 1, x), integers=(0,))
 def polygamma(xp: Namespace, n: Raw, x: Raw, /) -> Raw:
     """The ``n``-th derivative of :func:`digamma`, for an integer ``n``.
 
@@ -94,12 +94,30 @@ def polygamma(xp: Namespace, n: Raw, x: Raw, /) -> Raw:
 
 
 # -- quotients of gamma functions ----------------------------------------------------------------------
-# Differences of digamma functions, which are small where their arguments are large or near: digamma_gap(x, d).
+# Differences of digamma functions, which are small where their arguments are large or near: digamma_gap(x, d). They
+# multiply the value, which SciPy gives as the exponential of a difference of large numbers: that is done again.
+
+
+def _beta_again(xp: Namespace, out: Raw, a: Raw, b: Raw) -> Raw:
+    """``out``, the beta function, where an argument is not positive."""
+    inside = (a > 0) & (b > 0)
+    one = xp.ones_like(out)
+    value = xp.exp(xp.special.log_beta(xp.where(inside, a, one), xp.where(inside, b, one)))
+    return xp.where(inside, value, out)
+
+
+def _poch_again(xp: Namespace, out: Raw, z: Raw, m: Raw) -> Raw:
+    """``out``, Pochhammer's symbol, for small or negative arguments; by Stirling's formula for large ones."""
+    large = (z >= 16) & (z + m >= 16)
+    a, d = xp.where(large, z, xp.full_like(out, 16.0)), xp.where(large, m, xp.zeros_like(out))
+    rest = xp.special.stirling_rest(a + d) - xp.special.stirling_rest(a)
+    log = (a - 0.5) * xp.log1p(d / a) + d * (xp.log(a + d) - 1) + rest
+    return xp.where(large, xp.exp(log), out)
 
 
 @special(
-    lambda xp, out, z, m: out * xp.special.digamma_gap(z, m),
-    lambda xp, out, z, m: out * xp.special.digamma(z + m),
+    lambda xp, out, z, m: _poch_again(xp, out, z, m) * xp.special.digamma_gap(z, m),
+    lambda xp, out, z, m: _poch_again(xp, out, z, m) * xp.special.digamma(z + m),
 )
 def poch(xp: Namespace, z: Raw, m: Raw, /) -> Raw:
     """Pochhammer's symbol ``gamma(z + m) / gamma(z)``."""
@@ -107,8 +125,8 @@ def poch(xp: Namespace, z: Raw, m: Raw, /) -> Raw:
 
 
 @special(
-    lambda xp, out, a, b: -out * xp.special.digamma_gap(a, b),
-    lambda xp, out, a, b: -out * xp.special.digamma_gap(b, a),
+    lambda xp, out, a, b: -_beta_again(xp, out, a, b) * xp.special.digamma_gap(a, b),
+    lambda xp, out, a, b: -_beta_again(xp, out, a, b) * xp.special.digamma_gap(b, a),
 )
 def beta(xp: Namespace, a: Raw, b: Raw, /) -> Raw:
     """``gamma(a) * gamma(b) / gamma(a + b)``."""
@@ -159,4 +177,4 @@ def multigammaln(a: ArrayLike, d: int) -> Tensor:
     for j in range(size):
         total = gammaln(a - 0.5 * j) + total
     total = total * where(a > (size - 1) / 2, 1.0, float("nan"))
-    return total if narrow is None else astype(total, narrow)  # type: ignore[no-any-return]
+    return total if narrow is None else astype(total, narrow)

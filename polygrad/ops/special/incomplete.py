@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...core.kernels import kernel
 from ...typing import Namespace, Raw
 from . import parameters as parameters
-from .declare import FLAT, special
+from .declare import COUNTS, FLAT, special
 from .kernels import like
 
 __all__ = [
@@ -115,7 +115,7 @@ def pdtrc(xp: Namespace, k: Raw, m: Raw, /) -> Raw:
     return xp.special.pdtrc(k, m)
 
 
-@special(None, lambda xp, out, k, y: -1 / _poisson(xp, k, out), integers=(0,))
+@special(COUNTS, lambda xp, out, k, y: -1 / _poisson(xp, k, out), integers=(0,))
 def pdtri(xp: Namespace, k: Raw, y: Raw, /) -> Raw:
     """The inverse of :func:`pdtr` in its second argument."""
     return like(xp, xp.special.pdtri(k, y), y)
@@ -198,19 +198,19 @@ def _binomial(xp: Namespace, k: Raw, n: Raw, p: Raw) -> Raw:
     return xp.special.beta_density(k + 1, _floating(xp, n, p) - k, p, 1 - p)
 
 
-@special(FLAT, None, lambda xp, k, n, p: -_binomial(xp, k, n, p), integers=(1,))
+@special(FLAT, COUNTS, lambda xp, k, n, p: -_binomial(xp, k, n, p), integers=(1,))
 def bdtr(xp: Namespace, k: Raw, n: Raw, p: Raw, /) -> Raw:
     """The binomial distribution's cumulative function: at most ``k`` successes in ``n`` trials of probability ``p``."""
     return like(xp, xp.special.bdtr(k, n, p), p)
 
 
-@special(FLAT, None, lambda xp, k, n, p: _binomial(xp, k, n, p), integers=(1,))
+@special(FLAT, COUNTS, lambda xp, k, n, p: _binomial(xp, k, n, p), integers=(1,))
 def bdtrc(xp: Namespace, k: Raw, n: Raw, p: Raw, /) -> Raw:
     """``1 - bdtr(k, n, p)``."""
     return like(xp, xp.special.bdtrc(k, n, p), p)
 
 
-@special(FLAT, None, lambda xp, out, k, n: -1 / _binomial(xp, k, n, out), integers=(1,))
+@special(FLAT, COUNTS, lambda xp, out, k, n: -1 / _binomial(xp, k, n, out), integers=(1,))
 def bdtri(xp: Namespace, k: Raw, n: Raw, y: Raw, /) -> Raw:
     """The inverse of :func:`bdtr` in its third argument."""
     return like(xp, xp.special.bdtri(k, n, y), y)
@@ -221,19 +221,19 @@ def _negative_binomial(xp: Namespace, k: Raw, n: Raw, p: Raw) -> Raw:
     return xp.special.beta_density(_floating(xp, n, p), _floating(xp, k, p) + 1, p, 1 - p)
 
 
-@special(None, None, lambda xp, k, n, p: _negative_binomial(xp, k, n, p), integers=(0, 1))
+@special(COUNTS, COUNTS, lambda xp, k, n, p: _negative_binomial(xp, k, n, p), integers=(0, 1))
 def nbdtr(xp: Namespace, k: Raw, n: Raw, p: Raw, /) -> Raw:
     """The negative binomial distribution's cumulative function: at most ``k`` failures before ``n`` successes."""
     return like(xp, xp.special.nbdtr(k, n, p), p)
 
 
-@special(None, None, lambda xp, k, n, p: -_negative_binomial(xp, k, n, p), integers=(0, 1))
+@special(COUNTS, COUNTS, lambda xp, k, n, p: -_negative_binomial(xp, k, n, p), integers=(0, 1))
 def nbdtrc(xp: Namespace, k: Raw, n: Raw, p: Raw, /) -> Raw:
     """``1 - nbdtr(k, n, p)``."""
     return like(xp, xp.special.nbdtrc(k, n, p), p)
 
 
-@special(None, None, lambda xp, out, k, n: 1 / _negative_binomial(xp, k, n, out), integers=(0, 1))
+@special(COUNTS, COUNTS, lambda xp, out, k, n: 1 / _negative_binomial(xp, k, n, out), integers=(0, 1))
 def nbdtri(xp: Namespace, k: Raw, n: Raw, y: Raw, /) -> Raw:
     """The inverse of :func:`nbdtr` in its third argument."""
     return like(xp, xp.special.nbdtri(k, n, y), y)

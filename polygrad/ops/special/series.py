@@ -11,7 +11,7 @@ from ...core.operands import together
 from ...errors import DTypeError
 from ...typing import ArrayLike, Namespace, Raw
 from ..data_types import astype
-from .declare import NO_FORMULA, special
+from .declare import COUNTS, NO_FORMULA, special
 from .kernels import like
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _lpmv_slope(xp: Namespace, m: Raw, v: Raw, x: Raw) -> Raw:
     return xp.where(zero, -above, ((v + m) * (v - m + 1) * below - above) / 2) / xp.sqrt((1 - x) * (1 + x))
 
 
-@special("it is an integer", NO_FORMULA, _lpmv_slope)
+@special(COUNTS, NO_FORMULA, _lpmv_slope)
 def lpmv(xp: Namespace, m: Raw, v: Raw, x: Raw, /) -> Raw:
     """The associated Legendre function of order ``m`` and degree ``v``, for ``abs(x) <= 1``."""
     return xp.special.lpmv(m, v, x)

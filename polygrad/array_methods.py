@@ -1,0 +1,145 @@
+"""The methods that users of NumPy's and PyTorch's arrays expect beside the standard's functions.
+
+All of them are the functions of the same name; libraries that take any array (opt_einsum, xarray) call some of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .ops import creation, elementwise, linear_algebra, manipulation, searching, sorting, statistical, utility
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+__all__ = ["ArrayMethods"]
+
+_bool = bool
+
+
+class ArrayMethods:
+    """What a Tensor does with its dot: ``x.sum(axis=0)`` for ``pg.sum(x, axis=0)``."""
+
+    __slots__ = ()
+
+    # -- reductions --------------------------------------------------------------------------------
+
+    def sum(self: Any, axis: Any = None, *, keepdims: _bool = False, dtype: Any = None) -> Tensor:
+        """See :func:`polygrad.sum`."""
+        return statistical.sum(self, axis=axis, keepdims=keepdims, dtype=dtype)
+
+    def prod(self: Any, axis: Any = None, *, keepdims: _bool = False, dtype: Any = None) -> Tensor:
+        """See :func:`polygrad.prod`."""
+        return statistical.prod(self, axis=axis, keepdims=keepdims, dtype=dtype)
+
+    def mean(self: Any, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.mean`."""
+        return statistical.mean(self, axis=axis, keepdims=keepdims)
+
+    def var(self: Any, axis: Any = None, *, correction: float = 0.0, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.var`."""
+        return statistical.var(self, axis=axis, correction=correction, keepdims=keepdims)
+
+    def std(self: Any, axis: Any = None, *, correction: float = 0.0, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.std`."""
+        return statistical.std(self, axis=axis, correction=correction, keepdims=keepdims)
+
+    def max(self: Any, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.max`."""
+        return statistical.max(self, axis=axis, keepdims=keepdims)
+
+    def min(self: Any, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.min`."""
+        return statistical.min(self, axis=axis, keepdims=keepdims)
+
+    def any(self: Any, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.any`."""
+        return utility.any(self, axis=axis, keepdims=keepdims)
+
+    def all(self: Any, axis: Any = None, *, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.all`."""
+        return utility.all(self, axis=axis, keepdims=keepdims)
+
+    def argmax(self: Any, axis: int | None = None, *, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.argmax`."""
+        return searching.argmax(self, axis=axis, keepdims=keepdims)
+
+    def argmin(self: Any, axis: int | None = None, *, keepdims: _bool = False) -> Tensor:
+        """See :func:`polygrad.argmin`."""
+        return searching.argmin(self, axis=axis, keepdims=keepdims)
+
+    def cumsum(self: Any, axis: int | None = None) -> Tensor:
+        """See :func:`polygrad.cumulative_sum`; of the flattened array without an axis."""
+        x = manipulation.reshape(self, (-1,)) if axis is None else self
+        return statistical.cumulative_sum(x, axis=0 if axis is None else axis)
+
+    def cumprod(self: Any, axis: int | None = None) -> Tensor:
+        """See :func:`polygrad.cumulative_prod`; of the flattened array without an axis."""
+        x = manipulation.reshape(self, (-1,)) if axis is None else self
+        return statistical.cumulative_prod(x, axis=0 if axis is None else axis)
+
+    # -- shapes ------------------------------------------------------------------------------------
+
+    def reshape(self: Any, *shape: Any) -> Tensor:
+        """See :func:`polygrad.reshape`; lengths or one tuple."""
+        return manipulation.reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+
+    def ravel(self: Any) -> Tensor:
+        """The entries in one row, a view where possible."""
+        return manipulation.reshape(self, (-1,))
+
+    def flatten(self: Any) -> Tensor:
+        """The entries in one row, always a copy."""
+        return manipulation.reshape(self, (-1,), copy=True)
+
+    def transpose(self: Any, *axes: Any) -> Tensor:
+        """The axes in another order (reversed if none is given): numbers or one tuple."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        return manipulation.permute_dims(self, tuple(order) if order else tuple(range(self.ndim))[::-1])
+
+    def swapaxes(self: Any, axis1: int, axis2: int) -> Tensor:
+        """Two axes exchanged."""
+        order = list(range(self.ndim))
+        order[axis1], order[axis2] = order[axis2], order[axis1]
+        return manipulation.permute_dims(self, tuple(order))
+
+    def squeeze(self: Any, axis: Any = None) -> Tensor:
+        """See :func:`polygrad.squeeze`; without an axis, all of length 1."""
+        gone = tuple(i for i, n in enumerate(self.shape) if n == 1) if axis is None else axis
+        return manipulation.squeeze(self, gone)
+
+    def repeat(self: Any, repeats: Any, axis: int | None = None) -> Tensor:
+        """See :func:`polygrad.repeat`."""
+        return manipulation.repeat(self, repeats, axis=axis)
+
+    # -- entries -----------------------------------------------------------------------------------
+
+    def copy(self: Any) -> Tensor:
+        """A copy that keeps the graph."""
+        return creation.asarray(self, copy=True)
+
+    def conj(self: Any) -> Tensor:
+        """See :func:`polygrad.conj`."""
+        return elementwise.conj(self)
+
+    conjugate = conj
+
+    def clip(self: Any, min: Any = None, max: Any = None) -> Tensor:
+        """See :func:`polygrad.clip`."""
+        return elementwise.clip(self, min, max)
+
+    def round(self: Any) -> Tensor:
+        """See :func:`polygrad.round`."""
+        return elementwise.round(self)
+
+    def dot(self: Any, other: Any) -> Tensor:
+        """The product of vectors or matrices: ``x @ other``."""
+        return linear_algebra.matmul(self, other)
+
+    def nonzero(self: Any) -> tuple[Tensor, ...]:
+        """See :func:`polygrad.nonzero`."""
+        return searching.nonzero(self)
+
+    def argsort(self: Any, axis: int = -1) -> Tensor:
+        """See :func:`polygrad.argsort`."""
+        return sorting.argsort(self, axis=axis)
