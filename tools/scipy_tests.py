@@ -5,7 +5,8 @@
     python tools/scipy_tests.py --write                  # and put the figures into docs/compatibility.md
 
 SciPy's tests take an array namespace from a fixture, ``xp``. This file is also a pytest plugin that gives the fixture
-one namespace, polygrad's; SciPy's files stay as they are. Tests that SciPy marks as slow are left out.
+one namespace, polygrad's; SciPy's files stay as they are. (Its fixture ``devices`` is replaced too: it adds a list to
+what is a tuple by the standard's version 2025.12.) Tests that SciPy marks as slow are left out.
 """
 
 from __future__ import annotations
@@ -44,6 +45,12 @@ def pytest_plugin_registered(plugin: Any) -> None:
     plugin.xp_known_backends.add(xp.__name__)
     function = plugin.xp._get_wrapped_function()
     plugin.xp = pytest.fixture(params=[pytest.param(xp, id="polygrad", marks=pytest.mark.array_api_backends)])(function)
+
+    @pytest.fixture
+    def devices(xp: Any) -> list[Any]:
+        return [*xp.__array_namespace_info__().devices(), None]
+
+    plugin.devices = devices  # SciPy's adds a list to it; since 2025.12 the standard asks for a tuple
 
 
 # -- the runner ------------------------------------------------------------------------------------------
@@ -140,7 +147,9 @@ def main() -> None:
     for module in given.module or MODULES.split():
         made = run(module, given.device, given.n, given.timeout, ["-k", given.k] if given.k else [])
         kept[module] = made
-        print(f"scipy.{module}: {made['passed']} passed, {made['failed']} failed, {made['skipped']} skipped", flush=True)
+        print(
+            f"scipy.{module}: {made['passed']} passed, {made['failed']} failed, {made['skipped']} skipped", flush=True
+        )
         for name, failure in made["failures"].items():
             print(f"    {name}: {failure['message'][:200].splitlines()[0] if failure['message'] else ''}")
         if given.json is not None:
