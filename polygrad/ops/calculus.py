@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.operands import beside, together
+from ..core.operands import together
 from ..errors import ShapeError
 from ..typing import ArrayLike, DTypeLike
 from .arguments import as_floating, floating
@@ -54,7 +54,9 @@ def interp(
         ShapeError: if ``xp`` and ``fp`` are not of one dimension and one length, or empty.
         DTypeError: if ``x`` or ``xp`` is complex.
     """
-    x, places, values = together("interp", (x, xp, fp))
+    x, places, values, *ends = together("interp", (x, xp, fp, *[v for v in (left, right) if v is not None]))
+    low = None if left is None else ends.pop(0)
+    high = None if right is None else ends.pop(0)
     x, places = as_floating("interp", x), as_floating("interp", places)
     values = as_floating("interp", values, complex_too=True)
     shapes = tuple(places._value.shape), tuple(values._value.shape)
@@ -70,13 +72,9 @@ def interp(
     none = width == 0  # one point alone, or the last ones at the same place
     t = where(none, 1.0, (flat - start) / where(none, 1.0, width))
     made = lerp(take(values, below), take(values, above), t)
-    made = where(flat < places[0], _end(values, values[0], left), made)
-    made = where(flat > places[-1], _end(values, values[-1], right), made)
+    made = where(flat < places[0], values[0] if low is None else low, made)
+    made = where(flat > places[-1], values[-1] if high is None else high, made)
     return reshape(made, tuple(x._value.shape))
-
-
-def _end(values: Any, default: Any, given: Any) -> Any:
-    return default if given is None else beside("interp", given, values)
 
 
 # -- integration -------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.cell import Cell
-from ..core.operands import SCALARS, beside, together
+from ..core.operands import SCALARS, together
 from ..errors import DTypeError, ShapeError
 from ..typing import ArrayLike
 from .creation import arange, asarray, full
@@ -49,14 +49,12 @@ def pad(array: ArrayLike, pad_width: Any, mode: str = "constant", constant_value
     """
     if mode not in _MODES:
         raise ValueError(f"pad: mode {mode!r} is not one of {', '.join(_MODES)}")
-    constants = constant_values if isinstance(constant_values, (list, tuple)) else [constant_values]
     if mode != "constant" and not (type(constant_values) is int and constant_values == 0):
         raise ValueError(f"pad: constant_values belong to mode='constant', not to {mode!r}")
-    # A Tensor among the constants may be of a level above the array's (vmap).
-    (x, *_) = together("pad", (array, *[v for v in constants if isinstance(v, Cell)]))
+    (x,) = together("pad", (array,))
     widths = _widths(pad_width, tuple(x._value.shape))
     if mode == "constant":
-        return _constant(x, widths, constant_values)
+        return _constant(x, widths, constant_values)  # type: ignore[no-any-return]
     made = asarray(x, copy=True) if not any(sum(pair) for pair in widths) else x
     for axis, pair in enumerate(widths):
         made = _continued(made, axis, pair, mode)
@@ -141,7 +139,7 @@ def _fitting(x: Any, value: Any) -> Any:
 
 
 def _block(x: Any, value: Any, shape: tuple[int, ...]) -> Any:
-    value = beside("pad", _fitting(x, value), x)
+    x, value = together("pad", (x, _fitting(x, value)))
     return broadcast_to(astype(value, x.dtype, copy=False), shape)
 
 

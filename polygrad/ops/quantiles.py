@@ -177,9 +177,9 @@ def quantile(
     low: Any = clip(floor(at), 0, max(n - 2, 0))
     order = argsort(rows)
     below = astype(low, "int64")
-    ends = [take_along_axis(rows, take(order, k, axis=-1)) for k in (below, clip(below + 1, 0, n - 1))]
+    a, b = [take_along_axis(rows, take(order, k, axis=-1)) for k in (below, clip(below + 1, 0, n - 1))]
     t = at - low
-    made = lerp(*ends, astype(t, x.dtype) if weak else t)
+    made = lerp(a, b, astype(t, x.dtype) if weak else t)
     last = take_along_axis(rows, order[..., -1:])
     made = moveaxis(where(inside, where(isnan(last), last, made), _NAN), -1, 0)
     made = reshape(made, wanted + tuple(made._value.shape)[1:])

@@ -7,6 +7,7 @@ from typing import Any
 import array_api_compat.numpy as reference
 import numpy as np
 import pytest
+import rows_extras  # noqa: F401  (appends its rows)
 import rows_linalg  # noqa: F401  (appends its rows)
 import rows_special
 from table import ROWS, Row

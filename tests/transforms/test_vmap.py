@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rows_extras  # noqa: F401  (appends its rows)
 import rows_linalg  # noqa: F401  (appends its rows)
 from table import ROWS, Row
 
