@@ -55,7 +55,9 @@ class NumpyBackend(Backend):
             "getitem": getitem,
             "relu": lambda x: np.maximum(x, 0),
             "relu_linear": lambda g, out: np.where(out <= 0, 0, g),
+            "running_logsumexp": np.logaddexp.accumulate,
             "scatter_add": self._scatter_add,
+            "sliding_windows": np.lib.stride_tricks.sliding_window_view,
             "matmul_2d": np.ndarray.dot,  # half the overhead of matmul, and the same BLAS
             "sum_leading": _sum_leading(np),
             "tanh_slope": slope,

@@ -57,6 +57,8 @@ class TorchBackend(Backend):
             "matmul_2d": torch.matmul,
             "with_entries": self._with_entries,
             "scatter_add": self._scatter_add,
+            "running_logsumexp": torch.logcumsumexp,
+            "sliding_windows": _sliding_windows,
             "sigmoid": torch.sigmoid,
         }
         self._mended = self._functions() | self.native_dtypes | self.kernels
@@ -320,6 +322,12 @@ class TorchBackend(Backend):
             places = self._positions(shape, key, total.device)
             total.reshape(-1).index_add_(0, places.reshape(-1), values.expand(places.shape).reshape(-1))
         return total
+
+
+def _sliding_windows(x: Any, window: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    for width, axis in zip(window, axes, strict=True):
+        x = x.unfold(axis, width, 1)
+    return x
 
 
 def _backward_axes(key: Any) -> bool:

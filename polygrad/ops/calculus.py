@@ -14,6 +14,7 @@ from .elementwise import clip, conj, imag, pow, real, sqrt
 from .indexing import take
 from .linalg.products import diagonal
 from .linear_algebra import matmul, matrix_transpose
+from .logic import logical_or
 from .manipulation import broadcast_shapes, expand_dims, moveaxis, normal_axis, reshape
 from .quantiles import lerp
 from .searching import searchsorted, where
@@ -64,16 +65,18 @@ def interp(
         raise ShapeError(f"interp: xp and fp must be vectors of the same length, not empty; got shapes {shapes}")
     n = shapes[0][0]
     flat = reshape(x, (-1,))
-    found = searchsorted(places, flat, side="right")
-    below = clip(found - 1, 0, max(n - 2, 0))
+    first, last = places[0], places[-1]
+    before, behind = flat < first, flat > last
+    inner = where(logical_or(before, behind), first, flat)  # infinities too go through what follows
+    below = clip(searchsorted(places, inner, side="right") - 1, 0, max(n - 2, 0))
     above = clip(below + 1, 0, n - 1)
-    start: Any = take(places, below)
-    width: Any = take(places, above) - start
+    start = take(places, below)
+    width = take(places, above) - start
     none = width == 0  # one point alone, or the last ones at the same place
-    t = where(none, 1.0, (flat - start) / where(none, 1.0, width))
+    t = where(none, 1.0, (inner - start) / where(none, 1.0, width))
     made = lerp(take(values, below), take(values, above), t)
-    made = where(flat < places[0], values[0] if low is None else low, made)
-    made = where(flat > places[-1], values[-1] if high is None else high, made)
+    made = where(before, values[0] if low is None else low, made)
+    made = where(behind, values[-1] if high is None else high, made)
     return reshape(made, tuple(x._value.shape))
 
 

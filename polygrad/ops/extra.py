@@ -130,7 +130,10 @@ def _logsumexp(xp: Namespace, x: Raw, /, axes: Axes, keepdims: bool) -> Raw:
 def logsumexp_over(xp: Namespace, x: Raw, axes: Axes, keepdims: bool) -> Raw:
     """``log(sum(exp(x)))``."""
     shifted, top = _shifted(xp, x, axes)
-    total = xp.log(xp.sum(xp.exp(shifted), axis=axes, keepdims=True)) + top
+    sums = xp.sum(xp.exp(shifted), axis=axes, keepdims=True)
+    nothing = sums == 0  # -inf alone; log(0) would warn
+    total = xp.log(xp.where(nothing, xp.ones_like(sums), sums))
+    total = total + xp.where(nothing, xp.full_like(top, -float("inf")), top)
     return total if keepdims else xp.squeeze(total, axis=axes)
 
 

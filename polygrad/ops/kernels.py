@@ -17,6 +17,7 @@ __all__ = [
     "relu",
     "relu_linear",
     "scatter_add",
+    "sliding_windows",
     "sum_at",
     "sum_leading",
     "tanh_slope",
@@ -118,3 +119,15 @@ def floor_quotient(xp: Namespace, x1: Raw, x2: Raw) -> Raw:
         return made
     infinite = (abs(x1) == float("inf")) | (abs(x2) == float("inf"))
     return xp.where(infinite, x1 / x2, made)
+
+
+@kernel
+def sliding_windows(xp: Namespace, x: Raw, window: Shape, axes: tuple[int, ...]) -> Raw:
+    """Windows along some axes, their own axes behind."""
+    for width, axis in zip(window, axes, strict=True):
+        n = x.shape[axis] - width + 1
+        places = xp.expand_dims(xp.arange(n), axis=1) + xp.arange(width)
+        taken = xp.take(x, xp.reshape(places, (-1,)), axis=axis)
+        apart = xp.reshape(taken, (*x.shape[:axis], n, width, *x.shape[axis + 1 :]))
+        x = xp.moveaxis(apart, axis + 1, -1)
+    return x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.cell import Cell
@@ -129,13 +130,17 @@ def _constant(x: Any, widths: list[tuple[int, int]], values: Any) -> Any:
 
 
 def _fitting(x: Any, value: Any) -> Any:
-    """A constant, if the array's dtype has it."""
-    order = "biufc"
-    kind = {bool: "b", int: "i", float: "f", complex: "c"}[type(value)] if type(value) in SCALARS else value.dtype.kind
-    whole = isinstance(value, float) and value.is_integer()
-    if order.index(kind) > order.index(x.dtype.kind) and not (kind == "i" and x.dtype.kind == "u") and not whole:
-        raise DTypeError(f"pad: a constant of kind {kind!r} ({value!r}) does not fit into an array of {x.dtype}")
-    return int(value) if whole and x.dtype.kind in "iu" else value
+    """A constant, if the array's dtype has it; numbers such as 1.0 and 0 are whole numbers and booleans too."""
+    kind: str = x.dtype.kind
+    if type(value) in SCALARS:
+        own = {"b": bool, "i": int, "u": int, "f": float, "c": complex}[kind]
+        if not isinstance(value, complex) or kind == "c":
+            infinite = isinstance(value, float) and not math.isfinite(value)
+            if (not infinite and own(value) == value) or (infinite and kind in "fc"):
+                return own(value)
+    elif "biufc".index(value.dtype.kind) <= "biufc".index(kind):
+        return value
+    raise DTypeError(f"pad: the constant {value!r} does not fit into an array of {x.dtype}")
 
 
 def _block(x: Any, value: Any, shape: tuple[int, ...]) -> Any:

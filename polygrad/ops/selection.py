@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.apply import apply
 from ..core.declare import op
-from ..core.kernels import kernel
 from ..core.operands import together
 from ..errors import DTypeError, ShapeError
 from ..typing import ArrayLike, DTypeLike, Namespace, Raw
@@ -52,18 +51,6 @@ def _windows_vjp(xp: Namespace, g: Raw, axes: Axes) -> Raw:
 @op(vjps=[_windows_vjp], jvps=[lambda xp, t, window, axes: xp.sliding_windows(t, window, axes)])
 def _sliding_window_view(xp: Namespace, x: Raw, /, window: Axes, axes: Axes) -> Raw:
     return xp.sliding_windows(x, window, axes)
-
-
-@kernel
-def sliding_windows(xp: Namespace, x: Raw, window: Axes, axes: Axes) -> Raw:
-    """Windows along some axes, their own axes behind."""
-    for width, axis in zip(window, axes, strict=True):
-        n = x.shape[axis] - width + 1
-        places = xp.expand_dims(xp.arange(n), axis=1) + xp.arange(width)
-        taken = xp.take(x, xp.reshape(places, (-1,)), axis=axis)
-        apart = xp.reshape(taken, (*x.shape[:axis], n, width, *x.shape[axis + 1 :]))
-        x = xp.moveaxis(apart, axis + 1, -1)
-    return x
 
 
 def sliding_window_view(

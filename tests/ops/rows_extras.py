@@ -33,16 +33,18 @@ def holed(x: Any, *places: int) -> Any:
     return made
 
 
-# JAX compiles each op anew for each shape (0.1 to 1 s), and Dask schedules each op's task (10 ms). Dask runs a sample of
-# each function and leaves the variants to the others; JAX only those that have rules of their own or are not made of
-# functions whose rows run there (all their values on JAX are in test_extras.py). array-api-strict, slow at adding up by
-# index, leaves out the variants of the two functions that do it the most.
-VARIANT = {"jax": "a variant of another row", "dask": "a variant of a row that runs there"}
+# JAX compiles each op anew for each shape (0.1 to 1 s), and Dask schedules each op's task (10 ms): their gradients run
+# for what has rules of its own, and for a few functions made of others; the values of all the rest on these libraries
+# are in test_extras.py. array-api-strict, slow at adding up by index, leaves out variants of what does that the most.
+VARIANT = {"jax": "a variant of another row", "dask": "a variant of another row"}
 SLOW_VARIANT = VARIANT | {"strict": "a variant of a row that runs there"}
-MADE_OF_OTHERS = {"jax": "made of functions whose rows run there"}
-ON_JAX = (
-    "einsum ij,jk->ik", "einsum ii->i", "pad constant", "median", "cummax axis 0", "nanmax", "sliding_window_view",
-    "segment_sum", "heaviside", "cumulative_logsumexp axis 0",
+MADE_OF_OTHERS = {
+    "jax": "made of functions whose rows run there",
+    "dask": "made of functions whose rows run there",
+}
+EVERYWHERE = (
+    "einsum ij,jk->ik", "pad constant", "cummax axis 0", "nanmax", "sliding_window_view", "heaviside",
+    "cumulative_logsumexp axis 0",
 )  # fmt: skip
 
 
@@ -56,7 +58,7 @@ def beyond(
 ) -> None:
     """A row of samples for all libraries, and with ``more`` another of variants."""
     if samples:
-        skip = {} if label in ON_JAX else MADE_OF_OTHERS
+        skip = {} if label in EVERYWHERE else MADE_OF_OTHERS
         row(label, lambda xp, *arrays: f(*arrays), *samples, reference=reference, skip=skip, **options)
     if more:
         skip = SLOW_VARIANT if label.startswith(("quantile", "interp")) else VARIANT
