@@ -76,11 +76,11 @@ def multiply(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     return x1 * x2
 
 
-# -(a / b) / b, not a / (b * b), which over- and underflows; by g / b first, for 0 / b is 0 where out / b is infinite.
+# -(a / b) / b, not a / (b * b), which over- and underflows; g first, for 0 times an infinite slope would be nan.
 @binary(
     (lambda xp, x2: 1.0 / x2, lambda xp, out, x2: -(out / x2)),
-    real_vjps=(lambda xp, g, x2: g / x2, lambda xp, g, out, x2: -(g / x2) * out),
-    jvps=(lambda xp, t, x2: t / x2, lambda xp, t, out, x2: -(t / x2) * out),
+    real_vjps=(lambda xp, g, x2: g / x2, lambda xp, g, out, x2: -(g * out) / x2),
+    jvps=(lambda xp, t, x2: t / x2, lambda xp, t, out, x2: -(t * out) / x2),
     scalars=True,
     direct=operator.truediv,
 )

@@ -6,7 +6,8 @@ Each is a kernel on raw arrays, and on Tensors an op with its rule: rules say ``
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from ..core.declare import binary, unary
 from ..core.kernels import kernel
@@ -150,7 +151,7 @@ def _hypot_slope_of(x: Tensor, y: Tensor, h: Tensor) -> Tensor:
     return _hypot_slope(x, y)
 
 
-ON_TENSORS = {
+ON_TENSORS: Final[dict[str, Callable[..., Any]]] = {
     "asin_slope": _asin_slope,
     "atan2_slope": _atan2_slope,
     "atanh_slope": _atanh_slope,
