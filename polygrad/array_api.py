@@ -25,6 +25,7 @@ from .ops import (
     manipulation,
     searching,
     sets,
+    slopes,
     sorting,
     statistical,
     utility,
@@ -68,7 +69,9 @@ _KERNELS: Final = {
     "getitem": indexing.getitem,
     "scatter_add": indexing.scatter_add,
     "sigmoid": extra.sigmoid,
+    "softmax_over": extra.softmax_on_tensors,
     "with_entries": indexing.entries_replaced,
+    **slopes.ON_TENSORS,
 }
 
 # Nor are these; consumers call them on a namespace they do not know. Their modules are imported on first use.
