@@ -26,6 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "first_samples(*devices): there, run each row of the table on its first sample only"
+    )
     config.addinivalue_line("markers", "devices(*backends): run a test that takes `device` on these backends only")
 
 
@@ -70,11 +73,21 @@ def _row_does_without(callspec: Any) -> bool:
     return isinstance(device, str) and _backend_of(device) in getattr(row, "skip", ())
 
 
+def _has_had_its_sample(item: pytest.Item) -> bool:
+    """Whether a test of the table's row is spared on this device: slow ones (JAX and Dask compile and schedule each op,
+    ``strict`` is ``strict:device1`` on the host) try each row once."""
+    marker, callspec = item.get_closest_marker("first_samples"), getattr(item, "callspec", None)
+    if marker is None or callspec is None or callspec.params.get("device") not in marker.args:
+        return False
+    return callspec.params["sample"] is not callspec.params["row"].samples[0]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests kept to backends that were not chosen are left out, not skipped: there is nothing to skip. So are those
-    of a row of the table on a backend that the row does without."""
+    of a row of the table on a backend that the row does without, and samples beyond the first where that is enough."""
     left_out = [i for i in items if "device" in getattr(i, "fixturenames", ()) and "NOTSET" in i.name]
     left_out += [i for i in items if _row_does_without(getattr(i, "callspec", None))]
+    left_out += [i for i in items if _has_had_its_sample(i)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [i for i in items if i not in set(left_out)]

@@ -25,6 +25,7 @@ from .ops import (
     manipulation,
     searching,
     sets,
+    slopes,
     sorting,
     statistical,
     utility,
@@ -68,8 +69,13 @@ _KERNELS: Final = {
     "getitem": indexing.getitem,
     "scatter_add": indexing.scatter_add,
     "sigmoid": extra.sigmoid,
+    "softmax_over": extra.softmax_on_tensors,
     "with_entries": indexing.entries_replaced,
+    **slopes.ON_TENSORS,
 }
+
+# Nor are these; consumers call them on a namespace they do not know. Their modules are imported on first use.
+_BEYOND: Final = {"diag": "selection", "logspace": "calculus"}
 
 
 class Info:
@@ -135,13 +141,19 @@ class Namespace(ModuleType):
         if name in GENERIC and "." not in name:  # a kernel of a module imported since
             kernel = self.__dict__[name] = functools.partial(GENERIC[name], self)
             return kernel
+        if name in _BEYOND:
+            found = getattr(importlib.import_module(f"polygrad.ops.{_BEYOND[name]}"), name)
+            if name == "logspace":
+                found = _samples_on(self.asarray, found)
+            self.__dict__[name] = found
+            return found
         if name not in SPACES:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         value = self.__dict__[name] = Space(self, name, self._polygrad_device)
         return value
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *SPACES})
+        return sorted({*super().__dir__(), *SPACES, *_BEYOND})
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
         if api_version is not None and api_version not in _VERSIONS:
@@ -201,6 +213,16 @@ def _asarray_on(device: Device) -> Any:
         return creation.asarray(obj, **kwargs)
 
     return asarray
+
+
+def _samples_on(asarray: Any, function: Any) -> Any:
+    """``logspace`` between ends that are made where ``asarray`` makes arrays."""
+
+    @functools.wraps(function)
+    def samples(start: ArrayLike, stop: ArrayLike, /, *args: Any, **kwargs: Any) -> Any:
+        return function(asarray(start), asarray(stop), *args, **kwargs)
+
+    return samples
 
 
 provide("namespace", namespace_for)

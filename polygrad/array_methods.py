@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .core.cell import link_view
+from .dtypes import COMPLEX_OF_FLOAT, FLOAT_OF_COMPLEX, as_dtype
+from .errors import DTypeError, ShapeError
 from .ops import creation, elementwise, linear_algebra, manipulation, searching, sorting, statistical, utility
 
 if TYPE_CHECKING:
@@ -15,6 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["ArrayMethods"]
 
 _bool = bool
+
+
+def _as_pairs(z: Any) -> Any:
+    """Complex numbers as real and imaginary parts, side by side along the last axis."""
+    parts = manipulation.stack([elementwise.real(z), elementwise.imag(z)], axis=-1)
+    return manipulation.reshape(parts, (*z.shape[:-1], 2 * z.shape[-1]))
+
+
+def _from_pairs(x: Any) -> Any:
+    """The complex numbers of such pairs."""
+    return x[..., ::2] + 1j * x[..., 1::2]
 
 
 class ArrayMethods:
@@ -113,6 +127,34 @@ class ArrayMethods:
         return manipulation.repeat(self, repeats, axis=axis)
 
     # -- entries -----------------------------------------------------------------------------------
+
+    def view(self: Any, dtype: Any) -> Tensor:
+        """A view in another dtype: complex numbers as pairs of real ones along the last axis, or such pairs as
+        complex numbers.
+
+        >>> import polygrad as pg
+        >>> pg.asarray([1 + 2j, 3 + 4j]).view("float64")
+        tensor([1., 2., 3., 4.], dtype=float64)
+
+        Raises:
+            DTypeError: for any other pair of dtypes.
+            ShapeError: without dimensions, or with an odd number of reals along the last axis.
+        """
+        wanted = as_dtype(dtype)
+        if wanted is self.dtype:
+            return manipulation.reshape(self, self.shape)
+        if wanted is FLOAT_OF_COMPLEX.get(self.dtype.name):
+            there, back = _as_pairs, _from_pairs
+        elif wanted is COMPLEX_OF_FLOAT.get(self.dtype.name):
+            there, back = _from_pairs, _as_pairs
+        else:
+            raise DTypeError(f"view: {self.dtype} cannot be seen as {wanted}, only complex as real numbers and back")
+        if self.ndim == 0 or (there is _from_pairs and self.shape[-1] % 2):
+            raise ShapeError(f"view: needs a last axis of {self.dtype} that makes whole {wanted}, got {self.shape}")
+        made = there(self)
+        made._saved = True  # it is a copy: a write must go through the base
+        link_view(made, self, there, lambda base, new: back(new))
+        return made  # type: ignore[no-any-return]
 
     def copy(self: Any) -> Tensor:
         """A copy that keeps the graph."""

@@ -14,6 +14,7 @@ from .errors import DTypeError
 
 __all__ = [
     "BY_NAME",
+    "COMPLEX_OF_FLOAT",
     "FLOAT_OF_COMPLEX",
     "DType",
     "as_dtype",
@@ -177,7 +178,7 @@ def as_dtype(dtype: object) -> DType:
 # -- promotion ---------------------------------------------------------------------------------------
 
 FLOAT_OF_COMPLEX: Final = {"complex64": float32, "complex128": float64}
-_COMPLEX_OF_FLOAT: Final = {"float32": complex64, "float64": complex128}
+COMPLEX_OF_FLOAT: Final = {"float32": complex64, "float64": complex128}
 _SIGNED: Final = [int8, int16, int32, int64]
 
 
@@ -199,7 +200,7 @@ def promote(a: DType, b: DType) -> DType:
     if "c" in kinds:
         parts = [FLOAT_OF_COMPLEX.get(d.name, d) for d in (a, b)]
         real = promote(*parts)
-        return _COMPLEX_OF_FLOAT.get(real.name, complex64 if real.itemsize <= 4 else complex128)
+        return COMPLEX_OF_FLOAT.get(real.name, complex64 if real.itemsize <= 4 else complex128)
     if kinds == {"f"}:
         if a.itemsize == b.itemsize:  # float16 with bfloat16
             return float32

@@ -1,13 +1,14 @@
 """Libraries that must be told of Tensors before they take them: each is told when it is imported.
 
-einops asks its own list of backends whose array it was given. polygrad enters itself there; it imports nothing by
-itself, and does nothing where einops is not used.
+einops and scipy.fft ask their own lists of backends whose array they were given. polygrad enters itself there; it
+imports nothing by itself, and does nothing where they are not used.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
@@ -57,8 +58,25 @@ def _tell_einops(module: ModuleType) -> None:
     _kept.append(PolygradBackend)  # einops finds the subclasses that are alive
 
 
+def _tell_scipy_fft(module: ModuleType) -> None:
+    """Give SciPy cosine and sine transforms of Tensors."""
+    module.register_backend(ScipyFFT)
+
+
+class ScipyFFT:
+    """What SciPy asks before its own transforms."""
+
+    __ua_domain__ = "numpy.scipy.fft"
+
+    @staticmethod
+    def __ua_function__(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not (isinstance(args[0], Tensor) if args else isinstance(kwargs.get("x"), Tensor)):
+            return NotImplemented
+        return import_module("polygrad.protocols.real_transforms").call(method.__name__, args, kwargs)
+
+
 _kept: Final[list[Any]] = []
-_WATCHED: Final[dict[str, Callable[[ModuleType], None]]] = {"einops": _tell_einops}
+_WATCHED: Final[dict[str, Callable[[ModuleType], None]]] = {"einops": _tell_einops, "scipy.fft": _tell_scipy_fft}
 
 
 class _Loader:

@@ -87,9 +87,9 @@ class CupyBackend(Backend):
         return found
 
     def _library_special(self) -> Any:
-        import cupyx.scipy.special
+        from cupyx.scipy import special
 
-        return cupyx.scipy.special
+        return special
 
     def _scope(self, native: int) -> AbstractContextManager[Any]:
         """Where new arrays land: CuPy's functions have no device argument, only a current device."""

@@ -48,7 +48,7 @@ class NumpyBackend(Backend):
         self.array_types = (np.ndarray,)
         self.native_dtypes = {n: np.dtype(n) for n in _DTYPES.split()}
         self.complex_dtypes = frozenset({np.dtype("complex64"), np.dtype("complex128")})
-        slope = _tanh_slope(np)
+        slope = _tanh_slope(np, lambda out, x: generic_kernel("tanh_slope")(self._namespace, out, x))
         self.kernels = {
             "adjoint": self._adjoint,
             "floor_quotient": partial(host.floor_divide, np),
@@ -334,16 +334,18 @@ def _tanh(np: Any) -> Callable[[Any], Any]:
     return lambda x: tanh(x) if x.dtype.kind != "c" else host.tanh(np, x)
 
 
-def _tanh_slope(np: Any) -> Callable[[Any, Any], Any]:
+def _tanh_slope(np: Any, generic: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     subtract, array = np.subtract, np.ndarray
     one = {d: np.ones((), d) for d in (np.dtype("float32"), np.dtype("float64"))}  # quicker than a Python number
 
     def tanh_slope(out: Any, x: Any) -> Any:
         # 1 - tanh^2 loses digits in the tails only: there, and only there, the exact form is worth its price.
+        if out.dtype.kind == "c":
+            return generic(out, x)
         slope = out * out
-        if slope.__class__ is not array or out.dtype.kind == "c" or slope.size == 0:
+        if slope.__class__ is not array or slope.size == 0:
             slope = np.asarray(1 - slope)
-            if out.dtype.kind == "c" or slope.size == 0:
+            if slope.size == 0:
                 return slope
         else:
             subtract(one.get(slope.dtype, 1), slope, slope)

@@ -21,7 +21,7 @@ from ..core.operands import reconciled, scalar_tensor, together
 from ..core.tape import Node as _Node
 from ..core.tape import is_leaf, leaf, next_seq
 from ..dtypes import as_dtype
-from ..errors import DeviceError, DTypeError, ShapeError
+from ..errors import DetachError, DeviceError, DTypeError, ShapeError
 from ..typing import ArrayLike, DTypeLike, Namespace, Raw
 from .data_types import astype, result_type
 from .manipulation import broadcast_to, reshape, stack
@@ -319,6 +319,18 @@ def full(shape: Any, fill_value: Any, *, dtype: DTypeLike | None = None, device:
     return new_tensor(place.raw.full(_shape(shape), fill_value, dtype=native), None, place)
 
 
+def _number(name: str, value: Any) -> Any:
+    """A Python number: of a Tensor or another array with one element, its value."""
+    if isinstance(value, Cell):
+        settle(value)
+        if value._node is not None:
+            raise DetachError(
+                f"{name}: an argument requires grad, and {name} has no derivative; write start + step * arange(n), or "
+                "detach() it if that is meant"
+            )
+    return value.item() if hasattr(value, "item") else value
+
+
 def arange(
     start: float,
     /,
@@ -328,18 +340,37 @@ def arange(
     dtype: DTypeLike | None = None,
     device: str | Device | None = None,
 ) -> Tensor:
-    """Numbers from ``start`` (0 if only one is given) in steps, up to and without ``stop``."""
+    """Numbers from ``start`` (0 if only one is given) in steps, up to and without ``stop``.
+
+    Raises:
+        DetachError: if an argument requires grad; write ``start + step * arange(n)``.
+    """
     place = _place(device)
     if stop is None:
         start, stop = 0, start
+    start, stop, step = (_number("arange", v) for v in (start, stop, step))
     whole = all(isinstance(v, int) for v in (start, stop, step))
     native = _native(place, dtype, dt.int64 if whole else dt.float64)
     return new_tensor(place.raw.arange(start, stop, step, dtype=native), None, place)
 
 
+def _between(start: Any, stop: Any, num: int, dtype: Any, device: Any, endpoint: _bool) -> Any:
+    """``linspace`` between Tensors: both ends are exact, and it is differentiable by both."""
+    if device is None:
+        device = next(v._device for v in (start, stop) if isinstance(v, Cell))
+    common = result_type(start, stop, 1.0)
+    first, last = (asarray(v, dtype=common, device=device) for v in (start, stop))
+    if first.ndim or last.ndim:
+        raise ShapeError(f"linspace: start and stop must be numbers, got shapes {first.shape} and {last.shape}")
+    real = dt.FLOAT_OF_COMPLEX.get(common.name, common)
+    t: Any = astype(arange(num, device=device), real) / max(num - 1 if endpoint else num, 1)
+    made = first * (1 - t) + last * t
+    return made if dtype is None else astype(made, dtype)
+
+
 def linspace(
-    start: float | complex,
-    stop: float | complex,
+    start: complex | Tensor,
+    stop: complex | Tensor,
     /,
     num: int,
     *,
@@ -347,7 +378,18 @@ def linspace(
     device: str | Device | None = None,
     endpoint: _bool = True,
 ) -> Tensor:
-    """``num`` evenly spaced numbers from ``start`` to ``stop``."""
+    """``num`` evenly spaced numbers from ``start`` to ``stop``: numbers, or Tensors without dimensions, which it is
+    differentiable by; the result's dtype is theirs then.
+
+    >>> import polygrad as pg
+    >>> pg.grad(lambda end: pg.sum(pg.linspace(0.0, end, 5)))(8.0)
+    2.5
+
+    Raises:
+        ShapeError: if an end is a Tensor with dimensions.
+    """
+    if isinstance(start, Cell) or isinstance(stop, Cell):
+        return _between(start, stop, num, dtype, device, endpoint)  # type: ignore[no-any-return]
     place = _place(device)
     native = _native(
         place, dtype, dt.complex128 if isinstance(start, complex) or isinstance(stop, complex) else dt.float64

@@ -76,10 +76,11 @@ def multiply(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     return x1 * x2
 
 
+# -(a / b) / b, not a / (b * b), which over- and underflows; g first, for 0 times an infinite slope would be nan.
 @binary(
     (lambda xp, x2: 1.0 / x2, lambda xp, out, x2: -(out / x2)),
-    real_vjps=(lambda xp, g, x2: g / x2, lambda xp, g, out, x2: -(out / x2) * g),
-    jvps=(lambda xp, t, x2: t / x2, lambda xp, t, out, x2: -(out / x2) * t),
+    real_vjps=(lambda xp, g, x2: g / x2, lambda xp, g, out, x2: -(g * out) / x2),
+    jvps=(lambda xp, t, x2: t / x2, lambda xp, t, out, x2: -(t * out) / x2),
     scalars=True,
     direct=operator.truediv,
 )
@@ -132,9 +133,11 @@ def square(xp: Namespace, x: Raw, /) -> Raw:
 # -- powers, exponentials, logarithms ----------------------------------------------------------------
 
 
-# The slope in the base is p x^(p-1), taken as 0 where p is 0 so that pow(0, 0) does not become 0 * inf.
+# The slope in the base is p x^(p-1), taken as 0 at pow(0, 0), which would be 0 * inf, and at pow(nan, 0), which is 1.
+# At other bases p = 0 is no exception: the slope's own slope in p is 1 / x there.
 def _pow_base(xp: Namespace, x1: Raw, x2: Raw) -> Raw:
-    zero = x2 == 0
+    x1 = xp.asarray(x1)
+    zero = (x2 == 0) & ((x1 == 0) | (x1 != x1))
     p = xp.where(zero, xp.ones_like(x2), x2)
     return xp.where(zero, xp.zeros_like(x2), x2) * xp.pow(x1, p - 1)
 
@@ -225,22 +228,16 @@ def log10(xp: Namespace, x: Raw, /) -> Raw:
     return xp.log10(x)
 
 
-# exp(x - out) is the softmax weight; where both are the same infinity, both weigh a half.
-def _logaddexp_weight(xp: Namespace, out: Raw, x: Raw) -> Raw:
-    tie = (x == out) & xp.isinf(out)
-    return xp.where(tie, xp.full_like(out, 0.5), xp.exp(xp.where(tie, xp.zeros_like(out), x - out)))
+# The weight exp(x1 - out) is the logistic function of x1 - x2, in which the rounding of a large out has no part:
+# at 1e8, that alone is 1e-8. Where both are the same infinity, both weigh a half.
+def _logaddexp_weight(xp: Namespace, mine: Raw, other: Raw) -> Raw:
+    mine, other = xp.asarray(mine), xp.asarray(other)
+    same = xp.isinf(mine) & (mine == other)
+    ahead = xp.where(same, xp.zeros_like(mine), mine) - xp.where(same, xp.zeros_like(other), other)
+    return xp.sigmoid(ahead)
 
 
-def _logaddexp_first(xp: Namespace, out: Raw, x1: Raw, x2: Raw) -> Raw:
-    single = xp.isinf(out) & (x1 != x2)
-    return xp.where(single, xp.astype(x1 == out, out.dtype), _logaddexp_weight(xp, out, x1))
-
-
-def _logaddexp_second(xp: Namespace, out: Raw, x1: Raw, x2: Raw) -> Raw:
-    return _logaddexp_first(xp, out, x2, x1)
-
-
-@binary((_logaddexp_first, _logaddexp_second))
+@binary((lambda xp, x1, x2: _logaddexp_weight(xp, x1, x2), lambda xp, x1, x2: _logaddexp_weight(xp, x2, x1)))
 def logaddexp(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``log(exp(x1) + exp(x2))`` without overflow."""
     return xp.logaddexp(x1, x2)
@@ -252,13 +249,8 @@ def sqrt(xp: Namespace, x: Raw, /) -> Raw:
     return xp.sqrt(x)
 
 
-# x / h first: x * x / h would overflow at 1e200 and vanish at 1e-200. At (0, 0) the minimum norm is 0.
-def _over_hypot(xp: Namespace, x: Raw, out: Raw) -> Raw:
-    zero = out == 0
-    return xp.where(zero, xp.zeros_like(out), x / xp.where(zero, xp.ones_like(out), out))
-
-
-@binary((lambda xp, out, x1: _over_hypot(xp, x1, out), lambda xp, out, x2: _over_hypot(xp, x2, out)))
+# At (0, 0) the minimum norm is 0.
+@binary((lambda xp, out, x1, x2: xp.hypot_slope(x1, x2, out), lambda xp, out, x1, x2: xp.hypot_slope(x2, x1, out)))
 def hypot(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``sqrt(x1 ** 2 + x2 ** 2)`` without overflow."""
     return xp.hypot(x1, x2)
@@ -279,7 +271,12 @@ def cos(xp: Namespace, x: Raw, /) -> Raw:
     return xp.cos(x)
 
 
-@unary(derivative=lambda xp, out: 1 + out * out)
+# tan(z) = -i tanh(i z): towards imaginary infinity 1 + tan^2 cancels as 1 - tanh^2 does.
+def _tan_slope(xp: Namespace, out: Raw, x: Raw) -> Raw:
+    return xp.tanh_slope(1j * out, 1j * x) if is_complex(xp, x) else 1 + out * out
+
+
+@unary(derivative=_tan_slope)
 def tan(xp: Namespace, x: Raw, /) -> Raw:
     """The tangent of ``x`` in radians."""
     return xp.tan(x)
@@ -306,13 +303,13 @@ def tanh(xp: Namespace, x: Raw, /) -> Raw:
     return xp.tanh(x)
 
 
-@unary(derivative=lambda xp, x: 1 / xp.sqrt((1 - x) * (1 + x)))
+@unary(derivative=lambda xp, x: xp.asin_slope(x))
 def asin(xp: Namespace, x: Raw, /) -> Raw:
     """The angle in radians whose sine is ``x``."""
     return xp.asin(x)
 
 
-@unary(derivative=lambda xp, x: -1 / xp.sqrt((1 - x) * (1 + x)))
+@unary(derivative=lambda xp, x: -xp.asin_slope(x))
 def acos(xp: Namespace, x: Raw, /) -> Raw:
     """The angle in radians whose cosine is ``x``."""
     return xp.acos(x)
@@ -332,18 +329,7 @@ def atan(xp: Namespace, x: Raw, /) -> Raw:
     return xp.atan(x)
 
 
-def _atan2_slope(xp: Namespace, x: Raw, h: Raw) -> Raw:
-    zero = h == 0
-    safe = xp.where(zero, xp.ones_like(h), h)
-    return xp.where(zero, xp.zeros_like(h), (x / safe) / safe)
-
-
-@binary(
-    (
-        lambda xp, x1, x2: _atan2_slope(xp, x2, xp.hypot(x1, x2)),
-        lambda xp, x1, x2: -_atan2_slope(xp, x1, xp.hypot(x1, x2)),
-    )
-)
+@binary((lambda xp, x1, x2: xp.atan2_slope(x2, x1), lambda xp, x1, x2: -xp.atan2_slope(x1, x2)))
 def atan2(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """The angle in radians of the point ``(x2, x1)``, in (-pi, pi]."""
     return xp.atan2(x1, x2)
@@ -368,7 +354,7 @@ def acosh(xp: Namespace, x: Raw, /) -> Raw:
     return xp.acosh(x)
 
 
-@unary(derivative=lambda xp, x: 1 / ((1 - x) * (1 + x)))
+@unary(derivative=lambda xp, x: xp.atanh_slope(x))
 def atanh(xp: Namespace, x: Raw, /) -> Raw:
     """The inverse hyperbolic tangent."""
     return xp.atanh(x)

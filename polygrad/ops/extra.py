@@ -49,7 +49,6 @@ def relu(xp: Namespace, x: Raw, /) -> Raw:
     return xp.relu(x)
 
 
-# out (1 - out) vanishes in the right tail; with e = exp(-|x|) the slope is e / (1 + e)^2, exact in both.
 @op(
     vjps=[lambda xp, g, x: g * xp.sigmoid_slope(x)],
     jvps=[lambda xp, t, x: t * xp.sigmoid_slope(x)],
@@ -57,13 +56,6 @@ def relu(xp: Namespace, x: Raw, /) -> Raw:
 )
 def _sigmoid(xp: Namespace, x: Raw, /) -> Raw:
     return xp.sigmoid(x)
-
-
-@kernel
-def sigmoid_slope(xp: Namespace, x: Raw) -> Raw:
-    """The derivative of the logistic function."""
-    e = xp.exp(-xp.abs(x))
-    return e / ((1 + e) * (1 + e))
 
 
 @kernel
@@ -102,15 +94,13 @@ def _shifted(xp: Namespace, x: Raw, axes: Axes) -> tuple[Raw, Raw]:
     return x - top, top
 
 
+# exp(x - out) would have the rounding of a large out in it (1e-8 at 1e8): the weights are the softmax.
 def _weights(xp: Namespace, x: Raw, out: Raw, axes: Axes, keepdims: bool) -> Raw:
     """exp(x - logsumexp(x)), 0 where that is -inf - -inf."""
-    out = kept(xp, out, x.shape, axes, keepdims)
-    nothing = (out == -float("inf")) & (x == -float("inf"))
-    safe = xp.where(nothing, xp.ones_like(x), x)
-    weight = xp.exp(safe - xp.where(xp.isinf(out) & (safe == out), xp.zeros_like(out), out))
-    share = xp.astype(x == out, x.dtype)
-    infinite = xp.where(out == float("inf"), share / xp.sum(share, axis=axes, keepdims=True), weight)
-    return xp.where(nothing, xp.zeros_like(x), infinite)
+    endless = kept(xp, out, x.shape, axes, keepdims) == float("inf")
+    share = xp.astype(x == float("inf"), x.dtype)
+    weight = xp.softmax_over(xp.where(endless, xp.zeros_like(x), x), axes)
+    return xp.where(endless, share / xp.sum(share, axis=axes, keepdims=True), weight)
 
 
 def _logsumexp_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, keepdims: bool) -> Raw:
@@ -217,9 +207,25 @@ def cumulative_logsumexp(x: ArrayLike, /, *, axis: int | None = None) -> Tensor:
     return apply(_cumulative_logsumexp, (x,), (one_axis("cumulative_logsumexp", x, axis),))
 
 
+# Where one element has nearly all the weight, 1 less its weight cancels. So nothing is taken from one: the sum of the
+# others' weights stands for it. Which element is the largest is a constant of the rules.
+
+
+def _largest(xp: Namespace, out: Raw, axes: Axes) -> Raw:
+    return out == xp.max(out, axis=axes, keepdims=True)
+
+
+def _less_largest(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
+    """``g`` less its entry at the largest output (their mean at several), which the rules may take off: the weights
+    sum to 1."""
+    top = _largest(xp, out, axes)
+    several = xp.sum(xp.astype(top, g.dtype), axis=axes, keepdims=True)
+    return g - xp.sum(xp.where(top, g, xp.zeros_like(g)), axis=axes, keepdims=True) / several
+
+
 # The Jacobian diag(s) - s s^T is symmetric: both modes are g s - s sum(g s).
 def _softmax_linear(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
-    weighted = g * out
+    weighted = _less_largest(xp, g, out, axes) * out
     return weighted - out * xp.sum(weighted, axis=axes, keepdims=True)
 
 
@@ -237,6 +243,11 @@ def softmax_over(xp: Namespace, x: Raw, axes: Axes) -> Raw:
     return e / xp.where(total == 0, xp.ones_like(total), total)
 
 
+def softmax_on_tensors(x: Tensor, axes: Axes) -> Tensor:
+    """The kernel ``softmax_over`` as an op."""
+    return apply(_softmax, (x,), (axes,))
+
+
 def softmax(x: ArrayLike, /, *, axis: int | tuple[int, ...] = -1) -> Tensor:
     """``exp(x) / sum(exp(x))`` over ``axis``; a row of -inf alone gives zeros with gradient 0.
 
@@ -249,11 +260,17 @@ def softmax(x: ArrayLike, /, *, axis: int | tuple[int, ...] = -1) -> Tensor:
     return apply(_softmax, (x,), (normal_axes("softmax", axis, x._value.ndim),))
 
 
+# A gradient sums to 0: what the one largest element gets is what all others lose.
 def _log_softmax_vjp(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
-    return g - xp.exp(out) * xp.sum(g, axis=axes, keepdims=True)
+    made = g - xp.exp(out) * xp.sum(g, axis=axes, keepdims=True)
+    top = _largest(xp, out, axes)
+    alone = top & (xp.sum(xp.astype(top, xp.int64), axis=axes, keepdims=True) == 1)
+    others = xp.where(alone, xp.zeros_like(made), made)
+    return xp.where(alone, 0 - xp.sum(others, axis=axes, keepdims=True), made)
 
 
 def _log_softmax_jvp(xp: Namespace, t: Raw, out: Raw, axes: Axes) -> Raw:
+    t = _less_largest(xp, t, out, axes)
     return t - xp.sum(xp.exp(out) * t, axis=axes, keepdims=True)
 
 

@@ -347,6 +347,8 @@ def assign(x: Tensor, made: Tensor, name: str) -> Tensor:
     if made._device is not x._device:
         raise _above(name, x)
     if after.dtype != before.dtype:
+        if x.dtype.kind == made.dtype.kind:  # as NumPy and PyTorch do: int32 += int64 stays int32
+            return assign(x, astype(made, x.dtype), name)
         raise DTypeError(
             f"{name}: the result's dtype would change from {x.dtype} to {made.dtype}; in place it cannot, write "
             f"x = x {name} y"

@@ -21,21 +21,9 @@ __all__ = [
     "sliding_windows",
     "sum_at",
     "sum_leading",
-    "tanh_slope",
     "tanh_vjp",
     "with_entries",
 ]
-
-
-# 1 - tanh^2 cancels in the tails; 1 / cosh^2 = (2 e / (1 + e^2))^2 with e = exp(-|x|) does not.
-@kernel
-def tanh_slope(xp: Namespace, out: Raw, x: Raw) -> Raw:
-    """The derivative of tanh at ``x``, where ``out`` is ``tanh(x)``."""
-    if xp.isdtype(x.dtype, "complex floating"):
-        return 1 - out * out
-    e = xp.exp(-xp.abs(x))
-    sech = 2 * e / (1 + e * e)
-    return sech * sech
 
 
 @kernel

@@ -76,7 +76,9 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
         for i, n in enumerate(shape, start=ndim - len(shape)):
             if n != 1:
                 if result[i] not in (1, n):
-                    raise ShapeError(f"shapes {' and '.join(str(tuple(s)) for s in shapes)} do not broadcast together")
+                    raise ShapeError(
+                        f"shapes {' and '.join(str(tuple(s)) for s in shapes)} cannot be broadcast together"
+                    )
                 result[i] = n
     return tuple(result)
 
@@ -268,10 +270,12 @@ def _broadcast_to(xp: Namespace, x: Raw, /, shape: Shape) -> Raw:
 
 
 def broadcast_to(x: ArrayLike, /, shape: tuple[int, ...]) -> Tensor:
-    """``x`` repeated, without copying, to a shape it broadcasts to."""
+    """``x`` repeated, without copying, to a shape it broadcasts to; a view where that is its own."""
     (x,) = together("broadcast_to", (x,))
     target = tuple(shape)
-    if x._value.shape != target and broadcast_shapes(x._value.shape, target) != target:
+    if x._value.shape == target:
+        return reshape(x, target)
+    if broadcast_shapes(x._value.shape, target) != target:
         raise ShapeError(f"broadcast_to: shape {tuple(x._value.shape)} does not broadcast to {target}")
     result = apply(_broadcast_to, (x,), (target,))
     result._saved = True  # its elements share memory: a write must make a copy first

@@ -13,6 +13,7 @@ from .. import dtypes as dt
 from ..core.apply import apply
 from ..core.cell import Cell
 from ..core.declare import op
+from ..core.kernels import kernel
 from ..core.operands import together
 from ..dtypes import DType
 from ..errors import DTypeError, ShapeError
@@ -114,7 +115,9 @@ def mean(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tenso
 # var = sum((x - m)^2) / (n - c); the mean's own derivative drops out, for sum(x - m) = 0.
 
 
+# Twice: the second time takes off what the rounding of the mean left, which counts where the mean is large.
 def _centred(xp: Namespace, x: Raw, axes: Axes) -> Raw:
+    x = x - xp.mean(x, axis=axes, keepdims=True)
     return x - xp.mean(x, axis=axes, keepdims=True)
 
 
@@ -171,7 +174,21 @@ def _std(xp: Namespace, x: Raw, /, axes: Axes, correction: float, keepdims: bool
     n = count(x.shape, axes)
     if n - correction <= 0:
         return xp.full_like(xp.sum(x, axis=axes, keepdims=keepdims), float("nan"))
-    return xp.std(x, axis=axes, correction=correction, keepdims=keepdims)
+    return xp.std_over(x, axes, correction, keepdims)
+
+
+# Deviations of 1e200 have squares beyond the largest number, those of 1e-200 would seem to be none: scaled by the
+# largest of them.
+@kernel
+def std_over(xp: Namespace, x: Raw, axes: Axes, correction: float, keepdims: bool) -> Raw:
+    """The standard deviation, without over- or underflow."""
+    x = _centred(xp, x, axes)
+    scale = xp.max(xp.abs(x), axis=axes, keepdims=True)
+    scale = xp.where((scale == 0) | ~xp.isfinite(scale), xp.ones_like(scale), scale)
+    ratio = x / scale
+    squares = xp.sum(ratio * ratio, axis=axes, keepdims=True)
+    made = xp.sqrt(squares / (count(x.shape, axes) - correction)) * scale
+    return made if keepdims else xp.squeeze(made, axis=axes)
 
 
 def std(x: ArrayLike, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:

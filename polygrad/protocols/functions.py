@@ -15,7 +15,7 @@ from .tables import implements, like_first, pg, tensor, tensors
 
 
 def _two(a: Any, b: Any) -> tuple[Any, Any]:
-    device = a._device if isinstance(a, Cell) else b._device
+    device = next((x._device for x in (a, b) if isinstance(x, Cell)), None)
     return tensor(a, device), tensor(b, device)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..array_api import FUNCTIONS
 from ..errors import VmapError
-from ..ops import extra
+from ..ops import extra, slopes
 from ..ops.indexing import entries_replaced, scatter_add
 from ..ops.keys import expand, is_basic
 from ..ops.manipulation import _full_shape, broadcast_shapes, normal_axes, normal_axis
@@ -55,7 +55,7 @@ _METHODS: Final = (
     "asarray", "astype", "broadcast_arrays", "broadcast_to", "concat", "empty_like", "expand_dims", "flip",
     "full_like", "getitem", "log_softmax_over", "logsumexp_over", "matmul", "matmul_2d", "matrix_transpose", "moveaxis",
     "nan_extreme", "ones_like", "permute_dims", "repeat", "reshape", "roll", "running_logsumexp", "scatter_add",
-    "searchsorted", "sliding_windows", "softmax_over", "squeeze", "stack", "take",
+    "searchsorted", "sliding_windows", "softmax_over", "squeeze", "stack", "std_over", "take",
     "take_along_axis", "tensordot", "tile", "tril", "triu", "unstack", "vecdot", "with_entries", "zeros_like",
 )  # fmt: skip
 
@@ -88,6 +88,7 @@ class Rules:
             "clip_between": self._elementwise_rule(FUNCTIONS["clip"]),
             "sigmoid": self._elementwise_rule(extra.sigmoid),
             "floor_quotient": self._elementwise_rule(FUNCTIONS["floor_divide"]),
+            **{name: self._elementwise_rule(f) for name, f in slopes.ON_TENSORS.items()},
         }
         made |= self.backend.native_dtypes
         return made | {"newaxis": None, "e": 2.718281828459045, "pi": 3.141592653589793, "inf": float("inf"),
@@ -208,6 +209,12 @@ class Rules:
         from ..ops.selection import sliding_window_view
 
         return self.wrap(sliding_window_view(x.value, window, tuple(a + x.batched for a in axes)), x.batched)
+
+    def std_over(self, x: Any, axes: tuple[int, ...], correction: float, keepdims: bool) -> Batched:
+        def f(v: Any, own: tuple[int, ...]) -> Any:
+            return FUNCTIONS["std"](v, axis=own, correction=correction, keepdims=keepdims and bool(axes))
+
+        return self._over(f, x, axes)
 
     def _over(self, f: Callable[..., Any], x: Any, axes: tuple[int, ...]) -> Batched:
         if not x.batched or axes:

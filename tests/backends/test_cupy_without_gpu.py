@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.special
 from polygrad_backends.cupy import CupyBackend
 
 import polygrad as pg
@@ -148,7 +149,9 @@ def _stand_in():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "cupy", module)
         patch.setitem(sys.modules, "cupyx", extension)
-        patch.setitem(sys.modules, "cupyx.scipy", stand_in())
+        special = stand_in(**{n: getattr(scipy.special, n) for n in dir(scipy.special) if not n.startswith("_")})
+        patch.setitem(sys.modules, "cupyx.scipy", stand_in(special=special))
+        patch.setitem(sys.modules, "cupyx.scipy.special", special)
         patch.setitem(sys.modules, "cupyx.scipy.linalg", stand_in(solve_triangular=scipy.linalg.solve_triangular))
         patch.setitem(sys.modules, "array_api_compat.cupy", Namespace(compat))
         pg.register_backend(StandIn)

@@ -44,6 +44,7 @@ def function(row: Row, device: Any) -> Any:
     return f
 
 
+@pytest.mark.first_samples("strict")
 @pytest.mark.parametrize(("row", "sample"), CASES)
 def test_value(row: Row, sample: Any, device: Any) -> None:
     found = run(row, arrays(sample, device))
@@ -58,28 +59,33 @@ def test_value(row: Row, sample: Any, device: Any) -> None:
         np.testing.assert_allclose(got, e, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.first_samples("strict")
 @pytest.mark.parametrize(("row", "sample"), SMOOTH)
 def test_vjp(row: Row, sample: Any, device: Any) -> None:
     check_vjp(function(row, device), arrays(sample, device), rtol=row.rtol)
 
 
 @pytest.mark.devices("numpy", "strict", "cupy")
+@pytest.mark.first_samples("strict")
 @pytest.mark.parametrize(("row", "sample"), SMOOTH)
 def test_jvp(row: Row, sample: Any, device: Any) -> None:
     check_jvp(function(row, device), arrays(sample, device), rtol=row.rtol)
 
 
+@pytest.mark.first_samples("strict", "jax:cpu", "dask")
 @pytest.mark.parametrize(("row", "sample"), SMOOTH)
 def test_jvp_against_vjp(row: Row, sample: Any, device: Any) -> None:
     check_adjoint(function(row, device), arrays(sample, device))
 
 
 @pytest.mark.devices("numpy", "strict", "cupy")
+@pytest.mark.first_samples("strict")
 @pytest.mark.parametrize(("row", "sample"), [c for c in SMOOTH if c.values[0].second])
 def test_second_order(row: Row, sample: Any, device: Any) -> None:
     check_second_order(function(row, device), arrays(sample, device), rtol=row.rtol)
 
 
+@pytest.mark.first_samples("strict", "jax:cpu", "dask")
 @pytest.mark.parametrize(("row", "sample"), SMOOTH)
 def test_float32(row: Row, sample: Any, device: Any) -> None:
     """Gradients in single precision: of the inputs' dtype, and close to those in double."""
@@ -108,6 +114,7 @@ def test_float32(row: Row, sample: Any, device: Any) -> None:
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.first_samples("strict", "jax:cpu", "dask")
 @pytest.mark.parametrize(("row", "sample"), SMOOTH)
 def test_no_side_effects(row: Row, sample: Any, device: Any) -> None:
     """Forward and backward change no input, and gradients share no memory with inputs or each other."""

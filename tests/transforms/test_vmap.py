@@ -63,6 +63,7 @@ def outputs(row: Row, device: Any, tensors: Any) -> tuple[Any, ...]:
     return out if isinstance(out, tuple) else (out,)
 
 
+@pytest.mark.first_samples("strict", "jax:cpu", "dask")
 @pytest.mark.parametrize(("row", "sample"), CASES)
 def test_every_op_as_a_loop(row: Row, sample: Any, device: pg.Device) -> None:
     """All arguments mapped, and each alone with the others the same for all examples."""
@@ -97,6 +98,7 @@ def gradients(f: Any, args: list[Any], wanted: list[int]) -> Any:
 
 
 @pytest.mark.devices("numpy", "strict", "torch", "jax", "cupy")
+@pytest.mark.first_samples("strict", "jax:cpu")
 @pytest.mark.parametrize(("row", "sample"), SMOOTH)
 def test_gradient_of_every_op_inside_and_outside(row: Row, sample: Any, device: pg.Device) -> None:
     """vmap of grad gives each example's gradient; grad of vmap gives them too, and their sum for what is shared."""
@@ -114,6 +116,7 @@ def test_gradient_of_every_op_inside_and_outside(row: Row, sample: Any, device: 
 
 
 @pytest.mark.devices("numpy", "strict", "torch")
+@pytest.mark.first_samples("strict")
 @pytest.mark.parametrize(("row", "sample"), SHARED)
 def test_gradient_by_what_is_shared(row: Row, sample: Any, device: pg.Device) -> None:
     many = examples(sample)

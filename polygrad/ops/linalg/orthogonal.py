@@ -241,13 +241,16 @@ class LstsqResult(NamedTuple):
     singular_values: Tensor
 
 
-def lstsq(a: ArrayLike, b: ArrayLike, /, *, rtol: ArrayLike | None = None) -> LstsqResult:
+def lstsq(
+    a: ArrayLike, b: ArrayLike, /, *, rtol: ArrayLike | None = None, rcond: ArrayLike | None = None
+) -> LstsqResult:
     """The ``x`` of least norm among those that make the norm of ``a @ x - b`` least.
 
     Args:
         a: matrices ``(..., M, N)`` of any rank.
         b: one vector ``(M,)``, or matrices ``(..., M, K)``; the leading axes broadcast.
         rtol: as in :func:`pinv`, by which it is done.
+        rcond: the same, by NumPy's and PyTorch's name: SciPy calls it so on any namespace.
 
     Returns:
         The solution ``(N,)`` or ``(..., N, K)``; the residuals, i.e. the sums of ``abs(a @ x - b) ** 2``
@@ -261,6 +264,7 @@ def lstsq(a: ArrayLike, b: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Ls
         ShapeError: if the shapes do not fit.
         DTypeError: if a dtype is not a floating one of 32 bits or more.
     """
+    rtol = rcond if rtol is None else rtol
     a1, b1, vector = pair("lstsq", a, b)
     x = matmul(pinv(a1, rtol=rtol), b1)
     residuals = sum_(abs_(matmul(a1, x) - b1) ** 2, axis=-2)

@@ -45,8 +45,7 @@ DEGREE: Final = 0.01745329251994329577
 # -- the logistic function -----------------------------------------------------------------------------
 
 
-# out (1 - out) would vanish in the right tail.
-@special(lambda xp, out, x: out * xp.special.expit(-x))
+@special(lambda xp, x: xp.sigmoid_slope(x))
 def expit(xp: Namespace, x: Raw, /) -> Raw:
     """The logistic function ``1 / (1 + exp(-x))``; its derivative is exact in both tails."""
     return xp.special.expit(x)
