@@ -110,8 +110,7 @@ def write(summaries: list[dict[str, Any]]) -> None:
     """The figures in Markdown, in the page between its marks."""
     target = Path(__file__).resolve().parent.parent / "docs" / "compatibility.md"
     lines = ["| module | passed | failed | skipped |", "|---|---|---|---|"]
-    for s in summaries:
-        lines.append(f"| `scipy.{s['module']}` | {s['passed']} | {s['failed']} | {s['skipped']} |")
+    lines += [f"| `scipy.{s['module']}` | {s['passed']} | {s['failed']} | {s['skipped']} |" for s in summaries]
     total = [sum(s[kind] for s in summaries) for kind in ("passed", "failed", "skipped")]
     lines.append("| **all** | " + " | ".join(f"**{n:,}**" for n in total) + " |")
     reasons: dict[str, list[str]] = {}
