@@ -46,6 +46,7 @@ class JaxBackend(Backend):
             "getitem": _getitem,
             "with_entries": _with_entries,
             "scatter_add": self._scatter_add,
+            "running_extreme": lambda x, axis, smallest: (jax.lax.cummin if smallest else jax.lax.cummax)(x, axis),
             "running_logsumexp": jax.lax.cumlogsumexp,
             "sigmoid": jax.nn.sigmoid,
         }

@@ -55,6 +55,7 @@ class NumpyBackend(Backend):
             "getitem": getitem,
             "relu": lambda x: np.maximum(x, 0),
             "relu_linear": lambda g, out: np.where(out <= 0, 0, g),
+            "running_extreme": lambda x, axis, smallest: (np.minimum if smallest else np.maximum).accumulate(x, axis),
             "running_logsumexp": np.logaddexp.accumulate,
             "scatter_add": self._scatter_add,
             "sliding_windows": np.lib.stride_tricks.sliding_window_view,

@@ -57,6 +57,7 @@ class TorchBackend(Backend):
             "matmul_2d": torch.matmul,
             "with_entries": self._with_entries,
             "scatter_add": self._scatter_add,
+            "running_extreme": lambda x, axis, smallest: (torch.cummin if smallest else torch.cummax)(x, axis).values,
             "running_logsumexp": torch.logcumsumexp,
             "sliding_windows": _sliding_windows,
             "sigmoid": torch.sigmoid,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from math import prod
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..core.operands import together
 from ..errors import ShapeError
@@ -28,8 +28,9 @@ _DOTS: Final = "..."
 _HIDDEN: Final = 0x1000  # the axes under an ellipsis are labelled with characters from here on,
 _NUMBERED: Final = 0x2000  # those that are named by numbers from here on
 
+Axes = tuple[int, ...]
 Term = tuple[str, ...]
-Path = list[tuple[int, ...]]
+Path = list[Axes]
 
 
 def einsum(subscripts: Any, /, *operands: Any, optimize: Any = "auto") -> Tensor:
@@ -67,12 +68,14 @@ def einsum(subscripts: Any, /, *operands: Any, optimize: Any = "auto") -> Tensor
     if not arrays:
         raise ValueError("einsum: needs at least one operand")
     cells = together("einsum", arrays)
-    terms, output = _labelled(*written, tuple([len(x._value.shape) for x in cells]))
-    lengths = _lengths(terms, [tuple(x._value.shape) for x in cells])
-    common = result_type(*cells)
-    wide = "int64" if common.kind == "b" else common
-    made = _contracted([astype(x, wide, copy=False) for x in cells], terms, output, lengths, optimize)
-    return not_equal(made, 0) if common.kind == "b" else made
+    shapes = tuple([tuple(x._value.shape) for x in cells])
+    order = optimize if isinstance(optimize, (bool, str)) else _given(optimize)
+    plan = _planned(*written, shapes, order)
+    first = cells[0].dtype
+    common = first if all(x.dtype is first for x in cells) else result_type(*cells)
+    if common.kind == "b":
+        return not_equal(plan.run([astype(x, "int64") for x in cells]), 0)
+    return plan.run([x if x.dtype is common else astype(x, common) for x in cells])  # type: ignore[no-any-return]
 
 
 # -- the notation ------------------------------------------------------------------------------------
@@ -122,7 +125,6 @@ def _shown(label: str) -> str:
     return f"axis {ord(label) - _HIDDEN} of '...'" if ord(label) >= _HIDDEN else repr(label)
 
 
-@lru_cache(maxsize=512)
 def _labelled(terms: tuple[Term, ...], output: Term | None, ndims: tuple[int, ...]) -> tuple[tuple[Term, ...], Term]:
     """Terms of one label for each axis."""
     if len(terms) != len(ndims):
@@ -156,7 +158,7 @@ def _filled(term: Term, hidden: Sequence[str]) -> Term:
     return (*term[:at], *(hidden if at < len(term) else ()), *term[at + 1 :])
 
 
-def _lengths(terms: tuple[Term, ...], shapes: list[tuple[int, ...]]) -> dict[str, int]:
+def _lengths(terms: tuple[Term, ...], shapes: tuple[tuple[int, ...], ...]) -> dict[str, int]:
     """How long each axis is; where one operand has length 1 and another more, it broadcasts."""
     lengths: dict[str, int] = {}
     for k, (term, shape) in enumerate(zip(terms, shapes, strict=True)):
@@ -171,131 +173,173 @@ def _lengths(terms: tuple[Term, ...], shapes: list[tuple[int, ...]]) -> dict[str
     return lengths
 
 
-# -- the sum -----------------------------------------------------------------------------------------
+# -- the plan ----------------------------------------------------------------------------------------
+# What to do depends on the subscripts and shapes alone: it is worked out once, and then only carried out.
 
 
-def _contracted(cells: list[Any], terms: Sequence[Term], output: Term, lengths: dict[str, int], optimize: Any) -> Any:
-    prepared = [_plain(x, term, lengths) for x, term in zip(cells, terms, strict=True)]
-    parts = []
-    for k, (x, term) in enumerate(prepared):
-        needed = {*output, *(c for j, (_, other) in enumerate(prepared) if j != k for c in other)}
-        parts.append(_summed(x, term, needed))
-    for group in _path([t for _, t in parts], output, lengths, optimize):
-        chosen = [parts[i] for i in group]
-        parts = [p for i, p in enumerate(parts) if i not in group]
-        needed = {*output, *(c for _, term in parts for c in term)}
-        made = chosen[0]
-        for k, other in enumerate(chosen[1:], start=2):
-            made = _product(made, other, needed | {c for _, term in chosen[k:] for c in term})
-        parts.append(made)
-    x, term = parts[0]
+class _Step(NamedTuple):
+    """One product of two: where they stand, how, and what they are brought to before and the result after."""
+
+    first: int
+    second: int
+    apply: Callable[..., Any]
+    orders: tuple[Axes | None, Axes | None] = (None, None)
+    shapes: tuple[Axes | None, Axes | None, Axes | None] = (None, None, None)
+    options: dict[str, Any] = {}
+
+    def run(self, x: Any, y: Any) -> Any:
+        x, y = _arranged(x, self.orders[0], self.shapes[0]), _arranged(y, self.orders[1], self.shapes[1])
+        return _arranged(self.apply(x, y, **self.options), None, self.shapes[2])
+
+
+def _arranged(x: Any, order: Axes | None, shape: Axes | None) -> Any:
+    x = x if order is None or order == tuple(range(len(order))) else permute_dims(x, order)
+    return x if shape is None or shape == x._value.shape else reshape(x, shape)
+
+
+class _Plan(NamedTuple):
+    """What to do with each operand, which products to make, and the order of the last one's axes."""
+
+    prepared: tuple[tuple[tuple[Callable[..., Any], Any], ...], ...]
+    steps: tuple[_Step, ...]
+    order: Axes | None
+
+    def run(self, cells: list[Any]) -> Any:
+        values = list(cells)
+        for k, actions in enumerate(self.prepared):
+            for action, argument in actions:
+                values[k] = action(values[k], argument)
+        for step in self.steps:
+            values.append(step.run(values[step.first], values[step.second]))
+        return values[-1] if self.order is None else permute_dims(values[-1], self.order)
+
+
+def _diagonal(x: Any, axes: Axes) -> Any:
+    return diagonal(moveaxis(x, axes, (-2, -1)))
+
+
+def _sum(x: Any, axes: Axes) -> Any:
+    return sum_(x, axis=axes, dtype=None if x.dtype.inexact else x.dtype)
+
+
+@lru_cache(maxsize=512)
+def _planned(terms: tuple[Term, ...], output: Term | None, shapes: tuple[tuple[int, ...], ...], optimize: Any) -> _Plan:
+    terms, output = _labelled(terms, output, tuple([len(s) for s in shapes]))
+    lengths = _lengths(terms, shapes)
+    actions: list[list[tuple[Callable[..., Any], Any]]] = []
+    plain: list[Term] = []
+    for term, shape in zip(terms, shapes, strict=True):
+        own, left = _plain(term, shape, lengths)
+        actions.append(own)
+        plain.append(left)
+    for k, term in enumerate(plain):
+        needed = {*output, *(c for j, other in enumerate(plain) if j != k for c in other)}
+        axes = tuple([i for i, c in enumerate(term) if c not in needed])
+        if axes:
+            actions[k].append((_sum, axes))
+            plain[k] = tuple([c for c in term if c in needed])
+    steps: list[_Step] = []
+    parts = dict(enumerate(plain))  # the numbers of what is left, and their labels
+    for group in _path(plain, output, lengths, optimize):
+        chosen = [list(parts)[i] for i in group]
+        first = chosen[0]
+        for second in chosen[1:]:
+            a, b = parts.pop(first), parts.pop(second)
+            step, term = _product(first, a, second, b, {*output, *(c for t in parts.values() for c in t)}, lengths)
+            first = len(plain) + len(steps)
+            steps.append(step)
+            parts[first] = term
+        parts[first] = parts.pop(first)  # a step of one operand moves it to the end
+    (term,) = parts.values()
     order = tuple([term.index(c) for c in output])
-    return x if len(cells) > 1 and order == tuple(range(len(order))) else permute_dims(x, order)
+    alone = len(terms) == 1 or order != tuple(range(len(order)))
+    return _Plan(tuple([tuple(own) for own in actions]), tuple(steps), order if alone else None)
 
 
-def _plain(x: Any, term: Term, lengths: dict[str, int]) -> tuple[Any, Term]:
-    """An operand without repeated labels, and without axes of length 1 that broadcast."""
+def _plain(
+    term: Term, shape: tuple[int, ...], lengths: dict[str, int]
+) -> tuple[list[tuple[Callable[..., Any], Any]], Term]:
+    """How an operand loses repeated labels and axes of length 1 that broadcast, and its labels then."""
+    actions: list[tuple[Callable[..., Any], Any]] = []
+    own = dict(zip(term, shape, strict=True))
     for label in dict.fromkeys(term):
         while term.count(label) > 1:
             first = term.index(label)
             second = term.index(label, first + 1)
-            x = diagonal(moveaxis(x, (first, second), (-2, -1)))
+            actions.append((_diagonal, (first, second)))
             term = (*(c for i, c in enumerate(term) if i not in (first, second)), label)
-    shape = x._value.shape
-    single = tuple([i for i, c in enumerate(term) if shape[i] == 1 != lengths[c]])
+    single = tuple([i for i, c in enumerate(term) if own[c] == 1 != lengths[c]])
     if single:
-        x, term = squeeze(x, single), tuple([c for i, c in enumerate(term) if i not in single])
-    return x, term
+        actions.append((squeeze, single))
+        term = tuple([c for i, c in enumerate(term) if i not in single])
+    return actions, term
 
 
-def _summed(x: Any, term: Term, needed: Iterable[str]) -> tuple[Any, Term]:
-    """An operand summed over the labels that nothing else needs."""
-    axes = tuple([i for i, c in enumerate(term) if c not in needed])
-    if not axes:
-        return x, term
-    dtype = None if x.dtype.inexact else x.dtype
-    return sum_(x, axis=axes, dtype=dtype), tuple([c for c in term if c in needed])
-
-
-def _product(first: tuple[Any, Term], second: tuple[Any, Term], needed: set[str]) -> tuple[Any, Term]:
-    """Two operands multiplied and summed over what they share and nothing else needs."""
-    (x, a), (y, b) = first, second
+def _product(
+    first: int, a: Term, second: int, b: Term, needed: set[str], lengths: dict[str, int]
+) -> tuple[_Step, Term]:
+    """How to multiply two operands and sum over what they share and nothing else needs; the result's labels."""
     shared = [c for c in a if c in b]
     summed = [c for c in shared if c not in needed]
     batch = [c for c in shared if c in needed]
-    if not summed:
-        return _side_by_side(x, a, y, b)
     left, right = [c for c in a if c not in b], [c for c in b if c not in a]
+    if not summed:  # each element of the one with each of the other, axes of the same label together
+        result = (*a, *right)
+        order = tuple([b.index(c) for c in result if c in b])
+        shapes = _shape(a, lengths) + (1,) * len(right), tuple([lengths[c] if c in b else 1 for c in result])
+        return _Step(first, second, multiply, (None, order), (*shapes, None)), result
     if not batch:
         axes = (tuple([a.index(c) for c in summed]), tuple([b.index(c) for c in summed]))
-        return tensordot(x, y, axes=axes), (*left, *right)
-    x, x_shape = _grouped(x, a, (batch, left, summed))
-    y, y_shape = _grouped(y, b, (batch, summed, right))
-    made = matmul(x, y)
-    return reshape(made, x_shape[: len(batch) + len(left)] + y_shape[len(batch) + len(summed) :]), (
-        *batch,
-        *left,
-        *right,
+        if axes == ((len(a) - 1,), (0,)) and len(a) < 3 and len(b) < 3:
+            return _Step(first, second, matmul), (*left, *right)
+        return _Step(first, second, tensordot, options={"axes": axes}), (*left, *right)
+    orders = (
+        tuple([a.index(c) for c in (*batch, *left, *summed)]),
+        tuple([b.index(c) for c in (*batch, *summed, *right)]),
     )
+    sizes = [prod(_shape(group, lengths)) for group in (batch, left, summed, right)]
+    made = (*batch, *left, *right)
+    wanted = tuple([sizes[i] for i in (0, 1, 2)]), tuple([sizes[i] for i in (0, 2, 3)]), _shape(made, lengths)
+    return _Step(first, second, matmul, orders, wanted), made
 
 
-def _grouped(x: Any, term: Term, groups: tuple[list[str], ...]) -> tuple[Any, tuple[int, ...]]:
-    """An operand with its axes in groups, each flattened into one, and the shape before that."""
-    x = permute_dims(x, tuple([term.index(c) for group in groups for c in group]))
-    shape = tuple(x._value.shape)
-    made, at = [], 0
-    for group in groups:
-        made.append(prod(shape[at : at + len(group)]))
-        at += len(group)
-    return reshape(x, tuple(made)), shape
-
-
-def _side_by_side(x: Any, a: Term, y: Any, b: Term) -> tuple[Any, Term]:
-    """The products of each element of the one with each of the other, axes of the same label together."""
-    result = (*a, *(c for c in b if c not in a))
-    y = permute_dims(y, tuple([b.index(c) for c in result if c in b]))
-    lengths = dict(zip([c for c in result if c in b], y._value.shape, strict=True))
-    x = reshape(x, (*x._value.shape, *(1,) * (len(result) - len(a))))
-    return multiply(x, reshape(y, tuple([lengths.get(c, 1) for c in result]))), result
+def _shape(labels: Iterable[str], lengths: dict[str, int]) -> tuple[int, ...]:
+    return tuple([lengths[c] for c in labels])
 
 
 # -- the order ---------------------------------------------------------------------------------------
 
 
+def _given(optimize: Any) -> tuple[tuple[int, ...], ...]:
+    """A path, as NumPy and opt_einsum give it."""
+    if not isinstance(optimize, (list, tuple)):
+        raise TypeError(f"einsum: optimize must be True, False, a name or a path, not {optimize!r}")
+    return tuple([tuple(step) for step in optimize if not isinstance(step, str)])  # NumPy's begins with its name
+
+
 def _path(terms: list[Term], output: Term, lengths: dict[str, int], optimize: Any) -> Path:
     """Which operands to multiply, step by step; each result goes to the end of the list."""
-    n = len(terms)
-    if isinstance(optimize, (list, tuple)):
-        steps = [tuple(step) for step in optimize if not isinstance(step, str)]  # NumPy's begins with its name
-        left = n
-        for step in steps:
+    n = left = len(terms)
+    if isinstance(optimize, tuple):
+        for step in optimize:
             if len(set(step)) != len(step) or not all(isinstance(i, int) and 0 <= i < left for i in step):
                 raise ValueError(f"einsum: step {step} of the path does not choose from {left} operands")
             left -= len(step) - 1
         if left != 1:
             raise ValueError(f"einsum: the path {optimize!r} leaves {left} of {n} operands, not one")
-        return steps
+        return list(optimize)
     if n < 3:
         return [(0, 1)] if n == 2 else []
     if optimize is False:
         return [(0, 1), *[(left - 1, 0) for left in range(n - 1, 1, -1)]]
     kind = "auto" if optimize is True else optimize
-    if not isinstance(kind, str):
-        raise TypeError(f"einsum: optimize must be True, False, a name or a path, not {optimize!r}")
-    return _chosen(tuple(terms), output, tuple([lengths[c] for term in terms for c in term]), kind)
-
-
-@lru_cache(maxsize=256)
-def _chosen(terms: tuple[Term, ...], output: Term, sizes: tuple[int, ...], kind: str) -> Path:
-    lengths = dict(zip([c for term in terms for c in term], sizes, strict=True))
     if find_spec("opt_einsum") is None:
         return _greedy(terms, output, lengths)
     opt_einsum = importlib.import_module("opt_einsum")
     letters = {c: opt_einsum.get_symbol(i) for i, c in enumerate(lengths)}
     equation = ",".join("".join(letters[c] for c in term) for term in terms)
     equation += "->" + "".join(letters[c] for c in output)
-    shapes = [tuple([lengths[c] for c in term]) for term in terms]
-    path, _ = opt_einsum.contract_path(equation, *shapes, shapes=True, optimize=kind)
+    path, _ = opt_einsum.contract_path(equation, *[_shape(t, lengths) for t in terms], shapes=True, optimize=kind)
     return [tuple(step) for step in path]
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "is_basic",
     "relu",
     "relu_linear",
+    "running_extreme",
     "scatter_add",
     "sliding_windows",
     "sum_at",
@@ -118,4 +119,16 @@ def sliding_windows(xp: Namespace, x: Raw, window: Shape, axes: tuple[int, ...])
         taken = xp.take(x, xp.reshape(places, (-1,)), axis=axis)
         apart = xp.reshape(taken, (*x.shape[:axis], n, width, *x.shape[axis + 1 :]))
         x = xp.moveaxis(apart, axis + 1, -1)
+    return x
+
+
+# By doubling steps: after the k-th each place knows the extreme of the 2^k elements up to it.
+@kernel
+def running_extreme(xp: Namespace, x: Raw, axis: int, smallest: bool) -> Raw:
+    """The largest (or smallest) element so far along an axis; nan from the first nan on."""
+    better, before, n, step = xp.minimum if smallest else xp.maximum, (slice(None),) * axis, x.shape[axis], 1
+    while step < n:
+        ahead = better(x[(*before, slice(step, None), ...)], x[(*before, slice(0, n - step), ...)])
+        x = xp.concat([x[(*before, slice(0, step), ...)], ahead], axis=axis)
+        step *= 2
     return x

@@ -6,6 +6,7 @@ elements that were picked: of equal ones, to those that the stable order put the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.apply import apply
@@ -23,7 +24,7 @@ from .indexing import take, take_along_axis
 from .logic import isinf, isnan, logical_and, logical_not, logical_or
 from .manipulation import concat, moveaxis, normal_axes, normal_axis, permute_dims, reshape
 from .searching import where
-from .sorting import argsort
+from .sorting import argsort, sort
 from .statistical import mean
 from .statistical import sum as sum_
 
@@ -89,15 +90,26 @@ def median(x: ArrayLike, /, axis: Axis = None, keepdims: bool = False) -> Tensor
     n = rows._value.shape[-1]
     if n == 0:
         return _reduced(sum_(rows, axis=-1) + _NAN, shape, axes, keepdims)  # type: ignore[no-any-return]
-    order = argsort(rows)
-    middle = mean(take_along_axis(rows, order[..., (n - 1) // 2 : n // 2 + 1]), axis=-1)
-    return _reduced(_or_nan(rows, order, middle), shape, axes, keepdims)  # type: ignore[no-any-return]
+    at = _ranked(rows)
+    last = at(slice(n - 1, n))[..., 0]  # a nan if there is one, which then has the gradient
+    middle = mean(at(slice((n - 1) // 2, n // 2 + 1)), axis=-1)
+    return _reduced(where(isnan(last), last, middle), shape, axes, keepdims)  # type: ignore[no-any-return]
 
 
-def _or_nan(rows: Any, order: Any, made: Any) -> Any:
-    """nan where a row has one: it is the last then, and gets the gradient."""
-    last = take_along_axis(rows, order[..., -1:])[..., 0]
-    return where(isnan(last), last, made)
+def _ranked(rows: Any) -> Callable[[Any], Any]:
+    """What gives the elements of each row at some ranks in ascending order: a slice, one array of ranks for all rows
+    (of one dimension), or one for each."""
+    in_order = rows._node is None  # sorting values takes less time than finding out where they came from
+    ranked = sort(rows, stable=False) if in_order else argsort(rows)
+
+    def at(ranks: Any) -> Any:
+        if isinstance(ranks, slice):
+            found = ranked[..., ranks]
+        else:
+            found = take(ranked, ranks, axis=-1) if ranks._value.ndim == 1 else take_along_axis(ranked, ranks)
+        return found if in_order else take_along_axis(rows, found)
+
+    return at
 
 
 def nanmedian(x: ArrayLike, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -119,8 +131,7 @@ def nanmedian(x: ArrayLike, /, axis: Axis = None, keepdims: bool = False) -> Ten
         return _reduced(sum_(rows, axis=-1) + _NAN, shape, axes, keepdims)  # type: ignore[no-any-return]
     count: Any = sum_(astype(logical_not(isnan(rows)), "int64"), axis=-1, keepdims=True)
     places = concat([clip((count - 1) // 2, 0, None), minimum(count // 2, n - 1)], axis=-1)
-    picked = take_along_axis(rows, take_along_axis(argsort(rows), places))
-    return _reduced(mean(picked, axis=-1), shape, axes, keepdims)  # type: ignore[no-any-return]
+    return _reduced(mean(_ranked(rows)(places), axis=-1), shape, axes, keepdims)  # type: ignore[no-any-return]
 
 
 _POSITIONS: Any = {
@@ -175,12 +186,12 @@ def quantile(
     inside = logical_and(flat >= 0, flat <= 1)
     at: Any = _POSITIONS[method](where(inside, flat, 0.0) * (n - 1))
     low: Any = clip(floor(at), 0, max(n - 2, 0))
-    order = argsort(rows)
+    ranked = _ranked(rows)
     below = astype(low, "int64")
-    a, b = [take_along_axis(rows, take(order, k, axis=-1)) for k in (below, clip(below + 1, 0, n - 1))]
+    a, b = ranked(below), ranked(clip(below + 1, 0, n - 1))
     t = at - low
     made = lerp(a, b, astype(t, x.dtype) if weak else t)
-    last = take_along_axis(rows, order[..., -1:])
+    last = ranked(slice(n - 1, n))
     made = moveaxis(where(inside, where(isnan(last), last, made), _NAN), -1, 0)
     made = reshape(made, wanted + tuple(made._value.shape)[1:])
     return _reduced(made, shape, axes, keepdims, len(wanted))  # type: ignore[no-any-return]
@@ -240,25 +251,13 @@ def _ordered(name: str, x: ArrayLike) -> Any:
 
 
 # -- running extremes --------------------------------------------------------------------------------
-# By doubling steps: after the k-th each place knows the extreme of the 2^k elements up to it.
-
-
-def _running(xp: Namespace, better: Any, x: Raw, axis: int) -> Raw:
-    before, n, step = (slice(None),) * axis, x.shape[axis], 1
-    while step < n:
-        ahead = better(x[(*before, slice(step, None), ...)], x[(*before, slice(0, n - step), ...)])
-        x = xp.concat([x[(*before, slice(0, step), ...)], ahead], axis=axis)
-        step *= 2
-    return x
-
-
 # The latest place at which the running extreme was reached, or a nan stood.
 @op()
 def _reached(xp: Namespace, x: Raw, /, axis: int, smallest: bool) -> Raw:
-    extreme = _running(xp, xp.minimum if smallest else xp.maximum, x, axis)
+    extreme = xp.running_extreme(x, axis, smallest)
     places = xp.reshape(xp.arange(x.shape[axis], dtype=xp.int64), (-1, *(1,) * (x.ndim - axis - 1)))
     own = xp.where((x == extreme) | (x != x), places, xp.zeros((), dtype=xp.int64))
-    return _running(xp, xp.maximum, own, axis)
+    return xp.running_extreme(own, axis, False)
 
 
 def _extreme_so_far(name: str, x: ArrayLike, axis: int, smallest: bool) -> Any:

@@ -265,6 +265,7 @@ KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
     "linalg.squared_often": lambda xp, s: (s["x"][:, :3] / 2, 2 * xp.ones((1, 1), dtype=s["x"].dtype)),
     "linalg.solve_triangular": lambda xp, s: (_square(xp, s), s["y"]),
     "sliding_windows": lambda xp, s: (s["x"], (2, 3), (1, 0)),
+    "running_extreme": lambda xp, s: (s["x"], 1, True),
     "running_logsumexp": lambda xp, s: (s["x"], 1),
     "getitem": lambda xp, s: (s["x"], (slice(None), s["i"])),
     "with_entries": lambda xp, s: (s["x"], (slice(0, 2), slice(None, None, -1)), s["v"]),

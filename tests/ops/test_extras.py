@@ -101,7 +101,7 @@ def test_pad_is_a_copy() -> None:
         (([True], 1), {"constant_values": 2}, DTypeError, "the constant 2 does not fit"),
         (([1], 1), {"constant_values": 1.5}, DTypeError, "does not fit into an array of int64"),
         (([1.0], 1), {"constant_values": 1j}, DTypeError, "does not fit into an array of float64"),
-        (([1.0], 1), {"constant_values": (0, np.asarray(1j))}, DTypeError, "does not fit into an array of float64"),
+        (([1.0], 1), {"constant_values": (0, pg.asarray(1j))}, DTypeError, "does not fit into an array of float64"),
         (([1.0], 1), {"constant_values": (1, 2, 3)}, ShapeError, "constant_values=(1, 2, 3)"),
     ],
 )
