@@ -98,7 +98,12 @@ def summary(report: Path) -> dict[str, Any]:
 
 
 # Why a test fails that is not polygrad's to mend: a pattern of its name, and the reason.
-WHY: dict[str, str] = {}
+WHY = {
+    r"test_support_alternative_backends.*(bdtr|expn|nbdtr|pdtri|polygamma|yn)": "beside float32 arguments, integers that "
+    "count do not widen the result here, as in PyTorch and JAX; SciPy's own give float64",
+    "test_array_api_lazy": "written for lazy arrays; Tensors on NumPy's arrays are not lazy",
+    "TestVectorizedFilter.test_input_validation": "the test knows the messages of the libraries it names",
+}  # fmt: skip
 
 
 def reason(name: str) -> str:
