@@ -6,6 +6,7 @@ import ctypes
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from operator import getitem
 from typing import Any
 
@@ -86,9 +87,7 @@ class CupyBackend(Backend):
         return found
 
     def _library_special(self) -> Any:
-        import cupyx.scipy.special
-
-        return cupyx.scipy.special
+        return import_module("cupyx.scipy.special")
 
     def _scope(self, native: int) -> AbstractContextManager[Any]:
         """Where new arrays land: CuPy's functions have no device argument, only a current device."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core.apply import apply
+from ..core.cell import Cell
 from ..core.declare import op, unary
 from ..core.kernels import kernel
 from ..core.operands import together
@@ -50,11 +51,7 @@ def relu(xp: Namespace, x: Raw, /) -> Raw:
 
 
 # out (1 - out) vanishes in the right tail; with e = exp(-|x|) the slope is e / (1 + e)^2, exact in both.
-@op(
-    vjps=[lambda xp, g, x: g * xp.sigmoid_slope(x)],
-    jvps=[lambda xp, t, x: t * xp.sigmoid_slope(x)],
-    name="sigmoid",
-)
+@unary(vjp=lambda xp, g, x: g * xp.sigmoid_slope(x), jvp=lambda xp, t, x: t * xp.sigmoid_slope(x))
 def _sigmoid(xp: Namespace, x: Raw, /) -> Raw:
     return xp.sigmoid(x)
 
@@ -79,11 +76,14 @@ def sigmoid(x: ArrayLike, /) -> Tensor:
     >>> pg.sigmoid(pg.asarray([0.0, 1000.0]))
     tensor([0.5, 1. ], dtype=float64)
     """
-    (x,) = together("sigmoid", (x,))
-    if x.dtype.kind in "biu":
+    if not isinstance(x, Cell):
+        (x,) = together("sigmoid", (x,))
+    device, dtype = x._device, x._value.dtype
+    if dtype not in device.inexact_dtypes:
         x = astype(x, "float64")
-    _floating("sigmoid", x)
-    return apply(_sigmoid, (x,))
+    elif dtype in device.complex_dtypes:
+        raise DTypeError(f"sigmoid: takes real numbers, got {x.dtype} of shape {x.shape}")
+    return _sigmoid(x)
 
 
 # -- log-sum-exp and softmax -------------------------------------------------------------------------

@@ -188,6 +188,8 @@ KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
     "tanh_slope": lambda xp, s: (xp.tanh(8 * s["x"]), 8 * s["x"]),
     "tanh_vjp": lambda xp, s: (s["y"], xp.tanh(8 * s["x"]), 8 * s["x"]),
     "sum_leading": lambda xp, s: (xp.reshape(s["x"], (3, 2, 2)), 2),
+    "sigmoid": lambda xp, s: (8 * s["x"],),
+    "sigmoid_slope": lambda xp, s: (8 * s["x"],),
     "relu": lambda xp, s: (s["x"],),
     "relu_linear": lambda xp, s: (s["y"], xp.maximum(s["x"], xp.zeros_like(s["x"]))),
     "adjoint": lambda xp, s: (s["x"],),

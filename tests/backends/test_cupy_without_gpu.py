@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 from polygrad_backends.cupy import CupyBackend
 
 import polygrad as pg
 from polygrad import registry
+from polygrad.errors import NoFunctionError
 from polygrad.testing import BackendConformance
 
 
@@ -115,6 +117,15 @@ class Namespace:
         return lambda *args, **options: as_array(found(*args, **options))
 
 
+class Special(Namespace):
+    """SciPy's special functions without some."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("struve", "xlogy", "elliprd"):
+            raise AttributeError(name)
+        return super().__getattr__(name)
+
+
 class StandIn(CupyBackend):
     name = "cupy-stand-in"
     library = "numpy"
@@ -146,6 +157,8 @@ def _stand_in():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "cupy", module)
         patch.setitem(sys.modules, "cupyx", extension)
+        patch.setitem(sys.modules, "cupyx.scipy", stand_in())
+        patch.setitem(sys.modules, "cupyx.scipy.special", Special(scipy.special))
         patch.setitem(sys.modules, "array_api_compat.cupy", Namespace(compat))
         pg.register_backend(StandIn)
         registry.load(StandIn.name)
@@ -158,3 +171,18 @@ def _stand_in():
 
 class TestStandIn(BackendConformance):
     backend = StandIn.name
+
+
+def test_special_functions_are_the_librarys_or_generic_or_missing():
+    device = pg.Device("cupy-stand-in:0")
+    values = np.asarray([0.3, 0.6])
+    for f in (pg.special.gammaln, pg.special.ellipk, pg.sigmoid, lambda x: pg.special.betainc(x, 2.0, x)):
+        x = pg.asarray(values.view(Array).copy(), requires_grad=True)
+        y = f(x)
+        pg.sum(y).backward()
+        assert y.device is x.grad.device is device
+        np.testing.assert_allclose(np.asarray(x.grad._value), pg.grad(lambda x, f=f: pg.sum(f(x)))(values), rtol=1e-13)
+    x = pg.asarray(values.view(Array))
+    np.testing.assert_allclose(np.asarray(pg.special.xlogy(x, x)._value), scipy.special.xlogy(values, values))
+    with pytest.raises(NoFunctionError, match=r"'struve' is not there on 'cuda:0'.*x.to_device"):
+        pg.special.struve(0.0, x)
