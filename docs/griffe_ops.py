@@ -6,7 +6,7 @@ from typing import Any
 
 import griffe
 
-_DECLARING = {"unary", "binary"}
+_DECLARING = {"unary", "binary", "special"}
 _ROLE = re.compile(r":(?:func|class|meth|mod|attr|data):`(~?)([^`]+)`")
 _DOCTEST = re.compile(r"^( *)>>> .*(?:\n(?! *$).*)*", re.MULTILINE)
 

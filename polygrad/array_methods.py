@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .core.cell import link_view
+from .core.cell import extra_of, link_view, root_of
 from .dtypes import COMPLEX_OF_FLOAT, FLOAT_OF_COMPLEX, as_dtype
 from .errors import DTypeError, ShapeError
 from .ops import creation, elementwise, linear_algebra, manipulation, searching, sorting, statistical, utility
@@ -20,15 +20,21 @@ __all__ = ["ArrayMethods"]
 _bool = bool
 
 
+def _copied(view: Any) -> Any:
+    """A view that has memory of its own: a write must go through the base."""
+    view._saved = True
+    return view
+
+
 def _as_pairs(z: Any) -> Any:
     """Complex numbers as real and imaginary parts, side by side along the last axis."""
     parts = manipulation.stack([elementwise.real(z), elementwise.imag(z)], axis=-1)
-    return manipulation.reshape(parts, (*z.shape[:-1], 2 * z.shape[-1]))
+    return _copied(manipulation.reshape(parts, (*z.shape[:-1], 2 * z.shape[-1])))
 
 
 def _from_pairs(x: Any) -> Any:
     """The complex numbers of such pairs."""
-    return x[..., ::2] + 1j * x[..., 1::2]
+    return _copied(x[..., ::2] + 1j * x[..., 1::2])
 
 
 class ArrayMethods:
@@ -144,7 +150,8 @@ class ArrayMethods:
         if wanted is self.dtype:
             return manipulation.reshape(self, self.shape)
         if wanted is FLOAT_OF_COMPLEX.get(self.dtype.name):
-            there, back = _as_pairs, _from_pairs
+            there: Any = _as_pairs
+            back: Any = _from_pairs
         elif wanted is COMPLEX_OF_FLOAT.get(self.dtype.name):
             there, back = _from_pairs, _as_pairs
         else:
@@ -152,7 +159,7 @@ class ArrayMethods:
         if self.ndim == 0 or (there is _from_pairs and self.shape[-1] % 2):
             raise ShapeError(f"view: needs a last axis of {self.dtype} that makes whole {wanted}, got {self.shape}")
         made = there(self)
-        made._saved = True  # it is a copy: a write must go through the base
+        extra_of(root_of(self)).copies = True
         link_view(made, self, there, lambda base, new: back(new))
         return made  # type: ignore[no-any-return]
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from .core.kernels import GENERIC
 from .dtypes import BY_NAME, DType, as_dtype
-from .errors import BackendError, DependencyError, DeviceError, DTypeError
+from .errors import BackendError, DependencyError, DeviceError, DTypeError, NoFunctionError, PolygradError
 from .typing import Raw
 
 __all__ = ["SPACES", "Backend", "Device", "RawNamespace", "generic_kernel"]
@@ -90,10 +90,15 @@ class RawNamespace:
         try:
             module = self._spaces[space]() if space in self._spaces else getattr(self._resolved(), space)
             return getattr(module, name)
-        except (AttributeError, DependencyError):
-            if generic is None:
+        except (AttributeError, DependencyError) as error:
+            if generic is not None:
+                return generic
+            if space != "special" or isinstance(error, PolygradError):
                 raise
-            return generic
+            raise NoFunctionError(
+                f"{self!r} has no special function {name!r}, nor has the SciPy that is installed if it is asked; where "
+                'another library has it, move the arrays there, which keeps the graph: x.to_device("cpu")'
+            ) from error
 
     def __repr__(self) -> str:
         return f"<raw namespace over {getattr(self._base, '__name__', self._base)}>"

@@ -98,7 +98,12 @@ def summary(report: Path) -> dict[str, Any]:
 
 
 # Why a test fails that is not polygrad's to mend: a pattern of its name, and the reason.
-WHY: dict[str, str] = {}
+WHY = {
+    r"test_support_alternative_backends.*(bdtr|expn|nbdtr|pdtri|polygamma|yn)": "beside float32 arguments, integers that "
+    "count do not widen the result here, as in PyTorch and JAX; SciPy's own give float64",
+    "test_array_api_lazy": "written for lazy arrays; Tensors on NumPy's arrays are not lazy",
+    "TestVectorizedFilter.test_input_validation": "the test knows the messages of the libraries it names",
+}  # fmt: skip
 
 
 def reason(name: str) -> str:
@@ -110,8 +115,7 @@ def write(summaries: list[dict[str, Any]]) -> None:
     """The figures in Markdown, in the page between its marks."""
     target = Path(__file__).resolve().parent.parent / "docs" / "compatibility.md"
     lines = ["| module | passed | failed | skipped |", "|---|---|---|---|"]
-    for s in summaries:
-        lines.append(f"| `scipy.{s['module']}` | {s['passed']} | {s['failed']} | {s['skipped']} |")
+    lines += [f"| `scipy.{s['module']}` | {s['passed']} | {s['failed']} | {s['skipped']} |" for s in summaries]
     total = [sum(s[kind] for s in summaries) for kind in ("passed", "failed", "skipped")]
     lines.append("| **all** | " + " | ".join(f"**{n:,}**" for n in total) + " |")
     reasons: dict[str, list[str]] = {}

@@ -6,6 +6,7 @@ import ctypes
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from operator import getitem
 from typing import Any
 
@@ -87,9 +88,7 @@ class CupyBackend(Backend):
         return found
 
     def _library_special(self) -> Any:
-        from cupyx.scipy import special
-
-        return special
+        return import_module("cupyx.scipy.special")
 
     def _scope(self, native: int) -> AbstractContextManager[Any]:
         """Where new arrays land: CuPy's functions have no device argument, only a current device."""

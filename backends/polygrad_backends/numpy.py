@@ -257,12 +257,12 @@ class NumpyBackend(Backend):
 
     def _sigmoid(self, x: Any) -> Any:
         np = self.np
-        e = np.exp(-np.abs(x))
-        return np.where(x < 0, e, 1) / (1 + e)
+        with np.errstate(over="ignore"):  # to inf where the result is 0
+            return 1.0 / (np.exp(-x) + 1.0)
 
     def _sigmoid_slope(self, x: Any) -> Any:
         e = self.np.exp(-self.np.abs(x))
-        return e / ((1 + e) * (1 + e))
+        return e / ((e + 1.0) * (e + 1.0))
 
     # -- linear algebra: quick ways, where the values allow ------------------------------------------
 

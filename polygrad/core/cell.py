@@ -53,7 +53,7 @@ class Cell:
 class Extra:
     """What only some cells need."""
 
-    __slots__ = ("base", "borrowed", "lock", "pins", "replay", "seen", "version", "write_back")
+    __slots__ = ("base", "borrowed", "copies", "lock", "pins", "replay", "seen", "version", "write_back")
 
     def __init__(self) -> None:
         self.base: Cell | None = None  # the cell this one is a view of
@@ -62,6 +62,7 @@ class Extra:
         self.seen = 0  # the base's version this view was made from
         self.version = 0  # how often this cell's value was replaced
         self.borrowed: Any = None  # the user's own array, whose memory this cell shares
+        self.copies = False  # whether some view of it, in another dtype, has memory of its own
         self.lock: Callable[[bool], None] | None = None  # makes the user's array read-only, or writable
         self.pins: list[None] = []  # one entry for each node that holds borrowed memory
 

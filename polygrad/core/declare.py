@@ -81,10 +81,9 @@ def unary(
 
     def declare(f: Callable[[Any, Any], Any]) -> Callable[[Any], Tensor]:
         v, c, j = (None, None, None) if derivative is None else from_partial(derivative)
-        twin = None if c is None or vjp is not None else Op(f.__name__, f, [c], [j], broadcasts=True, same_shape=True)
-        declared = Op(
-            f.__name__, f, [real_vjp or vjp or v], [jvp or j], broadcasts=True, conjugate=twin, same_shape=True
-        )
+        name = f.__name__.strip("_")
+        twin = None if c is None or vjp is not None else Op(name, f, [c], [j], broadcasts=True, same_shape=True)
+        declared = Op(name, f, [real_vjp or vjp or v], [jvp or j], broadcasts=True, conjugate=twin, same_shape=True)
         caller: Callable[[Any], Tensor] = _public(unary_caller(declared), f, declared)
         return caller
 

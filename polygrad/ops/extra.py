@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core.apply import apply
+from ..core.cell import Cell
 from ..core.declare import op, unary
 from ..core.kernels import kernel
 from ..core.operands import together
@@ -71,10 +72,13 @@ def sigmoid(x: ArrayLike, /) -> Tensor:
     >>> pg.sigmoid(pg.asarray([0.0, 1000.0]))
     tensor([0.5, 1. ], dtype=float64)
     """
-    (x,) = together("sigmoid", (x,))
-    if x.dtype.kind in "biu":
+    if not isinstance(x, Cell):
+        (x,) = together("sigmoid", (x,))
+    device, dtype = x._device, x._value.dtype
+    if dtype not in device.inexact_dtypes:
         x = astype(x, "float64")
-    _floating("sigmoid", x)
+    elif dtype in device.complex_dtypes:
+        raise DTypeError(f"sigmoid: takes real numbers, got {x.dtype} of shape {x.shape}")
     return apply(_sigmoid, (x,))
 
 

@@ -251,10 +251,9 @@ def _fitted(name: str, x: Any, value: Any) -> Any:
 
 def _written(x: Any) -> None:
     """Memory was written: views that had to be copies (PyTorch's reversed ones) make themselves again."""
-    if not x._device.backend.flip_is_view:
-        root = root_of(x)
-        if root._extra is not None:
-            root._extra.version += 1
+    extra = root_of(x)._extra
+    if extra is not None and (extra.copies or not x._device.backend.flip_is_view):
+        extra.version += 1
 
 
 def check_writable(name: str, x: Any) -> bool:
@@ -311,6 +310,15 @@ def _drop_leading(value: Any, ndim: int) -> Any:
     return reshape(value, shape[extra:]) if all(n == 1 for n in shape[:extra]) else value
 
 
+def _within_saved(x: Any) -> bool:
+    """Whether a view between this one and the root has memory of its own, or memory that a graph holds."""
+    while x._extra is not None and x._extra.base is not None:
+        x = x._extra.base
+        if x._saved:
+            return True
+    return False
+
+
 def may_write(x: Any) -> bool:
     """Whether memory may be written: the library allows it, and no graph holds it.
 
@@ -326,7 +334,7 @@ def may_write(x: Any) -> bool:
     if x._node is not None and not is_leaf(x._node):
         return False
     if not root._saved and not x._saved:
-        return True
+        return not _within_saved(x)
     extra = root._extra
     if extra is not None and extra.borrowed is not None:
         if extra.pins:

@@ -14,6 +14,7 @@ transforms, and so differentiable. With N points, and y the transform of x:
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -134,14 +135,23 @@ def _one_axis(name: str, kind: str, x: Any, type: int, n: int, axis: int, orthog
 # -- the public functions ------------------------------------------------------------------------------------
 
 
+def _whole(numbers: Any) -> list[int]:
+    """One integer or several, NumPy's too."""
+    return (
+        [operator.index(numbers)]
+        if getattr(numbers, "ndim", None) == 0 or isinstance(numbers, int)
+        else [operator.index(n) for n in numbers]
+    )
+
+
 def _sizes(name: str, x: Any, s: Any, axes: Any) -> tuple[list[int], list[int]]:
     """Lengths and axes as SciPy understands them."""
-    given = [s] if isinstance(s, int) else None if s is None else [int(n) for n in s]
+    given = None if s is None else _whole(s)
     if axes is None:
         if given is not None and len(given) > x.ndim:
             raise ShapeError(f"{name}: shape requires more axes than are present: s={given}, x of shape {x.shape}")
         axes = range(x.ndim) if given is None else range(x.ndim - len(given), x.ndim)
-    places = list(manipulation.normal_axes(name, (axes,) if isinstance(axes, int) else tuple(axes), x.ndim))
+    places = list(manipulation.normal_axes(name, _whole(axes), x.ndim))
     if given is not None and len(given) != len(places):
         raise ShapeError(f"{name}: axes and shape arguments have to be of the same length, got {places} and {given}")
     sizes = [x.shape[a] if given is None or given[i] == -1 else given[i] for i, a in enumerate(places)]

@@ -255,6 +255,8 @@ KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
         8 * s["x"],
         xp.where(s["y"] > 0, xp.full_like(s["y"], float("inf")), s["y"]),
     ),
+    "sigmoid": lambda xp, s: (8 * s["x"],),
+    "sigmoid_slope": lambda xp, s: (8 * s["x"],),
     "relu": lambda xp, s: (s["x"],),
     "relu_linear": lambda xp, s: (s["y"], xp.maximum(s["x"], xp.zeros_like(s["x"]))),
     "adjoint": lambda xp, s: (s["x"],),

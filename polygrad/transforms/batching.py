@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any, ClassVar
 
 from .. import registry
@@ -159,6 +160,8 @@ class _LevelNamespace(RawNamespace):
     graph outside has the op's own derivative."""
 
     def _function_of(self, space: str, name: str) -> Any:
+        if space == "special" and name not in import_module("polygrad.special").__all__:
+            return super()._function_of(space, name)  # a kernel: the generic one runs on Batched arrays as it is
         return getattr(self._spaces[space](), name)
 
 

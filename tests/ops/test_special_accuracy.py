@@ -114,7 +114,6 @@ def ellip(x: Any, y: Any, z: Any) -> Any:
     return mp.elliprd(x, y, z) / 6
 
 
-SIGN = {True: 1, False: -1}
 ONE: dict[str, tuple[Any, Any]] = {
     "expit": (REAL, lambda x: mp.exp(-abs(x)) / (1 + mp.exp(-abs(x))) ** 2),
     "log_expit": (REAL, lambda x: 1 / (1 + mp.exp(x))),
@@ -141,7 +140,8 @@ ONE: dict[str, tuple[Any, Any]] = {
     "gammaln": (np.concatenate([POSITIVE, -MIDDLE + 0.0113]), digamma),
     "loggamma": (POSITIVE, digamma),
     "gamma": (np.concatenate([TINY, MIDDLE, [50.0, 150.0]]), lambda x: -1 / x**2 if x < 1e-30 else mp.gamma(x) * mp.digamma(x)),
-    "rgamma": (np.concatenate([TINY, MIDDLE, -MIDDLE + 0.0113]), lambda x: 1 if abs(x) < 1e-30 else -mp.rgamma(x) * mp.digamma(x)),
+    "rgamma": (np.concatenate([TINY, MIDDLE, -MIDDLE + 0.0113]),
+               lambda x: 1 if abs(x) < 1e-30 else -mp.rgamma(x) * mp.digamma(x)),
     "psi": (np.concatenate([TINY[6:], MIDDLE, HUGE, -MIDDLE + 0.0113]), trigamma),
     "j0": (BOTH, lambda x: -mp.besselj(1, x)),
     "j1": (BOTH, lambda x: mp.besselj(1, x, derivative=1)),
@@ -255,11 +255,11 @@ MANY: dict[str, tuple[str, int, list[Any], Any]] = {
                   lambda m, n, x: beta_density(m / 2, n / 2, m * x / (n + m * x)) * m * n / (n + m * x) ** 2),
     "kl_div by x": ("kl_div", 0, [A, A * (1 + spread(-12, 1))], lambda x, y: mp.log(x / y)),
     "rel_entr by y": ("rel_entr", 1, [spread(-200, 90), spread(-200, 90)], lambda x, y: -x / y),
-    "boxcox by x": ("boxcox", 0, [spread(-3, 3), _rng.uniform(-3, 3, 60)], lambda x, l: x ** (l - 1)),
+    "boxcox by x": ("boxcox", 0, [spread(-3, 3), _rng.uniform(-3, 3, 60)], lambda x, p: x ** (p - 1)),
     "boxcox by lmbda": ("boxcox", 1, [spread(-3, 3), _rng.uniform(-3, 3, 60) * spread(-20, 0)],
-                        lambda x, l: mp.log(x) ** 2 * exprel_slope(l * mp.log(x))),
+                        lambda x, p: mp.log(x) ** 2 * exprel_slope(p * mp.log(x))),
     "inv_boxcox by lmbda": ("inv_boxcox", 1, [spread(-2, 1), spread(-12, 0.5)],
-                            lambda y, l: mp.exp(mp.log1p(l * y) / l) * (y / (l * (1 + l * y)) - mp.log1p(l * y) / l**2)),
+                            lambda y, p: mp.exp(mp.log1p(p * y) / p) * (y / (p * (1 + p * y)) - mp.log1p(p * y) / p**2)),
     "pseudo_huber by delta": ("pseudo_huber", 0, [spread(-70, 70), spread(-70, 70)], lambda d, r: _pseudo_huber_slope(d, r)),
     "pseudo_huber by r": ("pseudo_huber", 1, [spread(-250, 250), spread(-250, 250)],
                           lambda d, r: r * d / mp.hypot(d, r)),
@@ -269,9 +269,11 @@ MANY: dict[str, tuple[str, int, list[Any], Any]] = {
     "zeta by q": ("zeta", 1, [spread(0.1, 1), spread(-2, 2)], lambda x, q: -x * mp.zeta(x + 1, q)),
     "zeta by x": ("zeta", 0, [1 + spread(-6, 1, 20), spread(-2, 2, 20)], lambda x, q: mp.zeta(x, q, 1)),
     "ellipkinc by m": ("ellipkinc", 1, [_rng.uniform(-8, 8, 9), _rng.uniform(-3, 0.9, 9)],
-                       lambda p, m: mp.quad(lambda t: mp.sin(t) ** 2 / (1 - m * mp.sin(t) ** 2) ** 1.5 / 2, mp.linspace(0, p, 9))),
+                       lambda p, m: mp.quad(lambda t: mp.sin(t) ** 2 / (1 - m * mp.sin(t) ** 2) ** 1.5 / 2,
+                                            mp.linspace(0, p, 9))),
     "ellipeinc by m": ("ellipeinc", 1, [_rng.uniform(-8, 8, 9), _rng.uniform(-3, 0.9, 9)],
-                       lambda p, m: mp.quad(lambda t: -mp.sin(t) ** 2 / mp.sqrt(1 - m * mp.sin(t) ** 2) / 2, mp.linspace(0, p, 9))),
+                       lambda p, m: mp.quad(lambda t: -mp.sin(t) ** 2 / mp.sqrt(1 - m * mp.sin(t) ** 2) / 2,
+                                            mp.linspace(0, p, 9))),
     "jv by x": ("jv", 1, [_rng.uniform(0, 5, 30), spread(-3, 1, 30)], lambda v, x: mp.besselj(v, x, derivative=1)),
     "kv by x": ("kv", 1, [_rng.uniform(0, 5, 30), spread(-3, 1, 30)],
                 lambda v, x: -(mp.besselk(v - 1, x) + mp.besselk(v + 1, x)) / 2),

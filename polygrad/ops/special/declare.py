@@ -11,7 +11,7 @@ from ...core.cell import new_tensor
 from ...core.declare import from_partial
 from ...core.op import OPS, Op, Rule
 from ...core.operands import together
-from ...dtypes import DType, promote
+from ...dtypes import DType, float32, float64, promote
 from ...errors import DTypeError, NoRuleError
 from ..data_types import astype
 
@@ -106,7 +106,7 @@ def checked(
     name: str, names: Sequence[str], args: Sequence[Any], integers: Sequence[int] = (), complex: bool = False
 ) -> tuple[list[Any], DType | None]:
     """The arguments as Tensors of one device and one floating dtype; integers become float64, except where they
-    count. Of half precision, the dtype that the result is to have: these functions work in float32 then."""
+    count; Python numbers adapt. With half precision the dtype that the result is to have: these work in float32 then."""
     cells = together(name, args)
     device = cells[0]._device
     to_dtype = device.backend.to_dtype
@@ -116,22 +116,19 @@ def checked(
                 device.raw.asarray(int(args[i]), dtype=device.backend.native_dtypes["int64"]), None, device
             )
     common: DType | None = None
-    mixed = False
     for i, x in enumerate(cells):
         dtype = to_dtype(x._value.dtype)
-        if dtype.kind in "biu":
-            if i in integers:
-                continue
-            cells[i] = astype(x, "float64")
-            dtype = to_dtype(cells[i]._value.dtype)
-        elif dtype.kind == "c" and not complex:
+        if dtype.kind == "c" and not complex and type(args[i]) not in (int, float, bool):
             raise DTypeError(f"{name}: takes real arguments, but {names[i]!r} is {dtype} of shape {x.shape}")
-        mixed = mixed or (common is not None and dtype is not common)
+        if type(args[i]) in (int, float, bool) or (i in integers and dtype.kind in "iu"):
+            continue
+        dtype = dtype if dtype.inexact else float64
         common = dtype if common is None else promote(common, dtype)
-    if common is None:  # nothing but counting integers
-        return cells, None
+    common = float64 if common is None else common
     narrow = common if common.itemsize == 2 else None
-    if narrow is not None or mixed:
-        target = "float32" if narrow is not None else common
-        cells = [x if to_dtype(x._value.dtype).kind in "biu" else astype(x, target, copy=False) for x in cells]
+    target = common if narrow is None else float32
+    for i, x in enumerate(cells):
+        dtype = to_dtype(x._value.dtype)
+        if dtype is not target and not (i in integers and dtype.kind in "iu"):
+            cells[i] = astype(x, target)
     return cells, narrow

@@ -166,7 +166,7 @@ def multigammaln(a: ArrayLike, d: int) -> Tensor:
 
     >>> import polygrad as pg
     >>> pg.special.multigammaln(pg.asarray([3.0]), 2)
-    tensor([1.54992069], dtype=float64)
+    tensor([1.55019499], dtype=float64)
     """
     size = d if isinstance(d, int) else d.item() if getattr(d, "shape", None) == () else None
     if size is None or size != int(size) or size < 1:
