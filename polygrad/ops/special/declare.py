@@ -116,15 +116,21 @@ def checked(
                 device.raw.asarray(int(args[i]), dtype=device.backend.native_dtypes["int64"]), None, device
             )
     common: DType | None = None
+    counts: list[DType] = []
     for i, x in enumerate(cells):
         dtype = to_dtype(x._value.dtype)
         if dtype.kind == "c" and not complex and type(args[i]) not in (int, float, bool):
             raise DTypeError(f"{name}: takes real arguments, but {names[i]!r} is {dtype} of shape {x.shape}")
-        if type(args[i]) in (int, float, bool) or (i in integers and dtype.kind in "iu"):
+        if type(args[i]) in (int, float, bool):
+            continue
+        if i in integers and dtype.kind in "iu":
+            counts.append(dtype)
             continue
         dtype = dtype if dtype.inexact else float64
         common = dtype if common is None else promote(common, dtype)
     common = float64 if common is None else common
+    for dtype in counts:  # arrays that count are not cast, but promote: beside float32, int64 makes float64
+        common = promote(common, dtype)
     narrow = common if common.itemsize == 2 else None
     target = common if narrow is None else float32
     for i, x in enumerate(cells):
