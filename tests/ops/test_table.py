@@ -59,7 +59,7 @@ def test_value(row: Row, sample: Any, device: Any) -> None:
         np.testing.assert_allclose(got, e, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.first_samples("strict")
+@pytest.mark.first_samples("strict", "jax:cpu", "dask")
 @pytest.mark.parametrize(("row", "sample"), SMOOTH)
 def test_vjp(row: Row, sample: Any, device: Any) -> None:
     check_vjp(function(row, device), arrays(sample, device), rtol=row.rtol)
