@@ -176,6 +176,17 @@ def tree_in_kind(tree: Any, like: Any, keep_graph: bool) -> Any:
     return optree.tree_unflatten(structure, [in_kind(x, like, keep_graph) for x in leaves])
 
 
+def check_holomorphic(name: str, inputs: Iterable[Any], outputs: Iterable[Any]) -> None:
+    """Refuse to take f'(z) where arguments or results are real: their gradient would lack its imaginary part."""
+    for what, tensors in (("argument", inputs), ("output", outputs)):
+        for x in tensors:
+            if x.dtype.kind != "c":
+                raise DTypeError(
+                    f"{name}: holomorphic=True is for complex numbers, but an {what} has dtype {x.dtype}; cast it to a "
+                    "complex dtype, or leave holomorphic out"
+                )
+
+
 def zeros_for(tensor: Any) -> Any:
     """Zeros like a Tensor, without a graph."""
     device = tensor._device

@@ -12,7 +12,7 @@ from ..core.cell import new_tensor
 from ..errors import DTypeError
 from ..ops.elementwise import conj
 from ..ops.manipulation import moveaxis, reshape, stack
-from .inputs import Recorded, all_raw, in_kind, record, split_arguments, tree_in_kind
+from .inputs import Recorded, all_raw, check_holomorphic, in_kind, record, split_arguments, tree_in_kind
 from .jvp import jvp, pushed
 from .vjp import _with_aux, grad, pulled, regroup
 
@@ -35,7 +35,9 @@ def _prepare(
     run, flat, shapes = record(name, f, args, kwargs, chosen)
     value, aux = _with_aux(name, run.result, has_aux)
     tensors, structure = run.outputs(value)
-    for x in [*tensors, *run.tensors]:
+    if holomorphic:
+        check_holomorphic(name, run.tensors, tensors)
+    for x in run.tensors if name == "jacfwd" else [*tensors, *run.tensors]:  # a complex output moves as it does
         if x.dtype.kind == "c" and not holomorphic:
             raise DTypeError(
                 f"{name}: complex input or output ({x.dtype}); say holomorphic=True if the function is holomorphic"

@@ -16,6 +16,7 @@ from ..ops.elementwise import conj
 from .inputs import (
     Recorded,
     all_raw,
+    check_holomorphic,
     cotangent_for,
     flatten,
     in_kind,
@@ -118,7 +119,8 @@ def value_and_grad(
 
     Raises:
         ShapeError: the output is not a scalar.
-        DTypeError: it is not floating, or complex without ``holomorphic``; or an argument is not floating.
+        DTypeError: it is not floating, or complex without ``holomorphic``; or an argument is not floating; or, with
+            ``holomorphic``, one of them is not complex.
 
     >>> import numpy as np, polygrad as pg
     >>> pg.value_and_grad(lambda x: pg.sum(x**3))(np.asarray([1.0, 2.0]))
@@ -135,6 +137,7 @@ def value_and_grad(
         one = new_tensor(out._device.unit(out._value), None, out._device)
         found = pulled(run, [out], [one], nested)
         if holomorphic:
+            check_holomorphic("grad", run.tensors, [out])
             found = [conj(g) for g in found]
         grads = regroup(shapes, [in_kind(g, x, nested) for g, x in zip(found, flat, strict=True)])
         raw = all_raw(args, kwargs)

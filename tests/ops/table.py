@@ -122,11 +122,11 @@ def unary(name: str, make: Callable[..., Any], make_complex: Callable[..., Any] 
 
 
 for _name, _make, _complex in [
-    ("abs", real, cplx), ("acos", unit, cunit), ("acosh", above_one, None), ("asin", unit, cunit),
+    ("abs", real, cplx), ("acos", unit, cunit), ("acosh", above_one, cplx), ("asin", unit, cunit),
     ("asinh", real, cunit), ("atan", real, cunit), ("atanh", unit, cunit), ("ceil", off_grid, None),
     ("conj", real, cplx), ("cos", real, cplx), ("cosh", real, cplx), ("exp", real, cplx), ("expm1", real, cplx),
-    ("floor", off_grid, None), ("log", positive, cplx), ("log1p", positive, None), ("log2", positive, None),
-    ("log10", positive, None), ("negative", real, cplx), ("positive", real, cplx), ("reciprocal", real, cplx),
+    ("floor", off_grid, None), ("log", positive, cplx), ("log1p", positive, cplx), ("log2", positive, cplx),
+    ("log10", positive, cplx), ("negative", real, cplx), ("positive", real, cplx), ("reciprocal", real, cplx),
     ("round", off_grid, None), ("sign", real, cplx), ("sin", real, cplx), ("sinh", real, cplx), ("sqrt", positive, cplx),
     ("square", real, cplx), ("tan", unit, cunit), ("tanh", real, cunit), ("trunc", off_grid, None),
 ]:  # fmt: skip
