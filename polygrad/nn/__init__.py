@@ -10,6 +10,8 @@
 
 from . import functional, init
 from .containers import ModuleList, Sequential
+from .dicts import ModuleDict, ParameterDict, ParameterList
+from .functional_call import functional_call
 from .layers import CrossEntropyLoss, Dropout, Flatten, Identity, Linear, MSELoss, ReLU, Sigmoid, Tanh
 from .module import Module
 from .parameter import Parameter
@@ -24,12 +26,16 @@ __all__ = [
     "LoadResult",
     "MSELoss",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "ReLU",
     "Sequential",
     "Sigmoid",
     "Tanh",
     "functional",
+    "functional_call",
     "init",
 ]
