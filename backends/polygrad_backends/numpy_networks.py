@@ -1,0 +1,62 @@
+"""Kernels of networks for NumPy: buffers that are used again, and as few passes as there can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["network_kernels"]
+
+Generic = Callable[[str], Callable[..., Any]]
+"""The generic version of a kernel, on NumPy's namespace."""
+
+
+def network_kernels(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
+    """The kernels by name."""
+    return _cross_entropy(np, generic)
+
+
+# -- cross-entropy -----------------------------------------------------------------------------------
+# Rows of logits and a class each, all of them classes; anything else is left to the generic version.
+
+
+def _cross_entropy(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
+    def usual(x: Any, target: Any, axis: int) -> bool:
+        if x.ndim != 2 or axis != 1 or 0 in x.shape or x.dtype.char not in "fd":
+            return False
+        low, high = target.min(), target.max()
+        return bool(low >= 0 and high < x.shape[1])
+
+    def class_loss(x: Any, target: Any, axis: int, ignore: int, reduction: str) -> Any:
+        if not usual(x, target, axis) or 0 <= ignore < x.shape[1]:
+            return generic("class_loss")(x, target, axis, ignore, reduction)
+        top = np.maximum.reduce(x, 1)
+        shifted = np.subtract(x, top[:, None])
+        picked = shifted[np.arange(len(x)), target]
+        losses = np.log(np.add.reduce(np.exp(shifted, shifted), 1))
+        losses -= picked
+        total = np.add.reduce(losses)
+        if total != total:  # rows of infinities alone
+            return generic("class_loss")(x, target, axis, ignore, reduction)
+        if reduction == "none":
+            return losses
+        return np.asarray(total if reduction == "sum" else total / x.dtype.type(len(x)))
+
+    def class_loss_vjp(g: Any, x: Any, target: Any, axis: int, ignore: int, reduction: str) -> Any:
+        if not usual(x, target, axis) or 0 <= ignore < x.shape[1]:
+            return generic("class_loss_vjp")(g, x, target, axis, ignore, reduction)
+        rows = np.arange(len(x))
+        made = np.subtract(x, np.maximum.reduce(x, 1)[:, None])
+        np.exp(made, made)
+        own = made[rows, target]
+        made[rows, target] = 0
+        others = np.add.reduce(made, 1)
+        made[rows, target] = -others
+        total = others + own
+        if not np.isfinite(np.add.reduce(total)):
+            return generic("class_loss_vjp")(g, x, target, axis, ignore, reduction)
+        scale = (g / x.dtype.type(len(x)) if reduction == "mean" else g) / total
+        made *= scale[:, None]
+        return made
+
+    return {"class_loss": class_loss, "class_loss_vjp": class_loss_vjp}
