@@ -28,7 +28,11 @@ def _reduced(xp: Namespace, losses: Raw, kept: Raw, reduction: str) -> Raw:
     if reduction == "none":
         return losses
     total = xp.sum(losses)
-    return total if reduction == "sum" else total / xp.sum(xp.astype(kept, losses.dtype))
+    if reduction == "sum":
+        return total
+    count = xp.sum(xp.astype(kept, losses.dtype))
+    none = count == 0  # the mean of nothing is nan, without a warning
+    return xp.where(none, xp.full_like(total, float("nan")), total / xp.where(none, xp.ones_like(count), count))
 
 
 @kernel
@@ -141,6 +145,7 @@ def class_cross_entropy(
 # PyTorch's bounds: logarithms are not below -100, the slope's denominator not below 1e-12. So a probability of exactly
 # 0 or 1 that is wrong has a large loss and a large slope, not infinite ones.
 
+_NARROWEST = 9.999999960041972e-13  # 1e-12 in float32, as in PyTorch
 _LEAST = 3.720075976020836e-44  # exp(-100)
 
 
@@ -151,7 +156,7 @@ def _log(xp: Namespace, p: Raw) -> Raw:
 
 def _input_slope(xp: Namespace, x: Raw, target: Raw) -> Raw:
     spread = (1 - x) * x
-    return (x - target) / xp.where(spread > 1e-12, spread, xp.full_like(spread, 1e-12))
+    return (x - target) / xp.where(spread > _NARROWEST, spread, xp.full_like(spread, _NARROWEST))
 
 
 def _input_linear(xp: Namespace, g: Raw, x: Raw, target: Raw) -> Raw:
