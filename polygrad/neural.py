@@ -23,8 +23,12 @@ from .ops.activations import (
     threshold,
 )
 from .ops.classes import binary_entropy, check_classes, class_cross_entropy
+from .ops.recurrent import gru, lstm, rnn
 
 __all__ = [
+    "gru",
+    "lstm",
+    "rnn",
     "binary_entropy",
     "check_classes",
     "class_cross_entropy",

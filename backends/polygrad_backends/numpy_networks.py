@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .numpy_recurrent import recurrent_kernels
+
 __all__ = ["network_kernels"]
 
 Generic = Callable[[str], Callable[..., Any]]
@@ -13,7 +15,7 @@ Generic = Callable[[str], Callable[..., Any]]
 
 def network_kernels(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
     """The kernels by name."""
-    return _cross_entropy(np, generic)
+    return _cross_entropy(np, generic) | recurrent_kernels(np, generic)
 
 
 # -- cross-entropy -----------------------------------------------------------------------------------
