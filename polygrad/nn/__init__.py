@@ -8,13 +8,16 @@
 (32, 64)
 """
 
-from . import functional, init
+from . import functional, init, utils
 from .containers import ModuleList, Sequential
 from .layers import (
     CELU,
     ELU,
     GELU,
     GLU,
+    GRU,
+    LSTM,
+    RNN,
     SELU,
     BCELoss,
     BCEWithLogitsLoss,
@@ -24,6 +27,7 @@ from .layers import (
     Dropout,
     Flatten,
     GaussianNLLLoss,
+    GRUCell,
     Hardshrink,
     Hardsigmoid,
     Hardswish,
@@ -37,6 +41,7 @@ from .layers import (
     Linear,
     LogSigmoid,
     LogSoftmax,
+    LSTMCell,
     MarginRankingLoss,
     Mish,
     MSELoss,
@@ -47,6 +52,7 @@ from .layers import (
     PReLU,
     ReLU,
     ReLU6,
+    RNNCell,
     RReLU,
     Sigmoid,
     SiLU,
@@ -73,6 +79,9 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "BCELoss",
     "BCEWithLogitsLoss",
@@ -81,6 +90,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "GRUCell",
     "GaussianNLLLoss",
     "Hardshrink",
     "Hardsigmoid",
@@ -91,6 +101,7 @@ __all__ = [
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LSTMCell",
     "LeakyReLU",
     "Linear",
     "LoadResult",
@@ -107,6 +118,7 @@ __all__ = [
     "PReLU",
     "Parameter",
     "PoissonNLLLoss",
+    "RNNCell",
     "RReLU",
     "ReLU",
     "ReLU6",
@@ -128,4 +140,5 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
     "functional",
     "init",
+    "utils",
 ]

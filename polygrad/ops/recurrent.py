@@ -175,27 +175,21 @@ def _lstm_tangent(
 
 
 def _lstm_vjp(which: int) -> Callable[..., Any]:
-    def rule(
-        xp: Namespace, g: Parts, out: Parts, w: Raw, h0: Raw, c0: Raw, reverse: bool, memo: Memo
-    ) -> Any:
+    def rule(xp: Namespace, g: Parts, out: Parts, w: Raw, h0: Raw, c0: Raw, reverse: bool, memo: Memo) -> Any:
         return memo.get(g, lambda: xp.lstm_backward(g, out, w, h0, c0, reverse))[which]
 
     return rule
 
 
 def _lstm_jvp(which: int) -> Callable[..., Any]:
-    def rule(
-        xp: Namespace, t: Raw, out: Parts, w: Raw, h0: Raw, c0: Raw, reverse: bool, memo: Memo
-    ) -> Any:
+    def rule(xp: Namespace, t: Raw, out: Parts, w: Raw, h0: Raw, c0: Raw, reverse: bool, memo: Memo) -> Any:
         return _lstm_tangent(xp, t, which, out, w, h0, c0, reverse)
 
     return rule
 
 
 @op(name="lstm", vjps=[_lstm_vjp(i) for i in range(4)], jvps=[_lstm_jvp(i) for i in range(4)], multiple=True)
-def _lstm(
-    xp: Namespace, gx: Raw, w: Raw, h0: Raw, c0: Raw, /, reverse: bool, memo: Memo
-) -> tuple[Raw, ...]:
+def _lstm(xp: Namespace, gx: Raw, w: Raw, h0: Raw, c0: Raw, /, reverse: bool, memo: Memo) -> tuple[Raw, ...]:
     return xp.lstm_forward(gx, w, h0, c0, reverse)  # type: ignore[no-any-return]
 
 
@@ -209,9 +203,7 @@ def _projected_vjp(which: int) -> Callable[..., Any]:
 
 
 def _projected_jvp(which: int) -> Callable[..., Any]:
-    def rule(
-        xp: Namespace, t: Raw, out: Parts, w: Raw, h0: Raw, c0: Raw, proj: Raw, reverse: bool, memo: Memo
-    ) -> Any:
+    def rule(xp: Namespace, t: Raw, out: Parts, w: Raw, h0: Raw, c0: Raw, proj: Raw, reverse: bool, memo: Memo) -> Any:
         return _lstm_tangent(xp, t, which, out, w, h0, c0, reverse, proj)
 
     return rule
@@ -264,7 +256,9 @@ def lstm(
         wanted.append((state, hidden))
     _check("lstm", arrays, wanted, "(time, batch, 4 * hidden), (4 * hidden, state), (batch, state), (batch, hidden)")
     if w_hr is None and state != hidden:
-        raise ShapeError(f"lstm: h0 of shape {arrays[2].shape} and c0 of shape {arrays[3].shape} differ: w_hr is missing")
+        raise ShapeError(
+            f"lstm: h0 of shape {arrays[2].shape} and c0 of shape {arrays[3].shape} differ: w_hr is missing"
+        )
     made = apply_multiple(_lstm if w_hr is None else _lstm_projected, arrays, (reverse, Memo()))
     return made[0], made[1]
 
@@ -376,9 +370,7 @@ def _gru(xp: Namespace, gx: Raw, w: Raw, b: Raw, h0: Raw, /, reverse: bool, memo
     return xp.gru_forward(gx, w, b, h0, reverse)  # type: ignore[no-any-return]
 
 
-def gru(
-    gx: ArrayLike, w_hh: ArrayLike, b_hh: ArrayLike, h0: ArrayLike, *, reverse: bool = False
-) -> Tensor:
+def gru(gx: ArrayLike, w_hh: ArrayLike, b_hh: ArrayLike, h0: ArrayLike, *, reverse: bool = False) -> Tensor:
     """One GRU layer over a whole sequence, from the input's part of the gates.
 
     Args:
@@ -423,9 +415,7 @@ def _rnn_slope(xp: Namespace, h: Raw, relu: bool) -> Raw:
 
 
 @kernel
-def rnn_backward(
-    xp: Namespace, given: Raw, hs: Raw, w: Raw, h0: Raw, relu: bool, reverse: bool
-) -> tuple[Raw, ...]:
+def rnn_backward(xp: Namespace, given: Raw, hs: Raw, w: Raw, h0: Raw, relu: bool, reverse: bool) -> tuple[Raw, ...]:
     """The cotangents of gx, w and h0."""
     dh: Any = None
     dzs = []
@@ -437,9 +427,7 @@ def rnn_backward(
     return made, _weight_cotangent(xp, made, _all_before(xp, hs, h0, reverse)), dh
 
 
-def _rnn_tangent(
-    xp: Namespace, t: Raw, which: int, hs: Raw, w: Raw, h0: Raw, relu: bool, reverse: bool
-) -> Parts:
+def _rnn_tangent(xp: Namespace, t: Raw, which: int, hs: Raw, w: Raw, h0: Raw, relu: bool, reverse: bool) -> Parts:
     dh: Any = t if which == 2 else xp.zeros_like(h0)
     made = []
     for n in _times(hs.shape[0], reverse):
@@ -454,33 +442,25 @@ def _rnn_tangent(
 
 
 def _rnn_vjp(which: int) -> Callable[..., Any]:
-    def rule(
-        xp: Namespace, g: Parts, out: Parts, w: Raw, h0: Raw, relu: bool, reverse: bool, memo: Memo
-    ) -> Any:
+    def rule(xp: Namespace, g: Parts, out: Parts, w: Raw, h0: Raw, relu: bool, reverse: bool, memo: Memo) -> Any:
         return memo.get(g, lambda: xp.rnn_backward(g[0], out[0], w, h0, relu, reverse))[which]
 
     return rule
 
 
 def _rnn_jvp(which: int) -> Callable[..., Any]:
-    def rule(
-        xp: Namespace, t: Raw, out: Parts, w: Raw, h0: Raw, relu: bool, reverse: bool, memo: Memo
-    ) -> Any:
+    def rule(xp: Namespace, t: Raw, out: Parts, w: Raw, h0: Raw, relu: bool, reverse: bool, memo: Memo) -> Any:
         return _rnn_tangent(xp, t, which, out[0], w, h0, relu, reverse)
 
     return rule
 
 
 @op(name="rnn", vjps=[_rnn_vjp(i) for i in range(3)], jvps=[_rnn_jvp(i) for i in range(3)], multiple=True)
-def _rnn(
-    xp: Namespace, gx: Raw, w: Raw, h0: Raw, /, relu: bool, reverse: bool, memo: Memo
-) -> tuple[Raw, ...]:
+def _rnn(xp: Namespace, gx: Raw, w: Raw, h0: Raw, /, relu: bool, reverse: bool, memo: Memo) -> tuple[Raw, ...]:
     return (xp.rnn_forward(gx, w, h0, relu, reverse),)
 
 
-def rnn(
-    gx: ArrayLike, w_hh: ArrayLike, h0: ArrayLike, *, nonlinearity: str = "tanh", reverse: bool = False
-) -> Tensor:
+def rnn(gx: ArrayLike, w_hh: ArrayLike, h0: ArrayLike, *, nonlinearity: str = "tanh", reverse: bool = False) -> Tensor:
     """One layer of Elman's network over a whole sequence: ``h' = tanh(gx + h @ w_hh.T)``, or relu.
 
     Args:

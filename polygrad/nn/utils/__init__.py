@@ -1,0 +1,5 @@
+"""What trains and reshapes networks: sequences of different lengths, clipping, parameters as one vector."""
+
+from . import rnn
+
+__all__ = ["rnn"]
