@@ -22,10 +22,12 @@ from .ops.activations import (
     softsign,
     threshold,
 )
+from .ops.attention import attention_weights
 from .ops.classes import binary_entropy, check_classes, class_cross_entropy
 from .ops.recurrent import gru, lstm, rnn
 
 __all__ = [
+    "attention_weights",
     "binary_entropy",
     "check_classes",
     "class_cross_entropy",

@@ -15,7 +15,7 @@ Generic = Callable[[str], Callable[..., Any]]
 
 def network_kernels(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
     """The kernels by name."""
-    return _cross_entropy(np, generic) | recurrent_kernels(np, generic)
+    return _cross_entropy(np, generic) | _attention(np) | recurrent_kernels(np, generic)
 
 
 # -- cross-entropy -----------------------------------------------------------------------------------
@@ -62,3 +62,36 @@ def _cross_entropy(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
         return made
 
     return {"class_loss": class_loss, "class_loss_vjp": class_loss_vjp}
+
+
+# -- attention ---------------------------------------------------------------------------------------
+
+
+def _attention(np: Any) -> dict[str, Callable[..., Any]]:
+    def attention_weights(q: Any, k: Any, mask: Any, scale: float) -> Any:
+        made = np.matmul(q * scale, k.mT)
+        if mask is not None:
+            made = np.add(made, mask, made) if mask.ndim <= made.ndim and _fits(mask, made) else made + mask
+        if made.size == 0:
+            return made
+        top = np.maximum.reduce(made, -1, None, None, True)
+        if mask is not None:
+            np.maximum(top, np.finfo(made.dtype).min, out=top)  # rows of -inf alone: exp gives 0
+        np.subtract(made, top, made)
+        np.exp(made, made)
+        total = np.add.reduce(made, -1, None, None, True)
+        if mask is not None:
+            total[total == 0] = 1
+        return np.multiply(made, 1 / total, made)
+
+    def softmax_rows_linear(g: Any, weights: Any) -> Any:
+        made = g * weights
+        total = np.add.reduce(made, -1, None, None, True)
+        return np.subtract(made, weights * total, made)
+
+    return {"attention_weights": attention_weights, "softmax_rows_linear": softmax_rows_linear}
+
+
+def _fits(mask: Any, scores: Any) -> bool:
+    """Whether the mask broadcasts to the scores alone."""
+    return all(m in (1, n) for m, n in zip(mask.shape[::-1], scores.shape[::-1]))

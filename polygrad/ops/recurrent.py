@@ -36,12 +36,12 @@ class Memo:
         self.key: Any = None
         self.value: Any = None
 
-    def get(self, g: Parts, compute: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+    def get(self, g: Any, compute: Callable[[], Any]) -> Any:
         """What was computed for these very cotangents, or ``compute()``."""
         if self.key is g:
-            return self.value  # type: ignore[no-any-return]
+            return self.value
         made = compute()
-        if not any(isinstance(v, Cell) for v in g):
+        if not isinstance(g, Cell) and not (g.__class__ is list and any(isinstance(v, Cell) for v in g)):
             self.key, self.value = g, made
         return made
 

@@ -29,6 +29,7 @@ from .activation import (
     tanhshrink,
     threshold,
 )
+from .attention import causal_mask, scaled_dot_product_attention
 from .ctc import ctc_loss
 from .distance import cosine_similarity, normalize, pairwise_distance
 from .dropout import dropout
@@ -52,10 +53,12 @@ from .loss_distance import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from .normalization import layer_norm
 
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "causal_mask",
     "celu",
     "cosine_embedding_loss",
     "cosine_similarity",
@@ -74,6 +77,7 @@ __all__ = [
     "huber_loss",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
@@ -91,6 +95,7 @@ __all__ = [
     "relu",
     "relu6",
     "rrelu",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",
