@@ -32,6 +32,7 @@ from .activation import (
 )
 from .attention import MultiheadAttention
 from .cells import GRUCell, LSTMCell, RNNCell
+from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import Dropout
 from .linear import Identity, Linear
 from .loss import (
@@ -80,6 +81,7 @@ __all__ = [
     "BCEWithLogitsLoss",
     "CTCLoss",
     "CosineEmbeddingLoss",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
@@ -108,6 +110,7 @@ __all__ = [
     "MultiheadAttention",
     "NLLLoss",
     "PReLU",
+    "PairwiseDistance",
     "PoissonNLLLoss",
     "RNNCell",
     "RReLU",

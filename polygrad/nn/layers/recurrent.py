@@ -116,10 +116,10 @@ class _Recurrent(Module):
     # -- what it computes ----------------------------------------------------------------------------
 
     def _parts(self, suffix: str) -> tuple[Any, ...]:
-        own = self._parameters
-        return tuple(
-            own.get(f"{kind}_{suffix}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-        )
+        """The weights and biases of one layer and direction, None where there is none; some may be parametrized."""
+        own = [getattr(self, f"weight_ih_{suffix}"), getattr(self, f"weight_hh_{suffix}")]
+        own += [getattr(self, f"bias_ih_{suffix}"), getattr(self, f"bias_hh_{suffix}")] if self.bias else [None, None]
+        return (*own, getattr(self, f"weight_hr_{suffix}") if self.proj_size else None)
 
     def _direction(
         self, x: pg.Tensor, suffix: str, first: tuple[pg.Tensor, ...], reverse: bool
