@@ -12,6 +12,7 @@ from typing import Any
 from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad_backends import host
 
+from .numpy_networks import network_kernels
 from .special import scipy_special
 
 __all__ = ["NumpyBackend"]
@@ -70,6 +71,7 @@ class NumpyBackend(Backend):
             "sigmoid": self._sigmoid,
             "sigmoid_slope": self._sigmoid_slope,
             "with_entries": partial(_with_entries, np),
+            **network_kernels(np, lambda name: partial(generic_kernel(name), self._namespace)),
         }
         self._namespace = RawNamespace(np, spaces={"special": scipy_special}, **self._mended(), **self.kernels)
 

@@ -23,7 +23,7 @@ def test_cross_entropy_against_torch(shape: tuple[int, ...], reduction: str) -> 
     target = np.asarray(rng.integers(0, 4, size=shape[:axis] + shape[axis + 1 :]))
     tx, px = torch.asarray(logits, requires_grad=True), pg.asarray(logits, requires_grad=True)
     expected = torch.nn.functional.cross_entropy(tx, torch.asarray(target), reduction=reduction)
-    got = F.cross_entropy(px, target, reduction)
+    got = F.cross_entropy(px, target, reduction=reduction)
     seed = rng.normal(size=got.shape)
     expected.backward(torch.asarray(seed))
     got.backward(seed)
@@ -33,7 +33,7 @@ def test_cross_entropy_against_torch(shape: tuple[int, ...], reduction: str) -> 
 
 def test_cross_entropy_is_exact_at_extremes(device: pg.Device) -> None:
     x = pg.asarray([[1000.0, 0.0], [0.0, -INF], [-INF, 0.0]], device=device, requires_grad=True)
-    losses = F.cross_entropy(x, pg.asarray([0, 0, 0], device=device), "none")
+    losses = F.cross_entropy(x, pg.asarray([0, 0, 0], device=device), reduction="none")
     assert losses.tolist() == [0.0, 0.0, INF]
     losses.backward(pg.ones((3,), device=device))
     assert x.grad.tolist() == [[0.0, 0.0], [0.0, 0.0], [-1.0, 1.0]]
@@ -42,7 +42,7 @@ def test_cross_entropy_is_exact_at_extremes(device: pg.Device) -> None:
 def test_softmax_of_minus_infinity_alone_has_gradient_zero(device: pg.Device) -> None:
     for f in (F.softmax, F.log_softmax):
         x = pg.asarray([[-INF, -INF], [0.0, 1.0]], device=device, requires_grad=True)
-        y = f(x, axis=-1)
+        y = f(x, dim=-1)
         y.backward(pg.asarray([[1.0, 2.0], [1.0, 2.0]], device=device))
         assert x.grad.tolist()[0] == [0.0, 0.0]
         assert all(map(math.isfinite, x.grad.tolist()[1]))
@@ -70,7 +70,7 @@ def test_cross_entropy_refuses_bad_targets(target, error, words: str) -> None:
 
 def test_unknown_reductions_are_refused() -> None:
     with pytest.raises(ValueError, match="cross_entropy: reduction must be 'mean', 'sum' or 'none'"):
-        F.cross_entropy(pg.ones((1, 2)), [0], "avg")
+        F.cross_entropy(pg.ones((1, 2)), [0], reduction="avg")
     with pytest.raises(ValueError, match="mse_loss: reduction"):
         F.mse_loss(pg.ones(1), pg.ones(1), "avg")
 

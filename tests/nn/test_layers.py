@@ -95,8 +95,8 @@ def test_dropout_follows_the_mode_and_the_generator() -> None:
 
 def test_loss_layers() -> None:
     logits, target = pg.asarray([[1.0, 2.0], [0.0, 0.0]]), pg.asarray([0, 1])
-    expected = nn.functional.cross_entropy(logits, target, "sum").item()
-    assert nn.CrossEntropyLoss("sum")(logits, target).item() == expected
+    expected = nn.functional.cross_entropy(logits, target, reduction="sum").item()
+    assert nn.CrossEntropyLoss(reduction="sum")(logits, target).item() == expected
     assert nn.MSELoss()(pg.asarray([1.0, 2.0]), pg.asarray([1.0, 0.0])).item() == 2.0
     assert repr(nn.MSELoss("none")) == "MSELoss(reduction='none')"
     with pytest.raises(ValueError, match="'average'"):

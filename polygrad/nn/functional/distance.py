@@ -1,0 +1,41 @@
+"""Distances, angles and norms along an axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polygrad as pg
+
+__all__ = ["cosine_similarity", "normalize", "pairwise_distance"]
+
+
+def pairwise_distance(x1: pg.Tensor, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> pg.Tensor:
+    """The ``p``-norm of ``x1 - x2 + eps`` along the last axis; the shapes broadcast.
+
+    >>> import polygrad as pg
+    >>> pg.nn.functional.pairwise_distance(pg.asarray([[3.0, 0.0]]), pg.asarray([[0.0, 4.0]]), eps=0.0)
+    tensor([5.], dtype=float64)
+    """
+    return pg.linalg.vector_norm(x1 - x2 + eps, axis=-1, ord=p, keepdims=keepdim)
+
+
+def cosine_similarity(x1: pg.Tensor, x2: Any, dim: int = 1, eps: float = 1e-8) -> pg.Tensor:
+    """The cosine of the angle between vectors along ``dim``, ``x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))``.
+
+    >>> import polygrad as pg
+    >>> pg.nn.functional.cosine_similarity(pg.asarray([[1.0, 0.0]]), pg.asarray([[1.0, 0.0]]))
+    tensor([1.], dtype=float64)
+    """
+    n1 = pg.maximum(pg.linalg.vector_norm(x1, axis=dim, keepdims=True), eps)
+    n2 = pg.maximum(pg.linalg.vector_norm(x2, axis=dim, keepdims=True), eps)
+    return pg.sum((x1 / n1) * (x2 / n2), axis=dim)
+
+
+def normalize(input: pg.Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12) -> pg.Tensor:
+    """``input / max(norm, eps)``, of the ``p``-norm along ``dim``.
+
+    >>> import polygrad as pg
+    >>> pg.nn.functional.normalize(pg.asarray([[3.0, 4.0]]))
+    tensor([[0.6, 0.8]], dtype=float64)
+    """
+    return input / pg.maximum(pg.linalg.vector_norm(input, axis=dim, ord=p, keepdims=True), eps)

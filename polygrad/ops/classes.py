@@ -1,0 +1,182 @@
+"""Cross-entropies, each in one op: with class indices, without storing the log-softmax; and of probabilities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..core.apply import apply
+from ..core.declare import op
+from ..core.kernels import kernel
+from ..core.operands import together
+from ..errors import DTypeError, ShapeError
+from ..typing import ArrayLike, Namespace, Raw
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = ["binary_entropy", "check_classes", "class_cross_entropy"]
+
+
+def _targets(xp: Namespace, target: Raw, ignore: int, axis: int) -> tuple[Raw, Raw]:
+    """The targets with class 0 for ignored ones, their axis of classes put in; and which are kept."""
+    kept = target != ignore
+    return xp.expand_dims(xp.where(kept, target, xp.zeros_like(target)), axis=axis), kept
+
+
+def _reduced(xp: Namespace, losses: Raw, kept: Raw, reduction: str) -> Raw:
+    losses = xp.where(kept, losses, xp.zeros_like(losses))
+    if reduction == "none":
+        return losses
+    total = xp.sum(losses)
+    if reduction == "sum":
+        return total
+    count = xp.sum(xp.astype(kept, losses.dtype))
+    none = count == 0  # the mean of nothing is nan, without a warning
+    return xp.where(none, xp.full_like(total, float("nan")), total / xp.where(none, xp.ones_like(count), count))
+
+
+@kernel
+def class_loss(xp: Namespace, x: Raw, target: Raw, axis: int, ignore: int, reduction: str) -> Raw:
+    """``-log(softmax(x)[target])``, 0 where the target is to be ignored; the mean is over the others."""
+    wanted, kept = _targets(xp, target, ignore, axis)
+    picked = xp.take_along_axis(xp.log_softmax_over(x, (axis,)), wanted, axis=axis)
+    return _reduced(xp, -xp.squeeze(picked, axis=axis), kept, reduction)
+
+
+# softmax - onehot; at the target 1 - p cancels where p is near 1, so that the sum of the others stands for it.
+def _slopes(xp: Namespace, x: Raw, target: Raw, axis: int, ignore: int) -> tuple[Raw, Raw]:
+    wanted, kept = _targets(xp, target, ignore, axis)
+    shape = tuple(-1 if i == axis else 1 for i in range(x.ndim))
+    here = xp.reshape(xp.arange(x.shape[axis], dtype=wanted.dtype), shape) == wanted
+    p = xp.softmax_over(x, (axis,))
+    others = xp.where(here, xp.zeros_like(p), p)
+    return xp.where(here, -xp.sum(others, axis=axis, keepdims=True), p), kept
+
+
+def _scale(xp: Namespace, g: Raw, kept: Raw, reduction: str) -> Raw:
+    """What each loss weighs in the result, times ``g``."""
+    share = xp.astype(kept, g.dtype)
+    return g * share / xp.sum(share) if reduction == "mean" else g * share
+
+
+@kernel
+def class_loss_vjp(xp: Namespace, g: Raw, x: Raw, target: Raw, axis: int, ignore: int, reduction: str) -> Raw:
+    """The cotangent of ``x``."""
+    slopes, kept = _slopes(xp, x, target, axis, ignore)
+    return slopes * xp.expand_dims(_scale(xp, g, kept, reduction), axis=axis)
+
+
+def _jvp(xp: Namespace, t: Raw, x: Raw, target: Raw, axis: int, ignore: int, reduction: str) -> Raw:
+    slopes, kept = _slopes(xp, x, target, axis, ignore)
+    losses = xp.where(kept, xp.sum(slopes * t, axis=axis), xp.zeros_like(x[(*(slice(None),) * axis, 0, ...)]))
+    return _reduced(xp, losses, kept, reduction)
+
+
+@op(
+    name="cross_entropy",
+    vjps=[
+        lambda xp, g, x, target, axis, ignore, reduction: xp.class_loss_vjp(g, x, target, axis, ignore, reduction),
+        None,
+    ],
+    jvps=[_jvp, None],
+)
+def _cross_entropy(xp: Namespace, x: Raw, target: Raw, /, axis: int, ignore: int, reduction: str) -> Raw:
+    return xp.class_loss(x, target, axis, ignore, reduction)
+
+
+_HOST = 1  # DLPack's number for memory of the host
+
+
+def check_classes(name: str, target: Any, classes: int, ignore: int) -> None:
+    """Refuse targets that are no class. They are looked at on the host only: elsewhere it would mean to wait."""
+    backend, raw = target._device.backend, target._value
+    if backend.to_dtype(raw.dtype).kind not in "iu":
+        raise DTypeError(f"{name}: the targets must be integer classes, not {target.dtype}")
+    if backend.lazy or 0 in raw.shape or target.__dlpack_device__()[0] != _HOST:
+        return
+    xp = target._device.raw
+    low, high = int(xp.min(raw)), int(xp.max(raw))
+    if low >= 0 and high < classes:
+        return
+    kept = raw != ignore
+    if not bool(xp.any(kept)):
+        return
+    raw = raw[kept]
+    low, high = int(xp.min(raw)), int(xp.max(raw))
+    if low < 0 or high >= classes:
+        raise IndexError(
+            f"{name}: the targets range from {low} to {high}, but the classes of the input are 0 to {classes - 1}"
+            f" (and {ignore}, which is ignored)"
+        )
+
+
+def class_cross_entropy(
+    x: ArrayLike, target: ArrayLike, /, *, axis: int = 1, ignore_index: int = -100, reduction: str = "mean"
+) -> Tensor:
+    """``-log(softmax(x)[target])``, one loss for each target, or their mean or sum.
+
+    Args:
+        x: logits, the classes along ``axis``.
+        target: integer classes, of the shape of ``x`` without that axis.
+        axis: of the classes.
+        ignore_index: a target that does not count; its loss is 0, and the mean is over the others.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
+    >>> import polygrad as pg
+    >>> pg.neural.class_cross_entropy(pg.asarray([[0.0, 0.0]]), pg.asarray([1]))
+    tensor(0.69314718, dtype=float64)
+    """
+    x, target = together("cross_entropy", (x, target))
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"cross_entropy: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    shape = tuple(x._value.shape)
+    if not shape or tuple(target._value.shape) != shape[:axis] + shape[axis + 1 :]:
+        raise ShapeError(
+            f"cross_entropy: target of shape {target.shape} does not fit input of shape {x.shape}; the "
+            "target has the input's shape without its classes, which are axis 1 (or the only axis)"
+        )
+    if x._value.dtype not in x._device.inexact_dtypes:
+        raise DTypeError(f"cross_entropy: needs logits of a floating dtype, got {x.dtype}")
+    check_classes("cross_entropy", target, shape[axis], ignore_index)
+    return apply(_cross_entropy, (x, target), (axis, ignore_index, reduction))
+
+
+# -- of two classes ----------------------------------------------------------------------------------
+# PyTorch's bounds: logarithms are not below -100, the slope's denominator not below 1e-12. So a probability of exactly
+# 0 or 1 that is wrong has a large loss and a large slope, not infinite ones.
+
+_NARROWEST = 9.999999960041972e-13  # 1e-12 in float32, as in PyTorch
+_LEAST = 3.720075976020836e-44  # exp(-100)
+
+
+def _log(xp: Namespace, p: Raw) -> Raw:
+    kept = p > _LEAST
+    return xp.where(kept, xp.log(xp.where(kept, p, xp.ones_like(p))), xp.full_like(p, -100.0))
+
+
+def _input_slope(xp: Namespace, x: Raw, target: Raw) -> Raw:
+    spread = (1 - x) * x
+    return (x - target) / xp.where(spread > _NARROWEST, spread, xp.full_like(spread, _NARROWEST))
+
+
+def _input_linear(xp: Namespace, g: Raw, x: Raw, target: Raw) -> Raw:
+    return g * _input_slope(xp, x, target)
+
+
+def _target_linear(xp: Namespace, g: Raw, x: Raw) -> Raw:
+    return g * (_log(xp, 1 - x) - _log(xp, x))
+
+
+@op(vjps=[_input_linear, _target_linear], jvps=[_input_linear, _target_linear], broadcasts=True)
+def _binary_entropy(xp: Namespace, x: Raw, target: Raw, /) -> Raw:
+    return (target - 1) * _log(xp, 1 - x) - target * _log(xp, x)
+
+
+def binary_entropy(x: ArrayLike, target: ArrayLike, /) -> Tensor:
+    """``-(target * log(x) + (1 - target) * log(1 - x))``, element by element.
+
+    >>> import polygrad as pg
+    >>> pg.neural.binary_entropy(pg.asarray([0.5, 0.0]), pg.asarray([1.0, 1.0]))
+    tensor([  0.69314718, 100.        ], dtype=float64)
+    """
+    return apply(_binary_entropy, together("binary_entropy", (x, target)))
