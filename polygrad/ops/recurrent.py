@@ -28,8 +28,8 @@ Parts = list[Any]
 
 class Memo:
     """The last result of a backward walk over time: the walk over the graph asks for one argument's cotangent after the
-    other, and all come from it. Only raw arrays are kept: Tensors would be a reference cycle. The key is the list of the outputs' cotangents, which
-    every walk makes anew."""
+    other, and all come from it. The key is the list of the outputs' cotangents, which every walk makes anew. Only raw
+    arrays are kept: Tensors would be a reference cycle."""
 
     __slots__ = ("key", "value")
 
