@@ -162,8 +162,9 @@ from .registry import register as register_backend
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from . import data, fft, graph, linalg, neural, nn, optim, random, special, testing
+    from . import data, fft, graph, io, linalg, neural, nn, optim, random, special, testing
     from .graph.draw import draw
+    from .io import load, save
     from .ops.calculus import corrcoef, cov, cumulative_trapezoid, interp, logspace, trapezoid
     from .ops.closeness import allclose, heaviside, isclose
     from .ops.contraction import einsum
@@ -289,6 +290,7 @@ __all__ = [
     "int32",
     "int64",
     "interp",
+    "io",
     "is_grad_enabled",
     "isclose",
     "isdtype",
@@ -305,6 +307,7 @@ __all__ = [
     "linalg",
     "linearize",
     "linspace",
+    "load",
     "log",
     "log1p",
     "log2",
@@ -370,6 +373,7 @@ __all__ = [
     "roll",
     "round",
     "safe_where",
+    "save",
     "scatter_add",
     "searchsorted",
     "segment_sum",
@@ -433,7 +437,7 @@ pi = 3.141592653589793
 inf = float("inf")
 nan = float("nan")
 
-_LAZY = frozenset({"data", "fft", "graph", "linalg", "neural", "nn", "optim", "random", "special", "testing"})
+_LAZY = frozenset({"data", "fft", "graph", "io", "linalg", "neural", "nn", "optim", "random", "special", "testing"})
 _FROM = {  # public functions of modules imported on first use: some need optree, which costs 17 ms
     "Function": "transforms.custom",
     "allclose": "ops.closeness",
@@ -441,6 +445,8 @@ _FROM = {  # public functions of modules imported on first use: some need optree
     "corrcoef": "ops.calculus",
     "cov": "ops.calculus",
     "cummax": "ops.quantiles",
+    "load": "io",
+    "save": "io",
     "cummin": "ops.quantiles",
     "cumulative_trapezoid": "ops.calculus",
     "custom_jvp": "transforms.custom",

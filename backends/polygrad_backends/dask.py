@@ -82,6 +82,9 @@ class DaskBackend(Backend):
             "eye": lambda n_rows, n_cols=None, k=0, dtype=None: da.from_array(
                 np.eye(n_rows, n_cols, k, dtype)  # Dask's fails off the diagonal of a matrix that is not square
             ),
+            "linspace": lambda start, stop, num, dtype=None, endpoint=True: da.from_array(
+                np.linspace(start, stop, num, dtype=dtype, endpoint=endpoint)  # Dask's misses its end by rounding
+            ),
             "full": lambda shape, fill_value, dtype=None: da.full(shape, fill_value, dtype=dtype),
             "full_like": lambda x, fill_value, dtype=None: da.full(
                 x.shape, fill_value, dtype=dtype or x.dtype, chunks=x.chunks

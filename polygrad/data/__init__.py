@@ -1,13 +1,48 @@
-"""Data: sets of samples, and loading them in batches.
+"""Data: sets of samples, the orders they are taken in, and batches of them.
 
 >>> import polygrad as pg
->>> data = pg.data.TensorDataset(pg.zeros((10, 3)), pg.arange(10))
->>> [len(labels) for _, labels in pg.data.DataLoader(data, batch_size=4)]
-[4, 4, 2]
+>>> points = pg.data.TensorDataset(pg.ones((5, 2)), pg.arange(5))
+>>> [labels.tolist() for _, labels in pg.data.DataLoader(points, batch_size=2)]
+[[0, 1], [2, 3], [4]]
 """
 
+from . import transforms
 from .collate import default_collate, to_device
-from .dataset import Dataset, Subset, TensorDataset, random_split
+from .dataset import ChainDataset, ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
+from .folder import IMG_EXTENSIONS, DatasetFolder, ImageFolder, pil_loader
 from .loader import DataLoader
+from .sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+from .workers import WorkerInfo, get_worker_info
 
-__all__ = ["DataLoader", "Dataset", "Subset", "TensorDataset", "default_collate", "random_split", "to_device"]
+__all__ = [
+    "IMG_EXTENSIONS",
+    "BatchSampler",
+    "ChainDataset",
+    "ConcatDataset",
+    "DataLoader",
+    "Dataset",
+    "DatasetFolder",
+    "ImageFolder",
+    "IterableDataset",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "Subset",
+    "SubsetRandomSampler",
+    "TensorDataset",
+    "WeightedRandomSampler",
+    "WorkerInfo",
+    "default_collate",
+    "get_worker_info",
+    "pil_loader",
+    "random_split",
+    "to_device",
+    "transforms",
+]

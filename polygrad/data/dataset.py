@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -11,7 +12,7 @@ import polygrad as pg
 
 from .collate import default_collate
 
-__all__ = ["Dataset", "Subset", "TensorDataset", "random_split"]
+__all__ = ["ChainDataset", "ConcatDataset", "Dataset", "IterableDataset", "Subset", "TensorDataset", "random_split"]
 
 
 class Dataset:
@@ -37,6 +38,84 @@ class Dataset:
     def batch(self, indices: Sequence[int]) -> Any:
         """The samples of these numbers as one batch: what ``default_collate`` makes of them."""
         return default_collate([self[i] for i in indices])
+
+
+class IterableDataset(Dataset):
+    """Samples one after the other, for streams without numbers: a subclass writes ``__iter__``.
+
+    With several workers each has a copy of its own; share the samples out by :func:`get_worker_info`, or each will give
+    all of them.
+
+    >>> import polygrad as pg
+    >>> class Count(pg.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         return iter(range(5))
+    >>> [batch.tolist() for batch in pg.data.DataLoader(Count(), batch_size=2)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(f"{type(self).__qualname__} has no __iter__ method")
+
+    def __len__(self) -> int:
+        raise TypeError(f"{type(self).__qualname__} is a stream and has no length")
+
+    @staticmethod
+    def collate(samples: list[Any]) -> Any:
+        """A batch of some samples."""
+        return default_collate(samples)
+
+
+class ChainDataset(IterableDataset):
+    """One stream after the other.
+
+    >>> import polygrad as pg
+    >>> class Count(pg.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         return iter(range(2))
+    >>> list(pg.data.ChainDataset([Count(), Count()]))
+    [0, 1, 0, 1]
+    """
+
+    def __init__(self, datasets: Iterable[IterableDataset]) -> None:
+        self.datasets = list(datasets)
+
+    def __iter__(self) -> Iterator[Any]:
+        for dataset in self.datasets:
+            yield from dataset
+
+
+class ConcatDataset(Dataset):
+    """The samples of several datasets, one after the other.
+
+    Raises:
+        ValueError: if there are none.
+        TypeError: if one is a stream.
+
+    >>> import polygrad as pg
+    >>> both = pg.data.ConcatDataset([pg.data.TensorDataset(pg.arange(3)), pg.data.TensorDataset(pg.arange(2))])
+    >>> len(both), both[3], both[-1]
+    (5, (tensor(0, dtype=int64),), (tensor(1, dtype=int64),))
+    """
+
+    def __init__(self, datasets: Iterable[Dataset]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ValueError("ConcatDataset: needs at least one dataset")
+        if any(isinstance(dataset, IterableDataset) for dataset in self.datasets):
+            raise TypeError("ConcatDataset: a stream has no length; use ChainDataset")
+        self.cumulative_sizes = list(accumulate(len(dataset) for dataset in self.datasets))
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
+
+    def __getitem__(self, i: int) -> Any:
+        n = len(self)
+        if not -n <= i < n:
+            raise IndexError(f"ConcatDataset: there are {n} samples; there is none of number {i}")
+        at = i % n
+        k = bisect_right(self.cumulative_sizes, at)
+        return self.datasets[k][at - (self.cumulative_sizes[k - 1] if k else 0)]
 
 
 class TensorDataset(Dataset):

@@ -10,6 +10,8 @@
 
 from . import functional, init, utils
 from .containers import ModuleList, Sequential
+from .dicts import ModuleDict, ParameterDict, ParameterList
+from .functional_call import functional_call
 from .layers import (
     CELU,
     ELU,
@@ -122,6 +124,7 @@ __all__ = [
     "MarginRankingLoss",
     "Mish",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
@@ -130,6 +133,8 @@ __all__ = [
     "PReLU",
     "PairwiseDistance",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "PoissonNLLLoss",
     "RNNCell",
     "RReLU",
@@ -157,6 +162,7 @@ __all__ = [
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "functional",
+    "functional_call",
     "init",
     "utils",
 ]

@@ -223,6 +223,45 @@ class Module:
                     seen.add(id(x))
                     yield (f"{path}.{name}" if path else name), x
 
+    def get_submodule(self, path: str) -> Module:
+        """The module of a path such as ``"encoder.0"``; ``""`` is the module itself.
+
+        Raises:
+            AttributeError: naming the first part of the path that is no module.
+        """
+        module, done = self, ""
+        for part in path.split(".") if path else []:
+            found = module._modules.get(part)
+            if found is None:
+                raise AttributeError(
+                    f"{type(self).__qualname__} has no module {path!r}: {done or 'it'} has no {part!r}"
+                )
+            module, done = found, f"{done}.{part}" if done else part
+        return module
+
+    def get_parameter(self, path: str) -> Parameter:
+        """The parameter of a path such as ``"encoder.0.weight"``.
+
+        Raises:
+            AttributeError: if there is none.
+        """
+        return self._held(path, "_parameters", "parameter")  # type: ignore[no-any-return]
+
+    def get_buffer(self, path: str) -> pg.Tensor:
+        """The buffer of a path such as ``"encoder.1.running_mean"``.
+
+        Raises:
+            AttributeError: if there is none.
+        """
+        return self._held(path, "_buffers", "buffer")  # type: ignore[no-any-return]
+
+    def _held(self, path: str, kind: str, word: str) -> Any:
+        head, _, name = path.rpartition(".")
+        found = getattr(self.get_submodule(head), kind).get(name)
+        if found is None:
+            raise AttributeError(f"{type(self).__qualname__} has no {word} {path!r}")
+        return found
+
     # -- switches ----------------------------------------------------------------------------------
 
     def train(self: M, mode: bool = True) -> M:
@@ -283,6 +322,18 @@ class Module:
                 if x is not None:
                     module._buffers[name] = moved[id(x)]
         return self
+
+    def float(self: M) -> M:
+        """``to(dtype="float32")``."""
+        return self.to(dtype=pg.float32)
+
+    def double(self: M) -> M:
+        """``to(dtype="float64")``."""
+        return self.to(dtype=pg.float64)
+
+    def half(self: M) -> M:
+        """``to(dtype="float16")``."""
+        return self.to(dtype=pg.float16)
 
     # -- state -------------------------------------------------------------------------------------
 

@@ -39,9 +39,16 @@ def _getitem(xp: Namespace, x: Raw, /, key: Any) -> Raw:
     return xp.getitem(x, key)
 
 
+_PLAIN = frozenset({int, type(None)})
+
+
+def _is_plain(key: slice) -> bool:
+    return type(key.start) in _PLAIN and type(key.stop) in _PLAIN and type(key.step) in _PLAIN
+
+
 def getitem(x: Tensor, key: Any) -> Tensor:
     """``x[key]``: a view for basic keys, a copy for index arrays and masks."""
-    if type(key) is int or type(key) is slice:
+    if type(key) is int or (type(key) is slice and _is_plain(key)):
         basic = True
     else:
         x = _beside_key(x, key)

@@ -11,8 +11,36 @@
 True
 """
 
+from . import lr_scheduler
 from .adam import Adam, AdamW
+from .adam_variants import Adamax, Lion, NAdam, RAdam
+from .adaptive import Adadelta, Adagrad, RMSprop
+from .averaging import AveragedModel, get_ema_avg_fn
+from .lbfgs import LBFGS
+from .matrices import Adafactor, Muon
 from .optimizer import Optimizer
+from .rprop import Rprop
+from .scaling import GradScaler
 from .sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = [
+    "LBFGS",
+    "SGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "AveragedModel",
+    "GradScaler",
+    "Lion",
+    "Muon",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "get_ema_avg_fn",
+    "lr_scheduler",
+]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import polygrad as pg
 
-from .optimizer import Group, Optimizer, Parameters, State, at_least_zero
+from .optimizer import Group, Optimizer, Parameters, State, at_least_zero, fractions
 
 __all__ = ["Adam", "AdamW"]
 
@@ -15,7 +16,8 @@ class Adam(Optimizer):
     """Steps of about ``lr`` along the running mean of the gradient over the root of its running square.
 
     Args:
-        params: see :class:`Optimizer`; complex ones are treated as pairs of real ones.
+        params: see :class:`Optimizer`; complex ones are treated as pairs of real ones, by every optimiser here
+            whose step is not linear in the gradient.
         lr: the step size.
         betas: how much of the running mean and of the running square stays at each step.
         eps: added to the root.
@@ -63,47 +65,34 @@ class Adam(Optimizer):
 
     def check(self, group: Group) -> None:
         at_least_zero(type(self).__qualname__, group, "lr", "eps", "weight_decay")
-        for beta in group["betas"]:
-            if not 0 <= beta < 1:
-                raise ValueError(f"{type(self).__qualname__}: betas must be in 0 <= beta < 1, got {group['betas']}")
+        fractions(type(self).__qualname__, group)
 
-    def state_shape(self, p: pg.Tensor) -> tuple[int, ...]:
-        return (2, *p.shape) if p.dtype.kind == "c" else p.shape
-
-    def update(self, p: pg.Tensor, g: pg.Tensor, state: State, group: Group) -> None:
-        if group["maximize"]:
-            g = -g
-        if group["weight_decay"]:
-            if self.decoupled:
-                p *= 1 - group["lr"] * group["weight_decay"]
-            else:
-                g = g + p * group["weight_decay"]
-        if p.dtype.kind == "c":
-            move = self._move(pg.stack([pg.real(g), pg.imag(g)]), state, group)
-            p -= pg.astype(move[0], p.dtype) + pg.astype(move[1], p.dtype) * 1j
-        else:
-            p -= self._move(g, state, group)
-
-    def _move(self, g: pg.Tensor, state: State, group: Group) -> pg.Tensor:
-        """What the parameter is to be reduced by, from a real gradient."""
-        beta1, beta2 = group["betas"]
-        if not state:
-            state["step"] = 0
-            state["exp_avg"] = pg.zeros_like(g)
-            state["exp_avg_sq"] = pg.zeros_like(g)
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = pg.zeros_like(g)
-        state["step"] += 1
-        step = state["step"]
-        mean = state["exp_avg"] = state["exp_avg"] * beta1 + g * (1 - beta1)
-        square = state["exp_avg_sq"] = state["exp_avg_sq"] * beta2 + (g * g) * (1 - beta2)
+    def start(self, g: pg.Tensor, group: Group) -> State:
+        state = {"step": 0, "exp_avg": pg.zeros_like(g), "exp_avg_sq": pg.zeros_like(g)}
         if group["amsgrad"]:
-            square = state["max_exp_avg_sq"] = pg.maximum(state["max_exp_avg_sq"], square)
+            state["max_exp_avg_sq"] = pg.zeros_like(g)
+        return state
+
+    def numbers(self, state: State, group: Group) -> tuple[float, ...]:
+        state["step"] += 1
+        (beta1, beta2), lr, step = group["betas"], group["lr"], state["step"]
+        decay = lr * group["weight_decay"] if self.decoupled else group["weight_decay"]
         # The root of the second correction, moved over to the scalars, saves an op on the array.
         root = math.sqrt(1 - beta2**step)
-        size: float = group["lr"] * root / (1 - beta1**step)
-        direction: pg.Tensor = mean / (pg.sqrt(square) + group["eps"] * root)
-        return direction * size
+        return decay, beta1, 1 - beta1, beta2, 1 - beta2, lr * root / (1 - beta1**step), group["eps"] * root
+
+    def update(self, p: pg.Tensor, g: pg.Tensor, state: State, group: Group, numbers: Any) -> None:
+        decay, beta1, fresh1, beta2, fresh2, size, eps = numbers
+        if group["weight_decay"]:
+            if self.decoupled:
+                p *= 1 - decay
+            else:
+                g = g + p * decay
+        mean = state["exp_avg"] = state["exp_avg"] * beta1 + g * fresh1
+        square = state["exp_avg_sq"] = state["exp_avg_sq"] * beta2 + (g * g) * fresh2
+        if group["amsgrad"]:
+            square = state["max_exp_avg_sq"] = pg.maximum(state["max_exp_avg_sq"], square)
+        p -= mean / (pg.sqrt(square) + eps) * size
 
 
 class AdamW(Adam):

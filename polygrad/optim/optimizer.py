@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import polygrad as pg
 
-__all__ = ["Group", "Optimizer", "Parameters", "State", "at_least_zero"]
+__all__ = ["Group", "Optimizer", "Parameters", "State", "at_least_zero", "decayed", "fractions"]
 
 Group: TypeAlias = dict[str, Any]
 """``"params"``, a list of tensors, and the options that apply to them."""
 
 State: TypeAlias = dict[str, Any]
 """What an optimiser remembers of one parameter: tensors like it, and numbers."""
+
+SCHEDULED = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")
+"""What schedulers note in a group beside its options."""
 
 Parameters: TypeAlias = "Iterable[pg.Tensor] | Iterable[Group] | Iterable[tuple[str, pg.Tensor]]"
 """Tensors, or groups of them with options of their own, or pairs of a name and a tensor."""
@@ -30,6 +33,7 @@ class Optimizer:
     Attributes:
         param_groups: the groups; change ``group["lr"]`` between steps at will.
         state: what is remembered of each parameter, filled at its first step.
+        steps: how many steps were taken with this object.
 
     Raises:
         ValueError: no parameters, one given twice, or one that is no leaf.
@@ -40,6 +44,7 @@ class Optimizer:
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
         self.state: dict[pg.Tensor, State] = {}
+        self.steps = 0
         if isinstance(params, pg.Tensor):
             raise TypeError("params must be several tensors: give [tensor]")
         entries: list[Any] = list(params)
@@ -53,7 +58,7 @@ class Optimizer:
         members = group["params"]
         entries = [members] if isinstance(members, pg.Tensor) else list(members)
         params = [entry[1] if isinstance(entry, tuple) else entry for entry in entries]
-        unknown = [key for key in group if key not in self.defaults and key != "params"]
+        unknown = [key for key in group if key not in self.defaults and key not in ("params", *SCHEDULED)]
         if unknown:
             raise TypeError(
                 f"{type(self).__qualname__} has no option {', '.join(unknown)}; it has {list(self.defaults)}"
@@ -76,14 +81,32 @@ class Optimizer:
 
     # -- a step ------------------------------------------------------------------------------------
 
-    def update(self, p: pg.Tensor, g: pg.Tensor, state: State, group: Group) -> None:
+    # A step is three functions, so that a compiled one can take the numbers anew at each call (the rate that a
+    # schedule changed, the corrections that go with the count) while the tensors' part stays one graph.
+
+    parts: ClassVar[bool] = True
+    """Whether complex parameters are treated as pairs of real ones: the update sees a real tensor of shape
+    (2, ...), the gradient and the state likewise."""
+
+    def start(self, g: pg.Tensor, group: Group) -> State:
+        """What is remembered of a parameter before its first step; ``g`` is its first gradient."""
+        return {"step": 0}
+
+    def numbers(self, state: State, group: Group) -> tuple[float, ...]:
+        """Advance the counts in a parameter's state, and say what the update needs of them and of the options, as
+        Python numbers. No tensors are touched here."""
+        state["step"] += 1
+        return (group["lr"],)
+
+    def update(self, p: pg.Tensor, g: pg.Tensor, state: State, group: Group, numbers: Any) -> None:
         """Change one parameter in place.
 
         Args:
             p: the parameter.
             g: its gradient; not to be changed.
-            state: what is remembered of this parameter; empty at its first step.
-            group: the options.
+            state: what is remembered of this parameter; its tensors are replaced, its numbers left alone.
+            group: the options; of the numeric ones only whether they are zero is looked at.
+            numbers: as :meth:`numbers` gave them.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no update method")
 
@@ -98,21 +121,32 @@ class Optimizer:
             with pg.enable_grad():
                 result = closure()
         lazy: list[pg.Tensor] = []
+        self.steps += 1
         with pg.no_grad():
             for group in self.param_groups:
                 for p in group["params"]:
                     g = p.grad
                     if g is None:
                         continue
-                    state = self.state.get(p)
-                    if state is None:
-                        state = self.state[p] = {}
-                    self.update(p, g, state, group)
+                    self._step_one(p, -g if group.get("maximize") else g, group)
                     if p.device.backend.lazy:
-                        lazy += [p, *(v for v in state.values() if isinstance(v, pg.Tensor))]
+                        lazy += [p, *(v for v in self.state[p].values() if isinstance(v, pg.Tensor))]
         if lazy:
             pg.compute(*lazy)
         return result
+
+    def _step_one(self, p: pg.Tensor, g: pg.Tensor, group: Group) -> None:
+        if p.dtype.kind == "c" and self.parts:
+            g = pg.stack([pg.real(g), pg.imag(g)])
+            pair = pg.stack([pg.real(p), pg.imag(p)])
+        else:
+            pair = p
+        state = self.state.get(p)
+        if state is None:
+            state = self.state[p] = self.start(g, group)
+        self.update(pair, g, state, group, self.numbers(state, group))
+        if pair is not p:
+            p[...] = pg.astype(pair[0], p.dtype) + pg.astype(pair[1], p.dtype) * 1j
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or fill them with zeros."""
@@ -134,11 +168,7 @@ class Optimizer:
             }
             for group in self.param_groups
         ]
-        state = {
-            i: {k: pg.asarray(v, copy=True) if isinstance(v, pg.Tensor) else v for k, v in self.state[p].items()}
-            for i, p in enumerate(params)
-            if p in self.state
-        }
+        state = {i: {k: _copied(v) for k, v in self.state[p].items()} for i, p in enumerate(params) if p in self.state}
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -158,7 +188,7 @@ class Optimizer:
             sizes = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in given]
             faults.append(f"the groups have {sizes[0]} parameters here, {sizes[1]} in the state dict")
         for i, group in enumerate(given):
-            wrong = sorted((set(group) ^ set(self.defaults)) - {"params"})
+            wrong = sorted((set(group) ^ set(self.defaults)) - {"params", *SCHEDULED})
             if wrong:
                 faults.append(f"group {i}: options only here or only there: {', '.join(wrong)}")
         order = [n for group in given for n in group["params"]]
@@ -174,18 +204,19 @@ class Optimizer:
         made = {target[n]: {k: _like(target[n], v) for k, v in entry.items()} for n, entry in entries.items()}
         self.state = made
         for group, source in zip(self.param_groups, given, strict=True):
-            group.update({k: v for k, v in source.items() if k != "params"})
+            kept = {"params": group["params"], **{k: v for k, v in source.items() if k != "params"}}
+            group.clear()
+            group.update(kept)
 
-    def state_shape(self, p: pg.Tensor) -> tuple[int, ...]:
-        """The shape of the tensors that are remembered of a parameter."""
-        return p.shape
+    def state_shape(self, p: pg.Tensor, key: str) -> tuple[int, ...]:
+        """The shape of a tensor that is remembered of a parameter."""
+        return (2, *p.shape) if p.dtype.kind == "c" and self.parts else p.shape
 
     def _misfits(self, n: Any, p: pg.Tensor, entry: Mapping[str, Any]) -> list[str]:
-        want = self.state_shape(p)
         return [
-            f"parameter {n}: {key} has shape {tuple(v.shape)}, here it is {want}"
+            f"parameter {n}: {key} has shape {tuple(v.shape)}, here it is {self.state_shape(p, key)}"
             for key, v in entry.items()
-            if hasattr(v, "shape") and tuple(v.shape) != want
+            if hasattr(v, "shape") and tuple(v.shape) != self.state_shape(p, key)
         ]
 
     def _params(self) -> list[pg.Tensor]:
@@ -199,9 +230,17 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
+def _copied(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_copied(v) for v in value]
+    return pg.asarray(value, copy=True) if isinstance(value, pg.Tensor) else value
+
+
 def _like(p: pg.Tensor, value: Any) -> Any:
     """A remembered value for a parameter: its own copy, where the parameter is; the real dtype of a complex
     one's parts."""
+    if isinstance(value, list):
+        return [_like(p, v) for v in value]
     if not hasattr(value, "shape"):
         return value
     x = pg.asarray(value, copy=True)
@@ -216,3 +255,15 @@ def at_least_zero(kind: str, group: Group, *names: str) -> None:
     for name in names:
         if group[name] < 0:
             raise ValueError(f"{kind}: {name} must be >= 0, got {group[name]}")
+
+
+def fractions(kind: str, group: Group, name: str = "betas") -> None:
+    """Refuse averages whose share of the past is not in ``0 <= beta < 1``."""
+    value = group[name]
+    if not all(0 <= beta < 1 for beta in (value if isinstance(value, tuple | list) else [value])):
+        raise ValueError(f"{kind}: {name} must be in 0 <= {name.rstrip('s')} < 1, got {value}")
+
+
+def decayed(p: pg.Tensor, g: pg.Tensor, group: Group, weight_decay: float) -> pg.Tensor:
+    """The gradient with the coupled weight decay added, the slope of ``weight_decay / 2 * sum(p ** 2)``."""
+    return g + p * weight_decay if group["weight_decay"] else g

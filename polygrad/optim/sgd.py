@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polygrad as pg
 
-from .optimizer import Group, Optimizer, Parameters, State, at_least_zero
+from .optimizer import Group, Optimizer, Parameters, State, at_least_zero, decayed
 
 __all__ = ["SGD"]
 
@@ -61,19 +63,29 @@ class SGD(Optimizer):
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("SGD: nesterov needs momentum > 0 and dampening 0")
 
-    def update(self, p: pg.Tensor, g: pg.Tensor, state: State, group: Group) -> None:
-        lr, momentum = group["lr"], group["momentum"]
-        if group["maximize"]:
-            g = -g
-        if group["weight_decay"]:
-            g = g + p * group["weight_decay"]
-        if momentum:
+    parts = False  # a step is linear in the gradient, so complex parameters need no splitting
+
+    def start(self, g: pg.Tensor, group: Group) -> State:
+        return {}
+
+    def numbers(self, state: State, group: Group) -> tuple[float, ...]:
+        first = "momentum_buffer" not in state
+        return (
+            group["lr"],
+            group["momentum"],
+            1.0 if first else 1 - group["dampening"],
+            group["weight_decay"],
+        )
+
+    def update(self, p: pg.Tensor, g: pg.Tensor, state: State, group: Group, numbers: Any) -> None:
+        lr, momentum, fresh, weight_decay = numbers
+        g = decayed(p, g, group, weight_decay)
+        if group["momentum"]:
             buffer = state.get("momentum_buffer")
             if buffer is None:
                 buffer = pg.asarray(g, copy=True)
             else:
-                damped = g * (1 - group["dampening"]) if group["dampening"] else g
-                buffer = buffer * momentum + damped
+                buffer = buffer * momentum + (g * fresh if group["dampening"] else g)
             state["momentum_buffer"] = buffer
             g = g + buffer * momentum if group["nesterov"] else buffer
         p -= g * lr

@@ -11,19 +11,35 @@ and a float32 model from the rounded weights of the float64 one.
 ((2, 3), polygrad.float32)
 """
 
-from .draws import bernoulli, integers, normal, permutation, uniform
-from .generator import Generator, default_generator, get_state, manual_seed, set_state, split
+from .draws import (
+    bernoulli,
+    categorical,
+    exponential,
+    gumbel,
+    integers,
+    normal,
+    permutation,
+    truncated_normal,
+    uniform,
+)
+from .generator import Generator, current, default_generator, get_state, manual_seed, set_state, split, use
 
 __all__ = [
     "Generator",
     "bernoulli",
+    "categorical",
+    "current",
     "default_generator",
+    "exponential",
     "get_state",
+    "gumbel",
     "integers",
     "manual_seed",
     "normal",
     "permutation",
     "set_state",
     "split",
+    "truncated_normal",
     "uniform",
+    "use",
 ]

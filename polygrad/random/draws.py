@@ -6,9 +6,19 @@ from typing import Any
 
 import polygrad as pg
 
-from .generator import Generator, default_generator
+from .generator import Generator, current
 
-__all__ = ["bernoulli", "integers", "normal", "permutation", "uniform"]
+__all__ = [
+    "bernoulli",
+    "categorical",
+    "exponential",
+    "gumbel",
+    "integers",
+    "normal",
+    "permutation",
+    "truncated_normal",
+    "uniform",
+]
 
 
 def _lengths(shape: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -16,7 +26,7 @@ def _lengths(shape: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _host(generator: Generator | None) -> Any:
-    return (default_generator if generator is None else generator).host
+    return (current() if generator is None else generator).host
 
 
 def _floating(name: str, dtype: Any) -> pg.DType:
@@ -168,3 +178,119 @@ def permutation(n: int, *, device: Any = None, generator: Generator | None = Non
     tensor([0, 1, 2, 3], dtype=int64)
     """
     return _delivered(pg.asarray(_host(generator).permutation(n), dtype="int64", copy=True), device)
+
+
+def exponential(
+    shape: int | tuple[int, ...],
+    scale: float = 1.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    generator: Generator | None = None,
+) -> pg.Tensor:
+    """Independent exponential numbers of mean ``scale``. Other args as for :func:`normal`.
+
+    Raises:
+        ValueError: if ``scale`` is negative.
+
+    >>> import polygrad as pg
+    >>> bool(pg.all(pg.random.exponential(100, 2.0) >= 0))
+    True
+    """
+    want = _floating("exponential", dtype)
+    if scale < 0:
+        raise ValueError(f"exponential: scale must be >= 0, got {scale}")
+    return _rounded(pg.asarray(_host(generator).standard_exponential(_lengths(shape))) * scale, want, device)
+
+
+def gumbel(
+    shape: int | tuple[int, ...],
+    loc: float = 0.0,
+    scale: float = 1.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    generator: Generator | None = None,
+) -> pg.Tensor:
+    """Independent numbers of the standard Gumbel distribution times ``scale``, plus ``loc``: added to logits, their
+    largest is at a class drawn by its probability. Other args as for :func:`normal`.
+
+    Raises:
+        ValueError: if ``scale`` is negative.
+
+    >>> import polygrad as pg
+    >>> pg.random.gumbel((2, 3)).shape
+    (2, 3)
+    """
+    want = _floating("gumbel", dtype)
+    if scale < 0:
+        raise ValueError(f"gumbel: scale must be >= 0, got {scale}")
+    return _rounded(pg.asarray(_host(generator).gumbel(loc, scale, _lengths(shape))), want, device)
+
+
+def truncated_normal(
+    shape: int | tuple[int, ...],
+    mean: float = 0.0,
+    std: float = 1.0,
+    low: float = -2.0,
+    high: float = 2.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    generator: Generator | None = None,
+) -> pg.Tensor:
+    """Independent normal numbers, those outside of ``low <= x <= high`` drawn anew. Other args as for :func:`normal`.
+
+    By inversion: a uniform number between the bounds' probabilities, through the normal distribution's quantile.
+
+    Raises:
+        ValueError: if ``std`` is not positive, or ``low >= high``.
+
+    >>> import polygrad as pg
+    >>> x = pg.random.truncated_normal(1000, std=3.0)
+    >>> bool(pg.all((x >= -2) & (x <= 2)))
+    True
+    """
+    want = _floating("truncated_normal", dtype)
+    if std <= 0 or low >= high:
+        raise ValueError(f"truncated_normal: needs std > 0 and low < high, got std={std}, low={low}, high={high}")
+    ends = pg.asarray([(low - mean) / std, (high - mean) / std], dtype="float64", device="cpu")
+    turned = bool(ends[0] > 0)  # in the lower tail probabilities are exact, in the upper one they round to 1
+    below = pg.special.ndtr(-ends if turned else ends)
+    share = pg.asarray(_host(generator).random(_lengths(shape)))
+    x = pg.special.ndtri(below[0] + (below[1] - below[0]) * share)
+    values = pg.clip((-x if turned else x) * std + mean, low, high)
+    return _rounded(values, want, device)
+
+
+def categorical(
+    logits: pg.Tensor,
+    shape: int | tuple[int, ...] = (),
+    *,
+    axis: int = -1,
+    generator: Generator | None = None,
+) -> pg.Tensor:
+    """Classes drawn by their logits, the logarithms of their probabilities up to a constant.
+
+    Args:
+        logits: a Tensor; the classes are along ``axis``. Where they live, the result does.
+        shape: how many draws for each row, as leading axes; one without an axis unless told.
+        axis: of the classes.
+        generator: what draws; the current generator unless told.
+
+    Returns:
+        int64, of shape ``shape`` and then the logits' without their classes. No gradient goes through it.
+
+    Raises:
+        ShapeError: if there are no classes.
+
+    >>> import polygrad as pg
+    >>> pg.random.categorical(pg.asarray([[0.0, -1000.0], [-1000.0, 0.0]]))
+    tensor([0, 1], dtype=int64)
+    """
+    logits = pg.asarray(logits).detach()
+    if not logits.ndim or not logits.shape[axis]:
+        raise pg.errors.ShapeError(f"categorical: there are no classes along axis {axis} of shape {logits.shape}")
+    logits = pg.moveaxis(logits, axis, -1)
+    noise = gumbel((*_lengths(shape), *logits.shape), device=logits.device, generator=generator)
+    return pg.astype(pg.argmax(pg.astype(logits, noise.dtype) + noise, axis=-1), pg.int64, copy=False)

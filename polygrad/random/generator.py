@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from polygrad import errors, registry
 
-__all__ = ["Generator", "default_generator", "get_state", "manual_seed", "set_state", "split"]
+__all__ = ["Generator", "current", "default_generator", "get_state", "manual_seed", "set_state", "split", "use"]
 
 
 class Generator:
@@ -115,24 +117,49 @@ def _plain(value: Any) -> Any:
 
 
 default_generator: Final = Generator()
-"""What draws when no generator is given; seeded by the operating system until :func:`manual_seed`."""
+"""What draws when no generator is given, outside of :func:`use`; seeded by the operating system until
+:func:`manual_seed`."""
+
+_scoped: ContextVar[Generator | None] = ContextVar("polygrad.random", default=None)
+
+
+def current() -> Generator:
+    """What draws when no generator is given: the default generator, or that of the innermost :func:`use`."""
+    return _scoped.get() or default_generator
+
+
+@contextmanager
+def use(generator: Generator) -> Iterator[Generator]:
+    """While this is open, in this thread or task, ``generator`` draws wherever no other is given.
+
+    >>> import polygrad as pg
+    >>> with pg.random.use(pg.random.Generator(1)):
+    ...     a = pg.random.normal(2)
+    >>> bool(pg.all(a == pg.random.normal(2, generator=pg.random.Generator(1))))
+    True
+    """
+    token = _scoped.set(generator)
+    try:
+        yield generator
+    finally:
+        _scoped.reset(token)
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator; returns it."""
-    return default_generator.manual_seed(seed)
+    """Seed the :func:`current` generator; returns it."""
+    return current().manual_seed(seed)
 
 
 def get_state() -> dict[str, Any]:
-    """Where the default generator stands; see :meth:`Generator.get_state`."""
-    return default_generator.get_state()
+    """Where the :func:`current` generator stands; see :meth:`Generator.get_state`."""
+    return current().get_state()
 
 
 def set_state(state: Mapping[str, Any]) -> None:
-    """Put the default generator where a state says; see :meth:`Generator.set_state`."""
-    default_generator.set_state(state)
+    """Put the :func:`current` generator where a state says; see :meth:`Generator.set_state`."""
+    current().set_state(state)
 
 
 def split(n: int) -> list[Generator]:
-    """``n`` independent generators off the default one; see :meth:`Generator.split`."""
-    return default_generator.split(n)
+    """``n`` independent generators off the :func:`current` one; see :meth:`Generator.split`."""
+    return current().split(n)

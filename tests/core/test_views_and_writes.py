@@ -242,3 +242,11 @@ def test_pickle_and_deepcopy(device: pg.Device) -> None:
         with pg.no_grad():
             made += 1.0
     assert host(x).tolist() == [[1.5, 2.5]]
+
+
+def test_bounds_of_slices_may_be_tensors(device: pg.Device) -> None:
+    x = pg.asarray([1.0, 2.0, 3.0], device=device, requires_grad=True)
+    one, two = pg.asarray(1, device=device), pg.asarray(2, dtype="int32", device=device)
+    assert [x[one:].tolist(), x[:one].tolist(), x[one:two].tolist(), x[::two].tolist()] == [[2, 3], [1], [2], [1, 3]]
+    pg.sum(x[one:two] * 5).backward()
+    assert x.grad.tolist() == [0.0, 5.0, 0.0]

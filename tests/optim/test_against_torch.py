@@ -24,7 +24,31 @@ ADAM = [
         ((0.9, 0.999), (0.0, 0.9)), (1e-8, 1e-2), (0.0, 0.1), (False, True), (False, True)
     )
 ]
+
+
+def grid(**options: tuple[Any, ...]) -> list[dict[str, Any]]:
+    return [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
+
+
+SHARED = {"weight_decay": (0.0, 0.1), "maximize": (False, True)}
+OTHERS = {
+    "Adamax": grid(lr=(0.05,), betas=((0.9, 0.999), (0.0, 0.5)), eps=(1e-8, 0.1), **SHARED),
+    "NAdam": grid(
+        lr=(0.05,), betas=((0.9, 0.99),), momentum_decay=(4e-3, 0.3), decoupled_weight_decay=(False, True), **SHARED
+    ),
+    "RAdam": grid(lr=(0.05,), betas=((0.9, 0.999), (0.5, 0.9)), decoupled_weight_decay=(False, True), **SHARED),
+    "Adagrad": grid(lr=(0.1,), lr_decay=(0.0, 0.1), initial_accumulator_value=(0.0, 0.5), **SHARED),
+    "Adadelta": grid(lr=(1.0, 5.0), rho=(0.9, 0.3), eps=(1e-6, 1e-2), **SHARED),
+    "RMSprop": grid(lr=(0.01,), alpha=(0.99, 0.5), momentum=(0.0, 0.7), centered=(False, True), **SHARED),
+    "Rprop": grid(
+        lr=(0.01, 0.2), etas=((0.5, 1.2), (0.3, 1.5)), step_sizes=((1e-6, 50.0), (1e-2, 0.1)), maximize=(False, True)
+    ),
+    "Adafactor": grid(
+        lr=(0.05, 0.5), beta2_decay=(-0.8, -0.2), eps=((None, 1e-3), (1e-2, 0.5)), d=(1.0, 3.0), **SHARED
+    ),
+}
 CASES = [("SGD", o) for o in SGD] + [(name, o) for name in ("Adam", "AdamW") for o in ADAM]
+CASES += [(name, options) for name, cases in OTHERS.items() for options in cases]
 
 
 def start() -> tuple[np.ndarray, np.ndarray]:
@@ -46,10 +70,14 @@ def sign(options: dict[str, Any]) -> int:
 def run_torch(name: str, options: dict[str, Any], steps: int) -> list[np.ndarray]:
     w, b = (torch.asarray(x, requires_grad=True) for x in start())
     optimizer = getattr(torch.optim, name)([w, b], **options)
-    for k in range(steps):
-        optimizer.zero_grad()
-        (sign(options) * loss_of(torch, w, b, k)).backward()
-        optimizer.step()
+    torch.set_default_dtype(torch.float64)  # else NAdam's product of momenta is kept in float32
+    try:
+        for k in range(steps):
+            optimizer.zero_grad()
+            (sign(options) * loss_of(torch, w, b, k)).backward()
+            optimizer.step()
+    finally:
+        torch.set_default_dtype(torch.float32)
     return [w.detach().numpy(), b.detach().numpy()]
 
 
@@ -75,6 +103,7 @@ def test_fifty_steps_equal_torch(name: str, options: dict[str, Any]) -> None:
         ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
         ("Adam", {"lr": 0.05, "amsgrad": True}),
         ("AdamW", {"lr": 0.05}),
+        *((name, cases[-2]) for name, cases in OTHERS.items()),
     ],
 )
 def test_ten_steps_equal_torch_on_every_device(device: pg.Device, name: str, options: dict[str, Any]) -> None:
@@ -82,7 +111,7 @@ def test_ten_steps_equal_torch_on_every_device(device: pg.Device, name: str, opt
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop"])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_complex_parameters(name: str, weight_decay: float) -> None:
     rng = np.random.default_rng(2)
@@ -90,6 +119,7 @@ def test_complex_parameters(name: str, weight_decay: float) -> None:
     tw, pw = torch.asarray(first, requires_grad=True), pg.nn.Parameter(first)
     theirs = getattr(torch.optim, name)([tw], lr=0.05, weight_decay=weight_decay)
     ours = getattr(optim, name)([pw], lr=0.05, weight_decay=weight_decay)
+    torch.set_default_dtype(torch.float64)
     for _ in range(20):
         theirs.zero_grad()
         torch.sum(torch.abs(tw - 1j) ** 2 * torch.real(tw) ** 2).backward()
@@ -97,4 +127,5 @@ def test_complex_parameters(name: str, weight_decay: float) -> None:
         ours.zero_grad()
         pg.sum(pg.abs(pw - 1j) ** 2 * pg.real(pw) ** 2).backward()
         ours.step()
+    torch.set_default_dtype(torch.float32)
     np.testing.assert_allclose(pw.detach().numpy(), tw.detach().numpy(), atol=1e-10)

@@ -15,6 +15,15 @@ KINDS = {
     "SGD": lambda p, **k: optim.SGD(p, **{"lr": 0.1, "momentum": 0.9, **k}),
     "Adam": lambda p, **k: optim.Adam(p, **{"lr": 0.1, "amsgrad": True, **k}),
     "AdamW": lambda p, **k: optim.AdamW(p, **{"lr": 0.1, **k}),
+    "Adamax": lambda p, **k: optim.Adamax(p, **{"lr": 0.1, **k}),
+    "NAdam": lambda p, **k: optim.NAdam(p, **{"lr": 0.1, **k}),
+    "RAdam": lambda p, **k: optim.RAdam(p, **{"lr": 0.1, **k}),
+    "Adagrad": lambda p, **k: optim.Adagrad(p, **{"lr": 0.1, **k}),
+    "Adadelta": lambda p, **k: optim.Adadelta(p, **{"lr": 0.1, **k}),
+    "RMSprop": lambda p, **k: optim.RMSprop(p, **{"lr": 0.1, "momentum": 0.5, "centered": True, **k}),
+    "Rprop": lambda p, **k: optim.Rprop(p, **{"lr": 0.1, **k}),
+    "Lion": lambda p, **k: optim.Lion(p, **{"lr": 0.1, **k}),
+    "Adafactor": lambda p, **k: optim.Adafactor(p, **{"lr": 0.1, **k}),
 }
 
 
@@ -213,7 +222,7 @@ def test_parameters_moved_later_stay_with_their_optimiser(device: pg.Device) -> 
 def test_refusals(make: Any, error: Any, words: str) -> None:
     if error is None:
         with pytest.raises(NotImplementedError, match="Optimizer has no update"):
-            make()(pg.ones(1), pg.ones(1), {}, {})
+            make()(pg.ones(1), pg.ones(1), {}, {}, ())
         return
     with pytest.raises(error, match=words):
         make()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -36,6 +37,10 @@ def test_a_seed_gives_the_same_draws_on_every_backend(name: str) -> None:
                 random.bernoulli((4,), 0.3, device=where, generator=g),
                 random.integers((6,), -5, 5, device=where, generator=g),
                 random.permutation(7, device=where, generator=g),
+                random.exponential(3, 2.0, device=where, generator=g),
+                random.gumbel(3, device=where, generator=g),
+                random.truncated_normal((2, 2), 0.5, device=where, generator=g),
+                random.categorical(pg.asarray([[0.0, 1.0, 2.0]] * 20, device=where), generator=g),
             )
         ]
 
@@ -193,3 +198,65 @@ def test_draws_may_be_written_to() -> None:
     x[0] = 0.0
     y.backward()
     assert float(x[0]) == 0.0
+
+
+# -- other distributions ---------------------------------------------------------------------------
+
+
+def test_exponential_gumbel_and_truncated_normal_follow_their_laws() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    g = random.Generator(5)
+    a, b = (0.5 - 1.0) / 2.0, (4.0 - 1.0) / 2.0
+    for x, law in (
+        (random.exponential(4000, 3.0, generator=g), stats.expon(scale=3.0)),
+        (random.gumbel(4000, 1.0, 2.0, generator=g), stats.gumbel_r(1.0, 2.0)),
+        (random.truncated_normal(4000, 1.0, 2.0, 0.5, 4.0, generator=g), stats.truncnorm(a, b, 1.0, 2.0)),
+        (random.truncated_normal(4000, 0.0, 1.0, 7.0, 9.0, generator=g), stats.truncnorm(7, 9)),
+        (random.truncated_normal(4000, 0.0, 1.0, -9.0, -7.0, generator=g), stats.truncnorm(-9, -7)),
+    ):
+        assert stats.kstest(x.numpy(), law.cdf).pvalue > 1e-3
+
+
+def test_categorical_draws_by_probability() -> None:
+    logits = pg.log(pg.asarray([[0.5, 0.2], [0.3, 0.2], [0.2, 0.6]]))
+    drawn = random.categorical(logits, (5000,), axis=0, generator=random.Generator(0))
+    assert (drawn.shape, drawn.dtype) == ((5000, 2), pg.int64)
+    for k, p in ((0, [0.5, 0.3, 0.2]), (1, [0.2, 0.2, 0.6])):
+        shares = np.bincount(drawn.numpy()[:, k], minlength=3) / 5000
+        np.testing.assert_allclose(shares, p, atol=0.03)
+    x = pg.asarray([0.0, 1.0], requires_grad=True)
+    assert not random.categorical(x).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("draw", "error", "words"),
+    [
+        (lambda: random.exponential(1, -1.0), ValueError, "scale must be >= 0"),
+        (lambda: random.gumbel(1, 0.0, -1.0), ValueError, "scale must be >= 0"),
+        (lambda: random.truncated_normal(1, low=2.0, high=1.0), ValueError, "low < high, got std=1.0, low=2.0"),
+        (lambda: random.truncated_normal(1, std=0.0), ValueError, "std > 0"),
+        (lambda: random.truncated_normal(1, dtype="int64"), pg.errors.DTypeError, "real floating numbers"),
+        (lambda: random.categorical(pg.asarray(1.0)), pg.errors.ShapeError, "no classes along axis -1"),
+        (lambda: random.categorical(pg.ones((2, 0))), pg.errors.ShapeError, r"of shape \(2, 0\)"),
+    ],
+)
+def test_errors_of_other_distributions(draw, error, words) -> None:
+    with pytest.raises(error, match=words):
+        draw()
+
+
+def test_use_is_for_this_thread_and_ends_with_its_block() -> None:
+    before = random.default_generator.get_state()
+    seen = []
+    with random.use(random.Generator(3)) as g:
+        assert random.current() is g
+        thread = threading.Thread(target=lambda: seen.append(random.current()))
+        thread.start()
+        thread.join()
+        with pytest.raises(ZeroDivisionError), random.use(random.Generator(4)):
+            1 / 0  # noqa: B018
+        assert random.current() is g
+        first = random.normal(3).tolist()
+    assert seen == [random.default_generator]
+    assert random.default_generator.get_state() == before
+    assert first == random.normal(3, generator=random.Generator(3)).tolist()
