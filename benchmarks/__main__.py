@@ -11,7 +11,10 @@ import polygrad as pg
 
 from . import processes
 from .harness import check, measure, report
+from .networks_sequence import SEQUENCES
 from .workloads import ALL, PEERS
+
+ALL |= SEQUENCES
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -50,7 +50,7 @@ def _lstm(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
         n = width // 4
         scale, offset = _scales(np, n, gx.dtype)
         wt = np.ascontiguousarray((w * scale[:, None]).T)
-        gates = multiply(gx, scale)
+        gates = multiply(gx, scale, order="C")
         cs, hs = np.empty((times, batch, n), gx.dtype), np.empty((times, batch, n), gx.dtype)
         z, tc = np.empty((batch, width), gx.dtype), np.empty((batch, n), gx.dtype)
         for t in _order(times, reverse):
@@ -78,7 +78,7 @@ def _lstm(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
         times, batch, n = hs.shape
         i, f, g, o = (gates[..., k * n : (k + 1) * n] for k in range(4))
         tc = tanh(cs)
-        dz = multiply(gates, gates)
+        dz = multiply(gates, gates, order="C")  # reshaped below: it must not be copied there
         np.subtract(gates, dz, dz)  # sigma' = sigma - sigma^2
         di, df, dg, do = (dz[..., k * n : (k + 1) * n] for k in range(4))
         multiply(di, g, di)

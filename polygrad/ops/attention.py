@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core.apply import apply
+from ..core.apply import apply_multiple
 from ..core.declare import op
 from ..core.kernels import kernel
 from ..core.operands import together
 from ..errors import DTypeError, ShapeError
 from ..typing import ArrayLike, Namespace, Raw
-from .recurrent import Memo
+from .recurrent import Memo, Parts
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -35,44 +35,47 @@ def softmax_rows_linear(xp: Namespace, g: Raw, weights: Raw) -> Raw:
     return weighted - weights * xp.sum(weighted, axis=-1, keepdims=True)
 
 
-def _scores(xp: Namespace, g: Raw, out: Raw, memo: Memo) -> Raw:
+# One output, but declared as one of several: the walk then hands over its cotangent in a list of its own, by which the
+# memo knows it (an array's values could have changed between two walks).
+def _scores(xp: Namespace, g: Parts, out: Parts, memo: Memo) -> Raw:
     """The scores' cotangent, which all arguments' come from."""
-    made: Raw = memo.get(g, lambda: xp.softmax_rows_linear(g, out))
+    made: Raw = memo.get(g, lambda: xp.softmax_rows_linear(g[0], out[0]))
     return made
 
 
-def _query(xp: Namespace, g: Raw, out: Raw, k: Raw, scale: float, memo: Memo) -> Raw:
+def _query(xp: Namespace, g: Parts, out: Parts, k: Raw, scale: float, memo: Memo) -> Raw:
     return xp.matmul(_scores(xp, g, out, memo), k) * scale
 
 
-def _key(xp: Namespace, g: Raw, out: Raw, q: Raw, scale: float, memo: Memo) -> Raw:
+def _key(xp: Namespace, g: Parts, out: Parts, q: Raw, scale: float, memo: Memo) -> Raw:
     return xp.matmul(xp.matrix_transpose(_scores(xp, g, out, memo)), q * scale)
 
 
-def _query_jvp(xp: Namespace, t: Raw, out: Raw, k: Raw, scale: float) -> Raw:
-    return xp.softmax_rows_linear(xp.matmul(t * scale, xp.matrix_transpose(k)), out)
+def _query_jvp(xp: Namespace, t: Raw, out: Parts, k: Raw, scale: float) -> Parts:
+    return [xp.softmax_rows_linear(xp.matmul(t * scale, xp.matrix_transpose(k)), out[0])]
 
 
-def _key_jvp(xp: Namespace, t: Raw, out: Raw, q: Raw, scale: float) -> Raw:
-    return xp.softmax_rows_linear(xp.matmul(q * scale, xp.matrix_transpose(t)), out)
+def _key_jvp(xp: Namespace, t: Raw, out: Parts, q: Raw, scale: float) -> Parts:
+    return [xp.softmax_rows_linear(xp.matmul(q * scale, xp.matrix_transpose(t)), out[0])]
 
 
-def _mask_jvp(xp: Namespace, t: Raw, out: Raw) -> Raw:
-    return xp.softmax_rows_linear(t + xp.zeros_like(out), out)
+def _mask_jvp(xp: Namespace, t: Raw, out: Parts) -> Parts:
+    return [xp.softmax_rows_linear(t, out[0])]
 
 
-@op(vjps=[_query, _key], jvps=[_query_jvp, _key_jvp], broadcasts=True)
-def _attention(xp: Namespace, q: Raw, k: Raw, /, scale: float, memo: Memo) -> Raw:
-    return xp.attention_weights(q, k, None, scale)
+@op(vjps=[_query, _key], jvps=[_query_jvp, _key_jvp], broadcasts=True, multiple=True)
+def _attention(xp: Namespace, q: Raw, k: Raw, /, scale: float, memo: Memo) -> tuple[Raw, ...]:
+    return (xp.attention_weights(q, k, None, scale),)
 
 
 @op(
     vjps=[_query, _key, lambda xp, g, out, memo: _scores(xp, g, out, memo)],
     jvps=[_query_jvp, _key_jvp, _mask_jvp],
     broadcasts=True,
+    multiple=True,
 )
-def _masked_attention(xp: Namespace, q: Raw, k: Raw, mask: Raw, /, scale: float, memo: Memo) -> Raw:
-    return xp.attention_weights(q, k, mask, scale)
+def _masked_attention(xp: Namespace, q: Raw, k: Raw, mask: Raw, /, scale: float, memo: Memo) -> tuple[Raw, ...]:
+    return (xp.attention_weights(q, k, mask, scale),)
 
 
 def attention_weights(q: ArrayLike, k: ArrayLike, mask: ArrayLike | None = None, *, scale: float = 1.0) -> Tensor:
@@ -103,4 +106,4 @@ def attention_weights(q: ArrayLike, k: ArrayLike, mask: ArrayLike | None = None,
         raise DTypeError(
             f"attention: needs one floating dtype, got {', '.join(str(x.dtype) for x in arrays)}; cast with pg.astype"
         )
-    return apply(_attention if mask is None else _masked_attention, arrays, (scale, Memo()))
+    return apply_multiple(_attention if mask is None else _masked_attention, arrays, (scale, Memo()))[0]  # type: ignore[no-any-return]

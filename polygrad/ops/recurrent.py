@@ -28,7 +28,8 @@ Parts = list[Any]
 
 class Memo:
     """The last result of a backward walk over time: the walk over the graph asks for one argument's cotangent after the
-    other, and all come from it. Only raw arrays are kept: Tensors would be a reference cycle."""
+    other, and all come from it. The key is the list of the outputs' cotangents, which every walk makes anew. Only raw
+    arrays are kept: Tensors would be a reference cycle."""
 
     __slots__ = ("key", "value")
 
@@ -36,12 +37,12 @@ class Memo:
         self.key: Any = None
         self.value: Any = None
 
-    def get(self, g: Any, compute: Callable[[], Any]) -> Any:
+    def get(self, g: Parts, compute: Callable[[], Any]) -> Any:
         """What was computed for these very cotangents, or ``compute()``."""
         if self.key is g:
             return self.value
         made = compute()
-        if not isinstance(g, Cell) and not (g.__class__ is list and any(isinstance(v, Cell) for v in g)):
+        if not any(isinstance(v, Cell) for v in g):
             self.key, self.value = g, made
         return made
 

@@ -246,6 +246,21 @@ KEYS: Final[dict[str, Callable[[Any, Any, Any, Any], Any]]] = {
 
 # -- kernels: arguments for the backend's own and for the generic version ----------------------------
 
+
+def _steps(xp: Any, x: Any) -> Any:
+    """Three times of a batch of one."""
+    return xp.reshape(x, (3, 1, x.shape[1]))
+
+
+def _first(s: Any, i: int) -> Any:
+    return s["y"][i : i + 1, :1]
+
+
+def _state(xp: Any, s: Any, gates: int) -> tuple[Any, Any]:
+    """A recurrent weight for states of one number, and a first state."""
+    return xp.reshape(s["v"][:gates], (gates, 1)), _first(s, 0)
+
+
 KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
     "tanh_slope": lambda xp, s: (xp.tanh(8 * s["x"]), 8 * s["x"]),
     "tanh_vjp": lambda xp, s: (s["y"], xp.tanh(8 * s["x"]), 8 * s["x"]),
@@ -277,3 +292,34 @@ KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
         [((slice(None), s["i"]), s["x"][:, 1:]), ((1, ...), s["v"]), ((s["i"] * 0, s["i"]), s["v"][1:])],
     ),
 }
+
+NETWORK_KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
+    "class_loss": lambda xp, s: (s["x"], s["i"], 1, -100, "mean"),
+    "class_loss_vjp": lambda xp, s: (s["v"][:3], s["x"], s["i"], 1, 2, "none"),
+    "attention_weights": lambda xp, s: (s["x"], s["y"][:2, :], s["v"][:2], 0.5),
+    "softmax_rows_linear": lambda xp, s: (s["x"], s["u"]),
+    "lstm_forward": lambda xp, s: (_steps(xp, s["x"]), *_state(xp, s, 4), _first(s, 1), True),
+    "lstm_backward": lambda xp, s: (
+        [_steps(xp, s["x"][:, :1]), _steps(xp, s["y"][:, 1:2]), None],
+        (_steps(xp, s["y"][:, :1]), _steps(xp, s["x"][:, 1:2]), _steps(xp, s["u"])),
+        *_state(xp, s, 4),
+        _first(s, 1),
+        False,
+    ),
+    "gru_forward": lambda xp, s: (_steps(xp, s["x"][:, :3]), _state(xp, s, 3)[0], s["v"][:3], _first(s, 0), False),
+    "gru_backward": lambda xp, s: (
+        [_steps(xp, s["x"][:, :1]), None],
+        (_steps(xp, s["y"][:, :1]), _steps(xp, s["u"])),
+        *_state(xp, s, 3),
+        True,
+    ),
+    "rnn_forward": lambda xp, s: (_steps(xp, s["x"][:, :1]), *_state(xp, s, 1), False, True),
+    "rnn_backward": lambda xp, s: (
+        _steps(xp, s["x"][:, :1]),
+        _steps(xp, s["y"][:, :1]),
+        *_state(xp, s, 1),
+        False,
+        False,
+    ),
+}
+"""Kernels of networks: compared where a backend has its own (the generic ones are long)."""

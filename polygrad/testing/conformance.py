@@ -323,7 +323,8 @@ class BackendConformance:
         self.compare(cases.SHAPES, "float32", "float64")
 
     def test_linear_algebra_agrees_with_numpy(self) -> None:
-        assert pg.linalg.inv is not None  # the module declares its kernels
+        assert pg.linalg.inv is not None  # the modules declare their kernels
+        assert pg.neural.lstm is not None
         self.compare(cases.LINALG, "float32", "float64", "complex64", "complex128")
 
     # -- keys ------------------------------------------------------------------------------------------
@@ -397,12 +398,14 @@ class BackendConformance:
 
     def test_kernels_agree_with_the_generic_ones(self) -> None:
         np = self.host()
-        assert pg.linalg.inv is not None  # the module declares its kernels
+        assert pg.linalg.inv is not None  # the modules declare their kernels
+        assert pg.neural.lstm is not None
         for device in self.devices():
             for dtype in ("float32", "float64"):
                 own = self.samples(dtype)
                 there = self.place(device, own)
-                for name, arguments in cases.KERNELS.items():
+                own_ones = {n: a for n, a in cases.NETWORK_KERNELS.items() if n in device.backend.kernels}
+                for name, arguments in (cases.KERNELS | own_ones).items():
                     want = GENERIC[name](np, *arguments(np, own))
                     got = attrgetter(name)(device.raw)(*arguments(device.raw, there))
                     self.same(f"kernel {name} of {dtype}", device, got, want, 4 * _TOLERANCE[dtype])

@@ -144,6 +144,31 @@ def test_sequence_op_in_both_modes_and_to_second_order(kind: str, reverse: bool)
     check_grads(sequence(kind, reverse), [pg.asarray(a[:2] if i == 0 else a) for i, a in enumerate(arrays(kind))])
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+def test_sequence_op_takes_any_memory_layout(kind: str) -> None:
+    found = []
+    for turned in (False, True):
+        gx, *rest = (pg.asarray(a, requires_grad=True) for a in arrays(kind))
+        x = pg.asarray(np.asfortranarray(gx.detach().numpy()), requires_grad=True) if turned else gx
+        made = sequence(kind, False)(x, *rest)
+        pg.sum(pg.square(made if isinstance(made, pg.Tensor) else made[0])).backward()
+        found.append([x.grad.numpy(), *(r.grad.numpy() for r in rest)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_sequence_op_twice_with_other_values_in_the_same_cotangent() -> None:
+    q = pg.asarray(rng.normal(size=(2, 3)), requires_grad=True)
+    weights = pg.neural.attention_weights(q, q)
+    seed = np.asarray([[1.0, 0.0], [0.0, 2.0]])
+    weights.backward(seed, retain_graph=True)
+    first = q.grad.numpy().copy()
+    seed *= 2
+    q.grad = None
+    weights.backward(seed)
+    np.testing.assert_allclose(q.grad.numpy(), 2 * first)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_sequence_of_lstm_is_steps_of_cells(reverse: bool) -> None:
     gx, w, h, c = (pg.asarray(a, requires_grad=True) for a in arrays("lstm"))

@@ -174,7 +174,8 @@ class MultiheadAttention(Module):
         self, k: pg.Tensor, v: pg.Tensor, mask: pg.Tensor | None
     ) -> tuple[pg.Tensor, pg.Tensor, pg.Tensor | None]:
         """Keys and values with the learnt ones and the zeros, which no mask hides."""
-        batch, more = k.shape[0], []
+        batch = k.shape[0]
+        more: list[tuple[pg.Tensor, pg.Tensor]] = []
         if self.bias_k is not None and self.bias_v is not None:
             more.append((self.bias_k, self.bias_v))
         if self.add_zero_attn:

@@ -41,9 +41,8 @@ class _Cell(Module):
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound, generator=generator)
 
-    def _input(self, input: Any) -> pg.Tensor:
-        if not isinstance(input, pg.Tensor):
-            input = pg.asarray(input)
+    def _input(self, given: Any) -> pg.Tensor:
+        input: pg.Tensor = given if isinstance(given, pg.Tensor) else pg.asarray(given)
         if input.ndim not in (1, 2) or input.shape[-1] != self.input_size:
             raise pg.errors.ShapeError(
                 f"{type(self).__qualname__}: input of shape {input.shape}; it must be (batch, {self.input_size}) or "

@@ -353,11 +353,13 @@ class LSTM(_Recurrent):
     ) -> tuple[pg.Tensor, ...]:
         w_ih, w_hh, b_ih, b_hh, w_hr = self._parts(suffix)
         gx = self._projected(x, w_ih, None if b_ih is None else b_ih + b_hh)
-        return pg.neural.lstm(gx, w_hh, *first, w_hr, reverse=reverse)
+        return pg.neural.lstm(gx, w_hh, first[0], first[1], w_hr, reverse=reverse)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, tuple[Any, Any]]:
         """See :meth:`RNN.forward`; ``hx`` is a pair of states and cells, and so is the second result."""
         if hx is not None and not (isinstance(hx, (tuple, list)) and len(hx) == 2):
             raise TypeError(f"LSTM: hx must be a pair (h_0, c_0), got {type(hx).__qualname__}")
-        out, last = self._apply(input, hx, (self.proj_size or self.hidden_size, self.hidden_size))
+        out, last = self._apply(
+            input, None if hx is None else tuple(hx), (self.proj_size or self.hidden_size, self.hidden_size)
+        )
         return out, (last[0], last[1])

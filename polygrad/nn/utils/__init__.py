@@ -1,6 +1,7 @@
 """What trains and reshapes networks: clipping, parameters as one vector, normalized weights, sequences of different
 lengths (``utils.rnn``), parameters that are functions of others (``utils.parametrize``)."""
 
+from ..module import Module
 from . import parametrizations, parametrize, rnn
 from .clipping import clip_grad_norm_, clip_grad_value_, get_total_norm
 from .parametrizations import spectral_norm, weight_norm
@@ -22,11 +23,11 @@ __all__ = [
 ]
 
 
-def remove_weight_norm(module: parametrize.Module, name: str = "weight") -> parametrize.Module:
+def remove_weight_norm(module: Module, name: str = "weight") -> Module:
     """Make the parameter that :func:`weight_norm` split an ordinary one again, of the same value."""
     return parametrize.remove_parametrizations(module, name)
 
 
-def remove_spectral_norm(module: parametrize.Module, name: str = "weight") -> parametrize.Module:
+def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
     """Make the parameter that :func:`spectral_norm` divided an ordinary one again, of the same value."""
     return parametrize.remove_parametrizations(module, name)
