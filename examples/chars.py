@@ -81,7 +81,8 @@ class Writer(nn.Module):
         seen = self.characters[numbers] + self.places[:n]
         for layer in self.layers:
             seen = layer(seen, src_mask=self.mask[:n, :n])
-        return self.norm(seen) @ self.characters.T
+        logits: pg.Tensor = self.norm(seen) @ self.characters.T
+        return logits
 
 
 def loss_of(model: nn.Module, rows: pg.Tensor, **options: Any) -> pg.Tensor:

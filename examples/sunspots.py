@@ -68,7 +68,8 @@ class Forecaster(nn.Module):
 
     def forward(self, windows: pg.Tensor) -> pg.Tensor:
         seen, _ = self.lstm(pg.expand_dims(windows, axis=-1))
-        return self.out(seen[:, -1])[:, 0] + windows[:, -1]
+        added: pg.Tensor = self.out(seen[:, -1])[:, 0]
+        return windows[:, -1] + added
 
 
 def error(forecast: pg.Tensor, series: Series) -> float:
