@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..core.apply import apply
+from ..core.apply import apply, apply_multiple
 from ..core.cell import Cell
 from ..core.declare import op
+from ..core.kernels import kernel
 from ..core.operands import together
 from ..errors import DTypeError
 from ..typing import ArrayLike, Namespace, Raw
@@ -24,6 +25,11 @@ __all__ = [
 ]  # fmt: skip
 
 Function = Callable[..., Any]
+
+
+def _check_floating(name: str, x: Any) -> None:
+    if x._value.dtype not in x._device.inexact_dtypes or x._value.dtype in x._device.complex_dtypes:
+        raise DTypeError(f"{name}: needs a real floating dtype, got {x.dtype}; cast with pg.astype")
 
 
 def _activation(name: str, f: Function, slope: Function) -> Callable[..., Tensor]:
@@ -41,8 +47,7 @@ def _activation(name: str, f: Function, slope: Function) -> Callable[..., Tensor
     def call(x: ArrayLike, *params: Any) -> Tensor:
         if not isinstance(x, Cell):
             (x,) = together(name, (x,))
-        if x._value.dtype not in x._device.inexact_dtypes or x._value.dtype in x._device.complex_dtypes:
-            raise DTypeError(f"{name}: needs a real floating dtype, got {x.dtype}; cast with pg.astype")
+        _check_floating(name, x)
         return apply(declared, (x,), params)
 
     return call
@@ -166,20 +171,38 @@ def elu(x: ArrayLike, negative: float = 1.0, positive: float = 1.0, inner: float
     return _elu(x, negative, positive, inner)
 
 
-# x Phi(x), Phi from erfc: exact in the left tail. Its slope is Phi(x) + x phi(x).
+# x Phi(x), Phi from erfc: exact in the left tail. The slope Phi(x) + x phi(x) comes from the same numbers, so the op
+# returns both; the slope's own slope is phi(x) (2 - x^2).
 _ROOT_HALF = 0.7071067811865476
 _ROOT_2_OVER_PI = 0.7978845608028654
 
 
-def _gelu_of(xp: Namespace, x: Raw, /) -> Raw:
-    return 0.5 * x * xp.special.erfc(x * -_ROOT_HALF)
+def _density(xp: Namespace, x: Raw) -> Raw:
+    return xp.exp(-0.5 * x * x) * (0.5 * _ROOT_2_OVER_PI)
 
 
-def _gelu_slope(xp: Namespace, x: Raw) -> Raw:
-    return 0.5 * xp.special.erfc(x * -_ROOT_HALF) + x * xp.exp(-0.5 * x * x) * (0.5 * _ROOT_2_OVER_PI)
+@kernel
+def gelu_parts(xp: Namespace, x: Raw) -> tuple[Raw, Raw]:
+    """GELU and its slope."""
+    share = 0.5 * xp.special.erfc(x * -_ROOT_HALF)
+    return x * share, share + x * _density(xp, x)
 
 
-_gelu = _activation("gelu", _gelu_of, _gelu_slope)
+def _gelu_vjp(xp: Namespace, g: list[Any], out: list[Any], x: Raw) -> Raw:
+    made = None if g[0] is None else g[0] * out[1]
+    if g[1] is None:
+        return made
+    bend = g[1] * _density(xp, x) * (2 - x * x)
+    return bend if made is None else made + bend
+
+
+def _gelu_jvp(xp: Namespace, t: Raw, out: list[Any], x: Raw) -> list[Raw]:
+    return [t * out[1], t * _density(xp, x) * (2 - x * x)]
+
+
+@op(name="gelu", vjps=[_gelu_vjp], jvps=[_gelu_jvp], multiple=True)
+def _gelu(xp: Namespace, x: Raw, /) -> tuple[Raw, ...]:
+    return xp.gelu_parts(x)  # type: ignore[no-any-return]
 
 
 # 0.5 (1 + tanh u) is the logistic function of 2 u.
@@ -202,7 +225,11 @@ def gelu(x: ArrayLike, approximate: str = "none") -> Tensor:
     tanh."""
     if approximate not in ("none", "tanh"):
         raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
-    return _gelu(x) if approximate == "none" else _gelu_tanh(x)
+    if approximate == "tanh":
+        return _gelu_tanh(x)
+    (x,) = together("gelu", (x,))
+    _check_floating("gelu", x)
+    return apply_multiple(_gelu, (x,))[0]  # type: ignore[no-any-return]
 
 
 silu = _activation(

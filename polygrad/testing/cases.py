@@ -297,6 +297,7 @@ NETWORK_KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
     "class_loss": lambda xp, s: (s["x"], s["i"], 1, -100, "mean"),
     "class_loss_vjp": lambda xp, s: (s["v"][:3], s["x"], s["i"], 1, 2, "none"),
     "attention_weights": lambda xp, s: (s["x"], s["y"][:2, :], s["v"][:2], 0.5),
+    "gelu_parts": lambda xp, s: (s["x"],),
     "softmax_rows_linear": lambda xp, s: (s["x"], s["u"]),
     "lstm_forward": lambda xp, s: (_steps(xp, s["x"]), *_state(xp, s, 4), _first(s, 1), True),
     "lstm_backward": lambda xp, s: (

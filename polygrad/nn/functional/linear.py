@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import polygrad as pg
 
 __all__ = ["linear"]
@@ -33,5 +35,9 @@ def linear(x: pg.Tensor, weight: pg.Tensor, bias: pg.Tensor | None = None) -> pg
             f"linear: x of shape {x.shape} does not fit a weight of shape {weight.shape}; x must be "
             "(..., in) and the weight (out, in)"
         )
-    out = x @ weight.T
+    if x.ndim > 2:  # one product for all
+        rows = math.prod(x.shape[:-1])
+        out = pg.reshape(pg.reshape(x, (rows, x.shape[-1])) @ weight.T, (*x.shape[:-1], weight.shape[0]))
+    else:
+        out = x @ weight.T
     return out if bias is None else out + bias

@@ -129,9 +129,7 @@ class _Recurrent(Module):
 
     def _projected(self, x: pg.Tensor, weight: pg.Tensor, bias: pg.Tensor | None) -> pg.Tensor:
         """The input's part of the gates, for all times in one product."""
-        times, batch, width = x.shape
-        made = F.linear(pg.reshape(x, (times * batch, width)), weight, bias)
-        return pg.reshape(made, (times, batch, weight.shape[0]))
+        return F.linear(x, weight, bias)
 
     def _run(
         self, x: pg.Tensor, first: tuple[pg.Tensor, ...], lengths: list[int] | None

@@ -33,12 +33,6 @@ def _activation(name: str, given: Activation) -> Callable[[pg.Tensor], pg.Tensor
     return known[given]
 
 
-def _flat(layer: Linear, x: pg.Tensor) -> pg.Tensor:
-    """A linear layer on all places in one product."""
-    made = layer(pg.reshape(x, (-1, x.shape[-1])))
-    return pg.reshape(made, (*x.shape[:-1], made.shape[-1]))
-
-
 class TransformerEncoderLayer(Module):
     """Attention to oneself and a network for each place, each with a residual and a normalization.
 
@@ -92,8 +86,8 @@ class TransformerEncoderLayer(Module):
         return self.dropout1(made)  # type: ignore[no-any-return]
 
     def _fed(self, x: pg.Tensor) -> pg.Tensor:
-        hidden = self.dropout(self.activation(_flat(self.linear1, x)))
-        return self.dropout2(_flat(self.linear2, hidden))  # type: ignore[no-any-return]
+        hidden = self.dropout(self.activation(self.linear1(x)))
+        return self.dropout2(self.linear2(hidden))  # type: ignore[no-any-return]
 
     def forward(
         self, src: pg.Tensor, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
@@ -175,8 +169,8 @@ class TransformerDecoderLayer(Module):
             return self.dropout2(made)  # type: ignore[no-any-return]
 
         def fed(x: pg.Tensor) -> pg.Tensor:
-            hidden = self.dropout(self.activation(_flat(self.linear1, x)))
-            return self.dropout3(_flat(self.linear2, hidden))  # type: ignore[no-any-return]
+            hidden = self.dropout(self.activation(self.linear1(x)))
+            return self.dropout3(self.linear2(hidden))  # type: ignore[no-any-return]
 
         x = tgt
         if self.norm_first:
