@@ -9,7 +9,7 @@ tensor([0.        , 0.84147098], dtype=float64)
 
 The functions of the Array API standard are here under their standard names, with the transforms
 (:func:`grad`, :func:`vjp`, :func:`jvp`, ...), the modes (:func:`no_grad`, ...) and the devices
-(:func:`device`, :func:`devices`, ...). ``polygrad.linalg``, ``.fft``, ``.special``, ``.nn``, ``.optim``, ``.data``,
+(:func:`device`, :func:`devices`, ...). ``polygrad.linalg``, ``.fft``, ``.special``, ``.spatial``, ``.nn``, ``.optim``, ``.data``,
 ``.random``, ``.graph`` and ``.testing`` are imported on first use.
 """
 
@@ -162,7 +162,7 @@ from .registry import register as register_backend
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from . import data, fft, graph, linalg, nn, optim, random, special, testing
+    from . import data, fft, graph, linalg, nn, optim, random, spatial, special, testing
     from .graph.draw import draw
     from .ops.calculus import corrcoef, cov, cumulative_trapezoid, interp, logspace, trapezoid
     from .ops.closeness import allclose, heaviside, isclose
@@ -383,6 +383,7 @@ __all__ = [
     "softmax",
     "softplus",
     "sort",
+    "spatial",
     "special",
     "sqrt",
     "square",
@@ -432,7 +433,7 @@ pi = 3.141592653589793
 inf = float("inf")
 nan = float("nan")
 
-_LAZY = frozenset({"data", "fft", "graph", "linalg", "nn", "optim", "random", "special", "testing"})
+_LAZY = frozenset({"data", "fft", "graph", "linalg", "nn", "optim", "random", "spatial", "special", "testing"})
 _FROM = {  # public functions of modules imported on first use: some need optree, which costs 17 ms
     "Function": "transforms.custom",
     "allclose": "ops.closeness",

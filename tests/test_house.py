@@ -88,6 +88,7 @@ ORDER = [
         "polygrad.interop",
         "polygrad.linalg",
         "polygrad.fft",
+        "polygrad.spatial",
         "polygrad.special",
     },
     {"polygrad.transforms", "polygrad.graph", "polygrad.protocols"},

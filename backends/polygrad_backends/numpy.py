@@ -13,6 +13,7 @@ from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad_backends import host
 
 from .special import scipy_special
+from .windows import window_kernels
 
 __all__ = ["NumpyBackend"]
 
@@ -70,6 +71,7 @@ class NumpyBackend(Backend):
             "sigmoid": self._sigmoid,
             "sigmoid_slope": self._sigmoid_slope,
             "with_entries": partial(_with_entries, np),
+            **window_kernels(np),
         }
         self._namespace = RawNamespace(np, spaces={"special": scipy_special}, **self._mended(), **self.kernels)
 
