@@ -10,12 +10,34 @@
 
 from . import functional, init
 from .containers import ModuleList, Sequential
-from .layers import CrossEntropyLoss, Dropout, Flatten, Identity, Linear, MSELoss, ReLU, Sigmoid, Tanh
+from .layers import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    CrossEntropyLoss,
+    Dropout,
+    Flatten,
+    Identity,
+    Linear,
+    MSELoss,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
 from .module import Module
 from .parameter import Parameter
 from .state import LoadResult
 
 __all__ = [
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",

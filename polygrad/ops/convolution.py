@@ -117,11 +117,15 @@ def out_lengths(lengths: Ints, size: Ints, strides: Ints, pads: Pairs, dilation:
 # Cotangents of complex arrays take the conjugate of the array that they are multiplied with.
 
 
-def _by_input(xp: Namespace, g: Raw, w: Raw, x_shape: Ints, strides: Ints, pads: Pairs, dilation: Ints, groups: int) -> Raw:  # fmt: skip
+def _by_input(
+    xp: Namespace, g: Raw, w: Raw, x_shape: Ints, strides: Ints, pads: Pairs, dilation: Ints, groups: int
+) -> Raw:
     return xp.conv_input_nd(g, xp.conj(w), tuple(x_shape[2:]), strides, pads, dilation, groups)
 
 
-def _by_weight(xp: Namespace, g: Raw, x: Raw, w_shape: Ints, strides: Ints, pads: Pairs, dilation: Ints, groups: int) -> Raw:  # fmt: skip
+def _by_weight(
+    xp: Namespace, g: Raw, x: Raw, w_shape: Ints, strides: Ints, pads: Pairs, dilation: Ints, groups: int
+) -> Raw:
     return xp.conv_weight_nd(xp.conj(x), g, tuple(w_shape[2:]), strides, pads, dilation, groups)
 
 
@@ -140,7 +144,9 @@ def _input_by_g(xp: Namespace, c: Raw, w: Raw, strides: Ints, pads: Pairs, dilat
     return xp.conv_nd(c, xp.conj(w), strides, pads, dilation, groups)
 
 
-def _input_by_weight(xp: Namespace, c: Raw, g: Raw, w_shape: Ints, strides: Ints, pads: Pairs, dilation: Ints, groups: int) -> Raw:  # fmt: skip
+def _input_by_weight(
+    xp: Namespace, c: Raw, g: Raw, w_shape: Ints, strides: Ints, pads: Pairs, dilation: Ints, groups: int
+) -> Raw:
     return xp.conv_weight_nd(c, xp.conj(g), tuple(w_shape[2:]), strides, pads, dilation, groups)
 
 
@@ -161,7 +167,9 @@ def _conv_input(
     return xp.conv_input_nd(g, w, lengths, strides, pads, dilation, groups)
 
 
-def _weight_by_input(xp: Namespace, c: Raw, g: Raw, x_shape: Ints, strides: Ints, pads: Pairs, dilation: Ints, groups: int) -> Raw:  # fmt: skip
+def _weight_by_input(
+    xp: Namespace, c: Raw, g: Raw, x_shape: Ints, strides: Ints, pads: Pairs, dilation: Ints, groups: int
+) -> Raw:
     return xp.conv_input_nd(xp.conj(g), c, tuple(x_shape[2:]), strides, pads, dilation, groups)
 
 

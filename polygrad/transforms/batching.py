@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 
 from .. import registry
 from ..backend import Backend, Device, RawNamespace
-from ..core.kernels import BATCHED
 from ..core.cell import Cell, new_tensor, root_of, settle, share_borrowed
+from ..core.kernels import BATCHED
 from ..errors import VmapError
 
 __all__ = [
