@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from . import dtypes
 from .backend import SPACES, Device, provide
-from .core.kernels import GENERIC
+from .core.kernels import GENERIC, ON_TENSORS
 from .ops import (
     creation,
     data_types,
@@ -128,7 +128,7 @@ class Namespace(ModuleType):
         contents["asarray"] = _asarray_on(device)
         for name_, generic in GENERIC.items():
             if "." not in name_:
-                contents[name_] = _KERNELS.get(name_) or functools.partial(generic, self)
+                contents[name_] = _KERNELS.get(name_) or ON_TENSORS.get(name_) or functools.partial(generic, self)
         for dtype in device.backend.dtypes():
             contents[dtype.name] = dtype
         contents.update(newaxis=None, e=2.718281828459045, pi=3.141592653589793, inf=float("inf"), nan=float("nan"))
@@ -139,7 +139,7 @@ class Namespace(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name in GENERIC and "." not in name:  # a kernel of a module imported since
-            kernel = self.__dict__[name] = functools.partial(GENERIC[name], self)
+            kernel = self.__dict__[name] = ON_TENSORS.get(name) or functools.partial(GENERIC[name], self)
             return kernel
         if name in _BEYOND:
             found = getattr(importlib.import_module(f"polygrad.ops.{_BEYOND[name]}"), name)

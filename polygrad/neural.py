@@ -24,6 +24,7 @@ from .ops.activations import (
 )
 from .ops.attention import attention_weights
 from .ops.classes import binary_entropy, check_classes, class_cross_entropy
+from .ops.convolution import conv, conv_input, conv_weight
 from .ops.recurrent import gru, lstm, rnn
 
 __all__ = [
@@ -31,6 +32,9 @@ __all__ = [
     "binary_entropy",
     "check_classes",
     "class_cross_entropy",
+    "conv",
+    "conv_input",
+    "conv_weight",
     "elu",
     "gelu",
     "gru",

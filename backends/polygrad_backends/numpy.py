@@ -14,6 +14,7 @@ from polygrad_backends import host
 
 from .numpy_networks import network_kernels
 from .special import scipy_special
+from .windows import window_kernels
 
 __all__ = ["NumpyBackend"]
 
@@ -72,6 +73,7 @@ class NumpyBackend(Backend):
             "sigmoid_slope": self._sigmoid_slope,
             "with_entries": partial(_with_entries, np),
             **network_kernels(np, lambda name: partial(generic_kernel(name), self._namespace)),
+            **window_kernels(np),
         }
         self._namespace = RawNamespace(np, spaces={"special": scipy_special}, **self._mended(), **self.kernels)
 

@@ -9,12 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, overload
 
-__all__ = ["GENERIC", "kernel"]
+__all__ = ["BATCHED", "GENERIC", "ON_TENSORS", "kernel"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 GENERIC: Final[dict[str, Callable[..., Any]]] = {}
 """The generic version of each kernel, taking the namespace first."""
+
+ON_TENSORS: Final[dict[str, Callable[..., Any]]] = {}
+"""What a kernel is on Tensors where it is an op of its own; modules that are imported on first use enter theirs here."""
+
+BATCHED: Final[dict[str, Callable[..., Any]]] = {}
+"""What such a kernel is inside vmap: ``rule(rules, *args)``; without one the generic version runs on batched arrays."""
 
 
 @overload

@@ -12,12 +12,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar
 
 from .. import registry
 from ..backend import Backend, Device, RawNamespace
 from ..core.cell import Cell, new_tensor, root_of, settle, share_borrowed
+from ..core.kernels import BATCHED
 from ..errors import VmapError
 
 __all__ = [
@@ -159,6 +161,15 @@ class _LevelNamespace(RawNamespace):
     """A level's namespace: in its sub-namespaces every kernel has a batching rule, so that none is generic and a
     graph outside has the op's own derivative."""
 
+    def __init__(self, rules: Any, **options: Any) -> None:
+        super().__init__(_Missing(), **options)
+        self._rules = rules
+
+    def generic(self, name: str) -> Callable[..., Any] | None:
+        if name in BATCHED:
+            return partial(BATCHED[name], self._rules)
+        return super().generic(name)
+
     def _function_of(self, space: str, name: str) -> Any:
         if space == "special" and name not in import_module("polygrad.special").__all__:
             return super()._function_of(space, name)  # a kernel: the generic one runs on Batched arrays as it is
@@ -191,7 +202,7 @@ class BatchingBackend(Backend):
             "fft": lambda: fft_rules(self.rules),
             "special": lambda: SpecialRules(self.rules),
         }
-        self._raw = _LevelNamespace(_Missing(), spaces=spaces, **self.rules.namespace())
+        self._raw = _LevelNamespace(self.rules, spaces=spaces, **self.rules.namespace())
         self.level = Device.make(f"vmap({size}):{inner.name}", self, self)
 
     @property
