@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import polygrad as pg
@@ -97,8 +98,8 @@ class _Conv(_Convolution):
         return _FUNCTIONS[self.axes](x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
-_FUNCTIONS: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-_TRANSPOSES: dict[int, Any] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+_FUNCTIONS: dict[int, Callable[..., pg.Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_TRANSPOSES: dict[int, Callable[..., pg.Tensor]] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
 class Conv1d(_Conv):
@@ -169,8 +170,9 @@ class _ConvTranspose(_Convolution):
         )
 
     def _padding_for(self, x: pg.Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:
-        lengths, settings = x.shape[-self.axes :], (self.stride, self.padding, self.dilation, self.kernel_size)
-        least = [(m - 1) * s - 2 * p + d * (k - 1) + 1 for m, s, p, d, k in zip(lengths, *settings, strict=True)]
+        padding = spread(type(self).__name__, "padding", self.padding, self.axes, 0)
+        settings = zip(x.shape[-self.axes :], self.stride, padding, self.dilation, self.kernel_size, strict=True)
+        least = [(m - 1) * s - 2 * p + d * (k - 1) + 1 for m, s, p, d, k in settings]
         more = tuple([w - m for w, m in zip(wanted[-self.axes :], least, strict=True)])
         if any(not 0 <= m < s for m, s in zip(more, self.stride, strict=True)):
             raise pg.errors.ShapeError(
