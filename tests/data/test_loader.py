@@ -151,14 +151,17 @@ def test_worker_init_fn_is_called_by_each_worker() -> None:
 
 
 def test_stopping_early_leaves_no_thread_behind() -> None:
-    before = threading.active_count()
+    # Only threads that started here count: those of earlier tests may end meanwhile.
+    before = set(threading.enumerate())
+    started: set[threading.Thread] = set()
     for _ in range(3):
         for _ in data.DataLoader(Noisy(), num_workers=2, worker_type="thread"):
+            started |= set(threading.enumerate()) - before
             break
-    deadline = time.monotonic() + 10
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+    assert started
+    for thread in started:
+        thread.join(timeout=10)
+    assert not [thread for thread in started if thread.is_alive()]
 
 
 # -- streams -----------------------------------------------------------------------------------------
