@@ -19,7 +19,7 @@ from ..core.modes import GRAD, get_mode
 from ..core.op import Op
 from ..core.operands import reconciled, scalar_tensor, together
 from ..core.tape import Node as _Node
-from ..core.tape import is_leaf, leaf, next_seq
+from ..core.tape import is_leaf, next_seq
 from ..dtypes import as_dtype
 from ..errors import DetachError, DeviceError, DTypeError, ShapeError
 from ..typing import ArrayLike, DTypeLike, Namespace, Raw
@@ -265,14 +265,6 @@ def to_device(x: Any, device: str | Device) -> Any:
     result = new_tensor(raw, node, target)
     result._saved = x._saved = True  # some libraries share memory between them
     return result
-
-
-def leaf_of(x: Any) -> Any:
-    """A Tensor on the same value that is a leaf."""
-    made = new_tensor(x._value, None, x._device)
-    made._saved = True
-    made._node = leaf(x._value, x._device)
-    return made
 
 
 # -- from nothing ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import dtypes as dt
 from ..core.apply import apply
-from ..core.cell import Cell, new_tensor
+from ..core.cell import Cell
 from ..core.declare import op
 from ..core.operands import together
 from ..dtypes import FLOAT_OF_COMPLEX, DType, as_dtype, promote
@@ -210,9 +210,3 @@ def iinfo(type: Any, /) -> iinfo_object:
     if own.kind == "u":
         return iinfo_object(bits, 2**bits - 1, 0, own)
     return iinfo_object(bits, 2 ** (bits - 1) - 1, -(2 ** (bits - 1)), own)
-
-
-def constant(value: Any, like: Any) -> Any:
-    """A NumPy array as an untracked tensor on another tensor's device."""
-    device = like._device
-    return new_tensor(device.backend.from_numpy(value, device.native), None, device)

@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 # -- helpers of the rules ----------------------------------------------------------------------------
 
 
-def one(xp: Namespace, out: Raw) -> Raw:
-    """The partial derivative of sums."""
-    return xp.ones_like(out)
-
-
 def pass_negated(xp: Namespace, g: Raw) -> Raw:
     """The vjp and jvp of an argument with slope -1."""
     return -g
@@ -109,7 +104,7 @@ def floor_divide(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
 
 # d remainder(a, b) / db = -floor(a / b), of mixed signs too (jax#11466 had it wrong).
 @binary(
-    (one, lambda xp, x1, x2: -xp.floor_divide(x1, x2)),
+    (None, lambda xp, x1, x2: -xp.floor_divide(x1, x2)),
     vjps=(pass_on, None),
     jvps=(pass_on, None),
 )
@@ -174,11 +169,9 @@ def _static_pow_slope(xp: Namespace, x: Raw, p: float) -> Raw:
 
 
 def static_power(xp: Namespace, x: Raw, p: float) -> Raw:
-    """x to a Python number: 1 for p = 0 (also at 0 and nan), no pow for p = 1 and 2."""
+    """x to a Python number: 1 for p = 0 (also at 0 and nan), no pow for p = 2."""
     if p == 0:
         return xp.ones_like(x)
-    if p == 1:
-        return x
     return x * x if p == 2 else x**p
 
 

@@ -22,6 +22,7 @@ from ..typing import ArrayLike, Namespace, Raw, Shape
 from .creation import to_tensor, transfer
 from .data_types import astype
 from .kernels import is_basic
+from .keys import is_mask
 from .manipulation import broadcast_shapes, normal_axis, reshape, with_entries
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _raw_entry(x: Tensor, entry: Any) -> Any:
     elif isinstance(entry, Cell):
         settle(entry)
     else:
-        if hasattr(entry, "__index__") and getattr(entry, "shape", ()) == ():
+        if hasattr(entry, "__index__") and getattr(entry, "shape", ()) == () and not is_mask(entry):
             return entry.__index__()
         if isinstance(entry, (list, range)) and len(entry) == 0:
             entry = registry.default_device().raw.zeros(

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.kernels import kernel
 from ..typing import Namespace, Raw, Shape
 
-__all__ = ["expand", "getitem", "is_basic", "positions", "with_entries"]
+__all__ = ["expand", "getitem", "is_basic", "is_mask", "positions", "with_entries"]
 
 
 def is_basic(key: Any) -> bool:
@@ -56,10 +56,10 @@ def expand(shape: Shape, key: Any) -> list[Any]:
 def _axes_taken(entry: Any) -> int:
     if entry is None or entry is Ellipsis:
         return 0
-    return int(entry.ndim) if _is_mask(entry) else 1
+    return int(entry.ndim) if is_mask(entry) else 1
 
 
-def _is_mask(entry: Any) -> bool:
+def is_mask(entry: Any) -> bool:
     return hasattr(entry, "dtype") and str(entry.dtype).rpartition(".")[2] == "bool"
 
 
@@ -93,7 +93,7 @@ def positions(xp: Namespace, shape: Shape, key: Any) -> Raw:
             first = len(rest) if state == "before" else 0 if state == "behind" else first
             state = "apart" if state in ("behind", "apart") else "among"
             places = places + _offsets(xp, entry, shape, strides, axis, size)
-        axis += 0 if entry is None or _is_mask(entry) else 1
+        axis += 0 if entry is None or is_mask(entry) else 1
     if places.ndim == 0:
         first = 0
     width, ndim = places.ndim, len(rest) + places.ndim
@@ -109,7 +109,7 @@ def _offsets(xp: Namespace, entry: Any, shape: Shape, strides: list[int], axis: 
     """What an integer or an index array adds to the places."""
     if isinstance(entry, int):
         return entry * strides[axis]
-    if _is_mask(entry):  # 0-d: it takes no axis, and makes one of length 1 or 0
+    if is_mask(entry):  # 0-d: it takes no axis, and makes one of length 1 or 0
         return xp.nonzero(xp.reshape(entry, (1,)))[0]
     n = shape[axis]
     index = xp.astype(entry, xp.int64)
@@ -121,7 +121,7 @@ def _without_masks(xp: Namespace, entries: list[Any]) -> list[Any]:
     """Masks of one or more axes as the index arrays of their true elements."""
     made: list[Any] = []
     for entry in entries:
-        made.extend(xp.nonzero(entry) if _is_mask(entry) and entry.ndim else [entry])
+        made.extend(xp.nonzero(entry) if is_mask(entry) and entry.ndim else [entry])
     return made
 
 
@@ -131,7 +131,7 @@ def getitem(xp: Namespace, x: Raw, key: Any) -> Raw:
     entries = expand(x.shape, key)
     if is_basic(tuple(entries)):
         return x[tuple(entries)]
-    if len(entries) == 1 and _is_mask(entries[0]) and entries[0].ndim == x.ndim:
+    if len(entries) == 1 and is_mask(entries[0]) and entries[0].ndim == x.ndim:
         return x[entries[0]]
     places = positions(xp, x.shape, key)
     flat = xp.take(xp.reshape(x, (-1,)), xp.reshape(places, (-1,)), axis=0)
@@ -144,7 +144,7 @@ def with_entries(xp: Namespace, x: Raw, key: Any, value: Raw) -> Raw:
     entries = expand(x.shape, key)
     if is_basic(tuple(entries)):
         return _with_slice(xp, x, tuple(entries), value)
-    if len(entries) == 1 and _is_mask(entries[0]) and entries[0].ndim == x.ndim and value.ndim == 0:
+    if len(entries) == 1 and is_mask(entries[0]) and entries[0].ndim == x.ndim and value.ndim == 0:
         return xp.where(entries[0], value, x)
     places = positions(xp, x.shape, key)
     values = xp.reshape(xp.broadcast_to(value, tuple(places.shape)), (-1,))

@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 # out = A B has cotangents G B^H and A^H G; a vector is a matrix of one row or one column.
 
 
-def adjoint(xp: Namespace, x: Raw) -> Raw:
-    """The conjugate transpose of the last two axes."""
-    return xp.adjoint(x)
-
-
 def _misfit(x1: Raw, x2: Raw, error: Exception) -> Exception:
     a, b = tuple(x1.shape), tuple(x2.shape)
     if not a or not b:
@@ -32,6 +27,8 @@ def _misfit(x1: Raw, x2: Raw, error: Exception) -> Exception:
     inner = b[-2 if len(b) > 1 else 0]
     if a[-1] != inner:
         return ShapeError(f"matmul: shapes {a} and {b} do not fit: the inner lengths {a[-1]} and {inner} differ")
+    if len(a) > 2 and len(b) > 2:
+        broadcast_shapes(a[:-2], b[:-2])
     return error
 
 
