@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import polygrad as pg
+from polygrad.backend import generic_kernel
 from polygrad.errors import AxisError, DeviceError, DTypeError, ShapeError
 from polygrad.nn import functional as F
+from polygrad.ops.kernels import sum_at
 from polygrad.ops.keys import expand, positions
 
 X = pg.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
@@ -367,3 +369,41 @@ def test_convolution_of_what_no_example_owns_inside_vmap() -> None:
         return b * pg.sum(g) + pg.sum(pg.neural.conv_weight(x, g, (3,)))
 
     assert pg.vmap(f)(pg.asarray([1.0, 2.0])).tolist() == [24.0 + 144.0, 48.0 + 144.0]
+
+
+def test_axes_counted_from_the_front_and_unsigned_limits() -> None:
+    assert pg.vecdot(X, X, axis=1).tolist() == pg.vecdot(X, X).tolist()
+    assert (pg.iinfo("uint8").min, pg.iinfo("uint8").max) == (0, 255)
+
+
+def test_a_constant_moves_onto_the_device_inside_vmap() -> None:
+    made = pg.vmap(lambda b: pg.sum(V.to_device(b.device)) * b)(pg.asarray([1.0, 2.0]))
+    assert made.tolist() == [6.0, 12.0]
+
+
+def test_a_move_within_a_library() -> None:
+    pytest.importorskip("array_api_strict")
+    moved = pg.ones(2, device="strict").to_device("strict:device1")
+    assert moved.device == "strict:device1"
+    assert moved.tolist() == [1.0, 1.0]
+
+
+def test_a_reversed_view_of_a_library_without_such_views_is_written_through() -> None:
+    pytest.importorskip("torch")
+    x = pg.asarray([1.0, 2.0, 3.0], device="torch:cpu")
+    y = x[::-1]
+    y[0] = 9.0
+    assert x.tolist() == [1.0, 2.0, 9.0]
+    x[0] = 5.0
+    assert y.tolist() == [9.0, 2.0, 5.0]
+
+
+def test_generic_kernels_of_keys_and_sums() -> None:
+    """What libraries get that have nothing of their own; NumPy stands for them here."""
+    x = np.arange(6.0).reshape(2, 3)
+    keys: list[Any] = [0, slice(None, None, -1), (0, ..., None), (np.array([1, 0]), np.array([2, 2])), x > 2]
+    for key in keys:
+        np.testing.assert_array_equal(generic_kernel("getitem")(np, x, key), x[key])
+    none = np.empty(0, dtype=int)
+    np.testing.assert_array_equal(sum_at(np, 2, none, np.empty(0)), [0.0, 0.0])
+    np.testing.assert_array_equal(generic_kernel("relu")(np, x - 2), np.maximum(x - 2, 0))
