@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import polygrad as pg
+from polygrad.errors import ShapeError
 
-__all__ = ["layer_norm"]
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
 
 
 def layer_norm(
@@ -19,3 +20,148 @@ def layer_norm(
     if weight is not None:
         made = made * weight
     return made if bias is None else made + bias
+
+
+def rms_norm(input: pg.Tensor, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> pg.Tensor:
+    """``x / sqrt(mean(x ** 2) + eps) * weight`` over the last axes (Zhang and Sennrich, 2019); ``eps`` is the dtype's
+    own unless told.
+
+    >>> import polygrad as pg
+    >>> pg.nn.functional.rms_norm(pg.asarray([3.0, 3.0]), (2,), eps=0.0)
+    tensor([1., 1.], dtype=float64)
+    """
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if input.shape[input.ndim - len(shape) :] != shape:
+        raise ShapeError(f"rms_norm: input of shape {input.shape} does not end in normalized_shape {shape}")
+    axes = tuple(range(-len(shape), 0))
+    least = pg.finfo(input.dtype).eps if eps is None else eps
+    made = input / pg.sqrt(pg.mean(input * input, axis=axes, keepdims=True) + least)
+    return made if weight is None else made * weight
+
+
+def _channels(x: pg.Tensor, values: Any) -> Any:
+    """Values of each channel, (C,) as (C, 1, ...)."""
+    return pg.reshape(values, (-1, *[1] * (x.ndim - 2)))
+
+
+def _scaled(x: pg.Tensor, weight: Any, bias: Any) -> pg.Tensor:
+    if weight is not None:
+        x = x * _channels(x, weight)
+    return x if bias is None else x + _channels(x, bias)
+
+
+def _check_channels(name: str, x: pg.Tensor, **arrays: Any) -> None:
+    if x.ndim < 2:
+        raise ShapeError(f"{name}: input must be (N, C, ...), got shape {x.shape}")
+    for what, value in arrays.items():
+        if value is not None and value.shape != (x.shape[1],):
+            raise ShapeError(
+                f"{name}: {what} of shape {value.shape} does not fit the {x.shape[1]} channels of {x.shape}"
+            )
+
+
+def batch_norm(
+    input: pg.Tensor,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: Any = 0.1,
+    eps: float = 1e-5,
+) -> pg.Tensor:
+    """``(x - mean) / sqrt(var + eps) * weight + bias`` of each channel (Ioffe and Szegedy, 2015).
+
+    Args:
+        input: shape (N, C, ...).
+        running_mean, running_var: shape (C,), changed in place when training: ``momentum`` of the batch's own mean and
+            (unbiased) variance comes in. Or None.
+        weight, bias: shape (C,), or None.
+        training: normalize by the batch, not by the running statistics.
+        momentum: a number, or a 0-d tensor.
+        eps: added to the variance.
+
+    Raises:
+        ShapeError: shapes that do not fit; training on one value per channel, which has no variance.
+        ValueError: not training, without running statistics.
+
+    >>> import polygrad as pg
+    >>> pg.nn.functional.batch_norm(pg.asarray([[1.0], [3.0]]), None, None, training=True, eps=0.0)
+    tensor([[-1.],
+            [ 1.]], dtype=float64)
+    """
+    _check_channels("batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm: without training=True the running mean and variance are needed")
+        made = (input - _channels(input, running_mean)) / _channels(input, pg.sqrt(running_var + eps))
+        return _scaled(made, weight, bias)
+    axes = (0, *range(2, input.ndim))
+    count = input.size // max(input.shape[1], 1)
+    if count == 1:
+        raise ShapeError(f"batch_norm: input of shape {input.shape} has one value per channel, which has no variance")
+    mean = pg.mean(input, axis=axes, keepdims=True)
+    d = input - mean
+    var = pg.mean(d * d, axis=axes, keepdims=True)
+    if running_mean is not None:
+        with pg.no_grad():
+            for running, fresh in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
+                share = pg.reshape(fresh.detach(), (-1,)) - running
+                running += pg.astype(share * momentum, running.dtype, copy=False)
+    return _scaled(d / pg.sqrt(var + eps), weight, bias)
+
+
+def instance_norm(
+    input: pg.Tensor,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> pg.Tensor:
+    """:func:`batch_norm` of each example of its own (Ulyanov et al., 2016); arguments as there."""
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    _check_channels(
+        "instance_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    axes = tuple(range(2, input.ndim))
+    count = 1
+    for length in input.shape[2:]:
+        count *= length
+    if count == 1:
+        raise ShapeError(f"instance_norm: input of shape {input.shape} has one value per channel and example")
+    mean = pg.mean(input, axis=axes, keepdims=True)
+    d = input - mean
+    var = pg.mean(d * d, axis=axes, keepdims=True)
+    if running_mean is not None:
+        with pg.no_grad():
+            for running, fresh in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
+                share = pg.mean(pg.reshape(fresh.detach(), input.shape[:2]), axis=0) - running
+                running += pg.astype(share * momentum, running.dtype, copy=False)
+    return _scaled(d / pg.sqrt(var + eps), weight, bias)
+
+
+def group_norm(input: pg.Tensor, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> pg.Tensor:
+    """Each example's channels normalized in groups (Wu and He, 2018).
+
+    Args:
+        input: shape (N, C, ...); ``C`` is a multiple of ``num_groups``.
+        num_groups: how many groups.
+        weight, bias: shape (C,), or None.
+        eps: added to the variance.
+
+    Raises:
+        ShapeError: shapes that do not fit.
+    """
+    _check_channels("group_norm", input, weight=weight, bias=bias)
+    if num_groups < 1 or input.shape[1] % num_groups:
+        raise ShapeError(
+            f"group_norm: the {input.shape[1]} channels of {input.shape} are no multiple of {num_groups} groups"
+        )
+    grouped = pg.reshape(input, (input.shape[0], num_groups, -1))
+    d = grouped - pg.mean(grouped, axis=2, keepdims=True)
+    made = d / pg.sqrt(pg.mean(d * d, axis=2, keepdims=True) + eps)
+    return _scaled(pg.reshape(made, input.shape), weight, bias)
