@@ -14,7 +14,7 @@ from .harness import check, measure, report
 from .networks_sequence import SEQUENCES
 from .workloads import ALL, PEERS
 
-ALL |= SEQUENCES
+ALL |= IMAGES | SEQUENCES
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -23,14 +23,16 @@ from .ops.activations import (
     threshold,
 )
 from .ops.attention import attention_weights
-from .ops.classes import binary_entropy, check_classes, class_cross_entropy
+from .ops.classes import binary_entropy, check_classes, check_indices, class_cross_entropy
 from .ops.convolution import conv, conv_input, conv_weight
+from .ops.pooling import max_pool, spread_windows, sum_windows
 from .ops.recurrent import gru, lstm, rnn
 
 __all__ = [
     "attention_weights",
     "binary_entropy",
     "check_classes",
+    "check_indices",
     "class_cross_entropy",
     "conv",
     "conv_input",
@@ -45,11 +47,14 @@ __all__ = [
     "leaky_relu",
     "log_sigmoid",
     "lstm",
+    "max_pool",
     "mish",
     "rnn",
     "silu",
     "softplus_beyond",
     "softshrink",
     "softsign",
+    "spread_windows",
+    "sum_windows",
     "threshold",
 ]

@@ -73,7 +73,7 @@ class NumpyBackend(Backend):
             "sigmoid_slope": self._sigmoid_slope,
             "with_entries": partial(_with_entries, np),
             **network_kernels(np, lambda name: partial(generic_kernel(name), self._namespace)),
-            **window_kernels(np),
+            **window_kernels(np, lambda name: partial(generic_kernel(name), self._namespace)),
         }
         self._namespace = RawNamespace(np, spaces={"special": scipy_special}, **self._mended(), **self.kernels)
 

@@ -1,4 +1,4 @@
-"""Convolution and pooling with NumPy: one buffer of all windows, and one product of matrices.
+"""Convolution and pooling with NumPy: one buffer of all windows, and one product of matrices; running maxima and sums.
 
 Arrays are worked on with the channels in front, (C, N, *lengths), and results are seen as (N, C, *lengths): the product
 over a whole batch is one matrix product then, and what the next layer needs is there without a copy.
@@ -15,6 +15,8 @@ __all__ = ["window_kernels"]
 
 Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
+Generic = Callable[[str], Callable[..., Any]]
+"""The generic version of a kernel, on NumPy's namespace."""
 
 
 def _front(x: Any) -> Any:
@@ -26,12 +28,12 @@ def _inside(lengths: Any, pads: Pairs) -> tuple[Any, ...]:
     return (..., *[slice(low, low + n) for n, (low, _) in zip(lengths, pads)])
 
 
-def _padded(np: Any, x: Any, pads: Pairs) -> Any:
-    """``x`` (C, N, ...) with zeros around, if any."""
+def _padded(np: Any, x: Any, pads: Pairs, value: float = 0) -> Any:
+    """``x`` (C, N, ...) with zeros, or another value, around, if any."""
     if not any(low or high for low, high in pads):
         return x
     lengths = x.shape[2:]
-    made = np.zeros((*x.shape[:2], *[low + n + high for n, (low, high) in zip(lengths, pads)]), x.dtype)
+    made = np.full((*x.shape[:2], *[low + n + high for n, (low, high) in zip(lengths, pads)]), value, x.dtype)
     made[_inside(lengths, pads)] = x
     return made
 
@@ -45,7 +47,12 @@ def _keys(size: Ints, out: Ints, strides: Ints, dilation: Ints) -> list[tuple[tu
     return found
 
 
-def window_kernels(np: Any) -> dict[str, Callable[..., Any]]:
+def window_kernels(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
+    """The kernels by name."""
+    return _convolution(np) | _largest(np, generic) | _sums(np)
+
+
+def _convolution(np: Any) -> dict[str, Callable[..., Any]]:
     """``conv_nd``, ``conv_input_nd`` and ``conv_weight_nd``."""
 
     def seen(x: Any, size: Ints, out: Ints, strides: Ints, pads: Pairs, dilation: Ints) -> Any:
@@ -101,3 +108,72 @@ def window_kernels(np: Any) -> dict[str, Callable[..., Any]]:
         return made.reshape(many, x.shape[1] // groups, *size)
 
     return {"conv_nd": conv, "conv_input_nd": conv_input, "conv_weight_nd": conv_weight}
+
+
+def _places(lengths: Ints, size: Ints, strides: Ints, pads: Pairs, dilation: Ints) -> Ints:
+    return tuple([(m + low + high - d * (k - 1) - 1) // s + 1
+                  for m, k, s, (low, high), d in zip(lengths, size, strides, pads, dilation)])  # fmt: skip
+
+
+def _disjoint(size: Ints, strides: Ints, dilation: Ints) -> bool:
+    """Whether no element is in two windows."""
+    return all(s > d * (k - 1) for k, s, d in zip(size, strides, dilation))
+
+
+def _largest(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
+    """``max_windows`` and ``spread_chosen``."""
+
+    def max_windows(x: Any, size: Ints, strides: Ints, pads: Pairs, dilation: Ints) -> Any:
+        out = _places(x.shape[2:], size, strides, pads, dilation)
+        around = _padded(np, _front(x), pads, -np.inf)
+        seen = [around[key] for _, key in _keys(size, out, strides, dilation)]
+        best = seen[0].copy(order="K")
+        for part in seen[1:]:
+            np.maximum(best, part, out=best)
+        # nan, and -inf, which padding is as well, are for the version that looks at each place
+        if not np.isfinite(np.add.reduce(best, None)) and not np.isfinite(best).all():
+            return generic("max_windows")(x, size, strides, pads, dilation)
+        chosen = np.zeros_like(best, dtype=np.uint8 if len(seen) <= 256 else np.int64)
+        missed = seen[0] != best
+        for i, part in enumerate(seen[1:], 1):
+            np.copyto(chosen, i, where=missed & (part == best))
+            if i < len(seen) - 1:
+                missed &= part != best
+        return _front(best), _front(chosen)
+
+    def spread_chosen(
+        g: Any, chosen: Any, lengths: Ints, size: Ints, strides: Ints, pads: Pairs, dilation: Ints
+    ) -> Any:
+        g, chosen = _front(g), _front(chosen)
+        total = np.zeros((*g.shape[:2], *[low + n + high for n, (low, high) in zip(lengths, pads)]), g.dtype)
+        alone = _disjoint(size, strides, dilation)
+        for i, (_, key) in enumerate(_keys(size, g.shape[2:], strides, dilation)):
+            if alone:
+                np.copyto(total[key], g, where=chosen == i)
+            else:
+                total[key] += np.where(chosen == i, g, g.dtype.type(0))
+        return _front(total[_inside(lengths, pads)])
+
+    return {"max_windows": max_windows, "spread_chosen": spread_chosen}
+
+
+def _sums(np: Any) -> dict[str, Callable[..., Any]]:
+    """``windows_sum`` and ``windows_spread``."""
+
+    def windows_sum(x: Any, size: Ints, strides: Ints, pads: Pairs, dilation: Ints) -> Any:
+        out = _places(x.shape[2:], size, strides, pads, dilation)
+        around = _padded(np, _front(x), pads)
+        (_, first), *others = _keys(size, out, strides, dilation)
+        total = around[first].copy(order="K")
+        for _, key in others:
+            total += around[key]
+        return _front(total)
+
+    def windows_spread(g: Any, lengths: Ints, size: Ints, strides: Ints, pads: Pairs, dilation: Ints) -> Any:
+        g = _front(g)
+        total = np.zeros((*g.shape[:2], *[low + n + high for n, (low, high) in zip(lengths, pads)]), g.dtype)
+        for _, key in _keys(size, g.shape[2:], strides, dilation):
+            total[key] += g
+        return _front(total[_inside(lengths, pads)])
+
+    return {"windows_sum": windows_sum, "windows_spread": windows_spread}

@@ -14,7 +14,7 @@ from ..typing import ArrayLike, Namespace, Raw
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["binary_entropy", "check_classes", "class_cross_entropy"]
+__all__ = ["binary_entropy", "check_classes", "check_indices", "class_cross_entropy"]
 
 
 def _targets(xp: Namespace, target: Raw, ignore: int, axis: int) -> tuple[Raw, Raw]:
@@ -89,25 +89,39 @@ _HOST = 1  # DLPack's number for memory of the host
 
 def check_classes(name: str, target: Any, classes: int, ignore: int) -> None:
     """Refuse targets that are no class. They are looked at on the host only: elsewhere it would mean to wait."""
+    outside = _outside(name, "targets must be integer classes", target, classes, ignore)
+    if outside is not None:
+        raise IndexError(
+            f"{name}: the targets range from {outside[0]} to {outside[1]}, but the classes of the input are 0 to "
+            f"{classes - 1} (and {ignore}, which is ignored)"
+        )
+
+
+def check_indices(name: str, indices: Any, n: int) -> None:
+    """Refuse indices that are none of 0 to n - 1, looked at on the host only."""
+    outside = _outside(name, "indices must be integers", indices, n, None)
+    if outside is not None:
+        raise IndexError(f"{name}: the indices range from {outside[0]} to {outside[1]}, but must be 0 to {n - 1}")
+
+
+def _outside(name: str, rule: str, target: Any, n: int, ignore: int | None) -> tuple[int, int] | None:
+    """The least and largest of some indices where one of them is not 0 to n - 1 (nor ignored)."""
     backend, raw = target._device.backend, target._value
     if backend.to_dtype(raw.dtype).kind not in "iu":
-        raise DTypeError(f"{name}: the targets must be integer classes, not {target.dtype}")
+        raise DTypeError(f"{name}: the {rule}, not {target.dtype}")
     if backend.lazy or 0 in raw.shape or target.__dlpack_device__()[0] != _HOST:
-        return
+        return None
     xp = target._device.raw
     low, high = int(xp.min(raw)), int(xp.max(raw))
-    if low >= 0 and high < classes:
-        return
-    kept = raw != ignore
-    if not bool(xp.any(kept)):
-        return
-    raw = raw[kept]
-    low, high = int(xp.min(raw)), int(xp.max(raw))
-    if low < 0 or high >= classes:
-        raise IndexError(
-            f"{name}: the targets range from {low} to {high}, but the classes of the input are 0 to {classes - 1}"
-            f" (and {ignore}, which is ignored)"
-        )
+    if low >= 0 and high < n:
+        return None
+    if ignore is not None:
+        kept = raw != ignore
+        if not bool(xp.any(kept)):
+            return None
+        raw = raw[kept]
+        low, high = int(xp.min(raw)), int(xp.max(raw))
+    return (low, high) if low < 0 or high >= n else None
 
 
 def class_cross_entropy(

@@ -23,7 +23,8 @@ from .manipulation import moveaxis, reshape
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["conv", "conv_input", "conv_weight", "padded", "window_keys"]
+__all__ = ["conv", "conv_input", "conv_weight", "out_lengths", "padded", "setting_of", "spread",
+           "window_keys"]  # fmt: skip
 
 Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
@@ -252,7 +253,8 @@ BATCHED["conv_weight_nd"] = _batched_weight
 # -- the public functions ------------------------------------------------------------------------------
 
 
-def _spread(name: str, argument: str, value: Any, n: int, least: int = 1) -> Ints:
+def spread(name: str, argument: str, value: Any, n: int, least: int = 1) -> Ints:
+    """One number for each of n axes."""
     made = tuple(value) if isinstance(value, (tuple, list)) else (value,) * n
     if len(made) != n or not all(type(v) is int and v >= least for v in made):
         raise ValueError(
@@ -261,7 +263,8 @@ def _spread(name: str, argument: str, value: Any, n: int, least: int = 1) -> Int
     return made
 
 
-def _setting(name: str, n: int, stride: Any, padding: Any, dilation: Any, groups: int) -> Setting:
+def setting_of(name: str, n: int, stride: Any, padding: Any, dilation: Any, groups: int) -> Setting:
+    """What the functions take as what the ops take."""
     pads = tuple(padding) if isinstance(padding, (tuple, list)) else (padding,) * n
     if len(pads) == n:
         pads = tuple([tuple(p) if isinstance(p, (tuple, list)) else (p, p) for p in pads])
@@ -272,7 +275,7 @@ def _setting(name: str, n: int, stride: Any, padding: Any, dilation: Any, groups
         )
     if type(groups) is not int or groups < 1:
         raise ValueError(f"{name}: groups must be a whole number of at least 1, got {groups!r}")
-    return _spread(name, "stride", stride, n), pads, _spread(name, "dilation", dilation, n), groups
+    return spread(name, "stride", stride, n), pads, spread(name, "dilation", dilation, n), groups
 
 
 def _arrays(name: str, first: ArrayLike, second: ArrayLike, names: str) -> tuple[Any, Any, int]:
@@ -319,7 +322,7 @@ def conv(
     tensor([[[-1., -2.]]], dtype=float64)
     """
     x, w, n = _arrays("conv", x, w, "x (N, C, *lengths) and w (O, C / groups, *window)")
-    setting = _setting("conv", n, stride, padding, dilation, groups)
+    setting = setting_of("conv", n, stride, padding, dilation, groups)
     if x.shape[1] != w.shape[1] * groups or w.shape[0] % groups:
         raise ShapeError(
             f"conv: x of shape {x.shape} has {x.shape[1]} channels, w of shape {w.shape} in {groups} groups is for "
@@ -359,7 +362,7 @@ def conv_input(
     tensor([[[ 1.,  1., -2.]]], dtype=float64)
     """
     g, w, n = _arrays("conv_input", g, w, "g (N, O, *places) and w (O, C / groups, *window)")
-    setting = _setting("conv_input", n, stride, padding, dilation, groups)
+    setting = setting_of("conv_input", n, stride, padding, dilation, groups)
     lengths = tuple(lengths)
     if len(lengths) != n:
         raise ShapeError(f"conv_input: {n} lengths are wanted for g of shape {g.shape}, got {lengths}")
@@ -402,7 +405,7 @@ def conv_weight(
     tensor([[[ 5., 10.]]], dtype=float64)
     """
     x, g, n = _arrays("conv_weight", x, g, "x (N, C, *lengths) and g (N, O, *places)")
-    setting = _setting("conv_weight", n, stride, padding, dilation, groups)
+    setting = setting_of("conv_weight", n, stride, padding, dilation, groups)
     size = tuple(size)
     if len(size) != n:
         raise ShapeError(f"conv_weight: {n} lengths of the window are wanted for x of shape {x.shape}, got {size}")
