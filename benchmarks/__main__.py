@@ -11,6 +11,7 @@ import polygrad as pg
 
 from . import processes
 from .harness import check, measure, report
+from .networks_images import IMAGES
 from .networks_sequence import SEQUENCES
 from .workloads import ALL, PEERS
 
