@@ -60,12 +60,8 @@ def test_bilinear_against_torch() -> None:
         theirs, ours = torch.nn.Bilinear(2, 3, 4, bias=bias), nn.Bilinear(2, 3, 4, bias=bias)
         assert repr(ours) == repr(theirs)
         same_module(theirs, ours, [_rng.normal(size=(2, 5, 2)), _rng.normal(size=(2, 5, 3))], second=True)
-        same_module(
-            theirs,
-            nn.Bilinear(2, 3, 4, bias=bias, dtype="float32"),
-            [_rng.normal(size=2), _rng.normal(size=3)],
-            "float32",
-        )
+        theirs, ours = torch.nn.Bilinear(2, 3, 4, bias=bias), nn.Bilinear(2, 3, 4, bias=bias, dtype="float32")
+        same_module(theirs, ours, [_rng.normal(size=2), _rng.normal(size=3)], "float32")
 
 
 def test_the_row_of_padding_is_zero_and_stays() -> None:
