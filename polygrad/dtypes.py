@@ -89,7 +89,10 @@ class DType:
 
     @property
     def __numpy_dtype__(self) -> Any:
-        return sys.modules["numpy"].dtype(self.name)  # only NumPy asks
+        numpy = sys.modules.get("numpy")  # only NumPy asks, or who looks whether there is a dtype
+        if numpy is None:
+            raise AttributeError(f"{self!r} is NumPy's dtype of that name only where NumPy is imported")
+        return numpy.dtype(self.name)
 
     @property
     def dtype(self) -> Any:

@@ -57,6 +57,36 @@ def test_sunspots_beats_the_naive_forecast(tmp_path: Path, capsys) -> None:
     assert {"forecast.png", "losses.png"} <= {path.name for path in tmp_path.iterdir()}
 
 
+def test_lenet_reads_most_digits_after_three_epochs(tmp_path: Path, capsys) -> None:
+    line = run("lenet", tmp_path, capsys, "--epochs", "3")
+    assert float(line.split()[2]) > 90
+    assert {"curves.png", "misread.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_siamese_network_beats_pixels(tmp_path: Path, capsys) -> None:
+    line = run("siamese", tmp_path, capsys, "--epochs", "18")
+    told, by_pixels = (float(part.split(" %")[0].split()[-1]) for part in line.split(";"))
+    assert told > by_pixels > 75
+    assert {"curves.png", "plane.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_images_in_a_folder_are_learned(tmp_path: Path, capsys) -> None:
+    pytest.importorskip("PIL")
+    folder = tmp_path / "digits"
+    options = ("--epochs", "1", "--workers", "0", "--folder", str(folder))
+    line = run("images", tmp_path / "out", capsys, *options)
+    assert float(line.split()[2]) > 60
+    assert len(list(folder.glob("learn/*/*.png"))) == 1347
+    assert len(list(folder.glob("held_out/*/*.png"))) == 450
+
+
+def test_what_torch_taught_helps(tmp_path: Path, capsys) -> None:
+    pytest.importorskip("safetensors")
+    line = run("finetune", tmp_path, capsys, "--epochs", "20")
+    tuned, scratch = float(line.split()[2]), float(line.split()[5])
+    assert tuned > max(scratch, 90)
+
+
 def test_chars_learns_more_than_pairs_of_letters_and_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = loaded("chars")
     text = module.load_text()[:60_000]
