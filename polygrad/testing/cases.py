@@ -261,6 +261,16 @@ def _state(xp: Any, s: Any, gates: int) -> tuple[Any, Any]:
     return xp.reshape(s["v"][:gates], (gates, 1)), _first(s, 0)
 
 
+def _planes(xp: Any, x: Any) -> Any:
+    """One sample of three channels."""
+    return xp.reshape(x, (1, 3, 4))
+
+
+_STRIDED: Final = ((2,), ((1, 0),), (1,))
+_OVERLAPPING: Final = ((1,), ((1, 0),), (1,))
+"""Strides, padding and dilation of windows."""
+
+
 KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
     "tanh_slope": lambda xp, s: (xp.tanh(8 * s["x"]), 8 * s["x"]),
     "tanh_vjp": lambda xp, s: (s["y"], xp.tanh(8 * s["x"]), 8 * s["x"]),
@@ -322,5 +332,30 @@ NETWORK_KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
         False,
         False,
     ),
+    "conv_nd": lambda xp, s: (_planes(xp, s["x"]), xp.reshape(s["y"], (2, 3, 2)), *_STRIDED, 1),
+    "conv_input_nd": lambda xp, s: (
+        xp.reshape(s["v"], (1, 2, 2)),
+        xp.reshape(s["y"], (2, 3, 2)),
+        (4,),
+        *_STRIDED,
+        1,
+    ),
+    "conv_weight_nd": lambda xp, s: (_planes(xp, s["x"]), xp.reshape(s["v"], (1, 2, 2)), (2,), *_STRIDED, 1),
+    "max_windows": lambda xp, s: (_planes(xp, s["x"]), (2,), *_STRIDED),
+    "spread_chosen": lambda xp, s: (
+        _planes(xp, s["y"]),
+        _planes(xp, xp.astype(s["m"], xp.uint8)),
+        (4,),
+        (2,),
+        *_OVERLAPPING,
+    ),
+    "take_chosen": lambda xp, s: (
+        _planes(xp, s["y"]),
+        _planes(xp, xp.astype(s["m"], xp.uint8)),
+        (2,),
+        *_OVERLAPPING,
+    ),
+    "windows_sum": lambda xp, s: (_planes(xp, s["x"]), (2,), *_STRIDED),
+    "windows_spread": lambda xp, s: (_planes(xp, s["y"]), (4,), (2,), *_OVERLAPPING),
 }
 """Kernels of networks: compared where a backend has its own (the generic ones are long)."""

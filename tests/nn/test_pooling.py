@@ -30,7 +30,7 @@ MAX = [  # kernel_size, stride, padding, dilation, ceil_mode
 def test_max_pooling_against_torch(n: int, dtype: str) -> None:
     torch = pytest.importorskip("torch")
     x = _rng.normal(size=(2, 3, *(9, 8, 7)[:n]))
-    for size, stride, padding, dilation, ceil in MAX:
+    for size, stride, padding, dilation, ceil in MAX if dtype == "float64" else MAX[:2]:
         options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil}
         theirs, ours = getattr(torch.nn, f"MaxPool{n}d")(size, **options), getattr(nn, f"MaxPool{n}d")(size, **options)
         assert repr(ours) == repr(theirs)
