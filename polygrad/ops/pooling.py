@@ -149,17 +149,11 @@ ON_TENSORS["windows_spread"] = lambda g, *setting: apply(_spread_windows, (g,), 
 
 def _batched(name: str) -> Any:
     def rule(rules: Any, x: Any, *setting: Any) -> Any:
-        of_tensors = ON_TENSORS[name]
-        if not x.batched:
-            made = of_tensors(x.value, *setting)
-            parts = made if isinstance(made, tuple) else (made,)
-            wrapped = tuple([rules.wrap(part, batched=False) for part in parts])
-        else:
-            value = rules.full(x)
-            made = of_tensors(reshape(value, (value.shape[0] * value.shape[1], *value.shape[2:])), *setting)
-            parts = made if isinstance(made, tuple) else (made,)
-            shape = value.shape[:2]
-            wrapped = tuple([rules.wrap(reshape(p, (*shape, *p.shape[1:])), batched=True) for p in parts])
+        value = rules.full(x)
+        made = ON_TENSORS[name](reshape(value, (value.shape[0] * value.shape[1], *value.shape[2:])), *setting)
+        parts = made if isinstance(made, tuple) else (made,)
+        shape = value.shape[:2]
+        wrapped = tuple([rules.wrap(reshape(p, (*shape, *p.shape[1:])), batched=True) for p in parts])
         return wrapped if isinstance(made, tuple) else wrapped[0]
 
     return rule
