@@ -4,7 +4,7 @@
     python examples/chars.py --device torch:cpu  # the same on PyTorch; or jax:cpu, cuda, ...
 
 The text is what ``help("...")`` shows, 370,000 characters that ship with Python; the last tenth is held out. A 5-gram model
-(Witten-Bell interpolation), which knows the four characters before each, needs 2.04 bits for each held-out character; the
+(Witten-Bell interpolation), which knows the four characters before each, needs 2.03 bits for each held-out character; the
 transformer, of two layers over 64 characters, is to need fewer. Writes the losses (``losses.png``), the graph of the loss
 (``loss.svg``) and a page of its own making (``sample.txt``) to ``--out``.
 """
