@@ -28,13 +28,19 @@ def _inside(lengths: Any, pads: Pairs) -> tuple[Any, ...]:
     return (..., *[slice(low, low + n) for n, (low, _) in zip(lengths, pads)])
 
 
+def _zeros(np: Any, lead: Any, lengths: Any, pads: Pairs, dtype: Any) -> Any:
+    """Zeros for arrays of these lengths and what is around them."""
+    return np.zeros((*lead, *[low + n + high for n, (low, high) in zip(lengths, pads)]), dtype)
+
+
 def _padded(np: Any, x: Any, pads: Pairs, value: float = 0) -> Any:
     """``x`` (C, N, ...) with zeros, or another value, around, if any."""
     if not any(low or high for low, high in pads):
         return x
-    lengths = x.shape[2:]
-    made = np.full((*x.shape[:2], *[low + n + high for n, (low, high) in zip(lengths, pads)]), value, x.dtype)
-    made[_inside(lengths, pads)] = x
+    made = _zeros(np, x.shape[:2], x.shape[2:], pads, x.dtype)
+    if value:
+        made[...] = value
+    made[_inside(x.shape[2:], pads)] = x
     return made
 
 
@@ -45,6 +51,12 @@ def _keys(size: Ints, out: Ints, strides: Ints, dilation: Ints) -> list[tuple[tu
         key = tuple([slice(i * d, i * d + (n - 1) * s + 1, s) for i, n, s, d in zip(index, out, strides, dilation)])
         found.append((index, (..., *key)))
     return found
+
+
+def _places(lengths: Ints, size: Ints, strides: Ints, pads: Pairs, dilation: Ints) -> Ints:
+    """How many windows there are along each axis."""
+    return tuple([(m + low + high - d * (k - 1) - 1) // s + 1
+                  for m, k, s, (low, high), d in zip(lengths, size, strides, pads, dilation)])  # fmt: skip
 
 
 def window_kernels(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
@@ -69,8 +81,7 @@ def _convolution(np: Any) -> dict[str, Callable[..., Any]]:
 
     def conv(x: Any, w: Any, strides: Ints, pads: Pairs, dilation: Ints, groups: int) -> Any:
         n, size, many = x.shape[0], w.shape[2:], w.shape[0]
-        out = tuple([(m + low + high - d * (k - 1) - 1) // s + 1
-                     for m, k, s, (low, high), d in zip(x.shape[2:], size, strides, pads, dilation)])  # fmt: skip
+        out = _places(x.shape[2:], size, strides, pads, dilation)
         columns = seen(x, size, out, strides, pads, dilation)
         width = w.shape[1] * prod(size)
         if groups == 1:
@@ -91,7 +102,7 @@ def _convolution(np: Any) -> dict[str, Callable[..., Any]]:
         if prod(size) == 1 == prod(strides) and not any(low or high for low, high in pads):
             return _front(parts.reshape(channels, n, *lengths))
         parts = parts.reshape(channels, *size, n, *out)
-        total = np.zeros((channels, n, *[low + m + high for m, (low, high) in zip(lengths, pads)]), parts.dtype)
+        total = _zeros(np, (channels, n), lengths, pads, parts.dtype)
         for index, key in _keys(size, out, strides, dilation):
             total[key] += parts[(slice(None), *index)]
         return _front(total[_inside(lengths, pads)])
@@ -108,11 +119,6 @@ def _convolution(np: Any) -> dict[str, Callable[..., Any]]:
         return made.reshape(many, x.shape[1] // groups, *size)
 
     return {"conv_nd": conv, "conv_input_nd": conv_input, "conv_weight_nd": conv_weight}
-
-
-def _places(lengths: Ints, size: Ints, strides: Ints, pads: Pairs, dilation: Ints) -> Ints:
-    return tuple([(m + low + high - d * (k - 1) - 1) // s + 1
-                  for m, k, s, (low, high), d in zip(lengths, size, strides, pads, dilation)])  # fmt: skip
 
 
 def _disjoint(size: Ints, strides: Ints, dilation: Ints) -> bool:
@@ -145,7 +151,7 @@ def _largest(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
         g: Any, chosen: Any, lengths: Ints, size: Ints, strides: Ints, pads: Pairs, dilation: Ints
     ) -> Any:
         g, chosen = _front(g), _front(chosen)
-        total = np.zeros((*g.shape[:2], *[low + n + high for n, (low, high) in zip(lengths, pads)]), g.dtype)
+        total = _zeros(np, g.shape[:2], lengths, pads, g.dtype)
         alone = _disjoint(size, strides, dilation)
         for i, (_, key) in enumerate(_keys(size, g.shape[2:], strides, dilation)):
             if alone:
@@ -171,7 +177,7 @@ def _sums(np: Any) -> dict[str, Callable[..., Any]]:
 
     def windows_spread(g: Any, lengths: Ints, size: Ints, strides: Ints, pads: Pairs, dilation: Ints) -> Any:
         g = _front(g)
-        total = np.zeros((*g.shape[:2], *[low + n + high for n, (low, high) in zip(lengths, pads)]), g.dtype)
+        total = _zeros(np, g.shape[:2], lengths, pads, g.dtype)
         for _, key in _keys(size, g.shape[2:], strides, dilation):
             total[key] += g
         return _front(total[_inside(lengths, pads)])

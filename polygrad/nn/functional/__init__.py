@@ -34,7 +34,7 @@ from .convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpos
 from .ctc import ctc_loss
 from .distance import cosine_similarity, normalize, pairwise_distance
 from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
-from .linear import linear
+from .linear import bilinear, linear
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -79,7 +79,7 @@ from .spatial import (
     pixel_unshuffle,
     unfold,
 )
-from .tables import bilinear, embedding, embedding_bag, one_hot
+from .tables import embedding, embedding_bag, one_hot
 
 __all__ = [
     "adaptive_avg_pool1d",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import polygrad as pg
@@ -13,10 +14,19 @@ __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"
 def layer_norm(
     input: pg.Tensor, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> pg.Tensor:
-    """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last axes."""
-    axes = tuple(range(-len(tuple(normalized_shape)), 0))
-    d = input - pg.mean(input, axis=axes, keepdims=True)
-    made = d / pg.sqrt(pg.mean(d * d, axis=axes, keepdims=True) + eps)
+    """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last axes (Ba, Kiros and Hinton, 2016).
+
+    Args:
+        input: shape (..., *normalized_shape).
+        normalized_shape: the lengths of the axes that are normalized together.
+        weight, bias: of shape ``normalized_shape``, or None.
+        eps: added to the variance.
+
+    >>> import polygrad as pg
+    >>> pg.nn.functional.layer_norm(pg.asarray([1.0, 3.0]), (2,), eps=0.0)
+    tensor([-1.,  1.], dtype=float64)
+    """
+    made = _standardized(input, tuple(range(-len(tuple(normalized_shape)), 0)), eps)[0]
     if weight is not None:
         made = made * weight
     return made if bias is None else made + bias
@@ -37,6 +47,22 @@ def rms_norm(input: pg.Tensor, normalized_shape: Any, weight: Any = None, eps: f
     least = pg.finfo(input.dtype).eps if eps is None else eps
     made = input / pg.sqrt(pg.mean(input * input, axis=axes, keepdims=True) + least)
     return made if weight is None else made * weight
+
+
+def _standardized(x: pg.Tensor, axes: tuple[int, ...], eps: float) -> tuple[pg.Tensor, pg.Tensor, pg.Tensor]:
+    """``(x - mean) / sqrt(var + eps)`` along some axes, with the mean and the variance."""
+    mean = pg.mean(x, axis=axes, keepdims=True)
+    d = x - mean
+    var = pg.mean(d * d, axis=axes, keepdims=True)
+    return d / pg.sqrt(var + eps), mean, var
+
+
+def _update(running: Any, fresh: pg.Tensor, momentum: Any) -> None:
+    """Let a share of a fresh statistic (..., C) into a running one (C,), in place."""
+    with pg.no_grad():
+        fresh = pg.reshape(fresh.detach(), (-1, running.shape[0]))
+        fresh = fresh[0, :] if fresh.shape[0] == 1 else pg.mean(fresh, axis=0)
+        running += pg.astype((fresh - running) * momentum, running.dtype, copy=False)
 
 
 def _channels(x: pg.Tensor, values: Any) -> Any:
@@ -100,15 +126,11 @@ def batch_norm(
     count = input.size // max(input.shape[1], 1)
     if count == 1:
         raise ShapeError(f"batch_norm: input of shape {input.shape} has one value per channel, which has no variance")
-    mean = pg.mean(input, axis=axes, keepdims=True)
-    d = input - mean
-    var = pg.mean(d * d, axis=axes, keepdims=True)
+    made, mean, var = _standardized(input, axes, eps)
     if running_mean is not None:
-        with pg.no_grad():
-            for running, fresh in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
-                share = pg.reshape(fresh.detach(), (-1,)) - running
-                running += pg.astype(share * momentum, running.dtype, copy=False)
-    return _scaled(d / pg.sqrt(var + eps), weight, bias)
+        _update(running_mean, mean, momentum)
+        _update(running_var, var * (count / (count - 1)), momentum)
+    return _scaled(made, weight, bias)
 
 
 def instance_norm(
@@ -121,27 +143,27 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> pg.Tensor:
-    """:func:`batch_norm` of each example of its own (Ulyanov et al., 2016); arguments as there."""
+    """:func:`batch_norm` of each example of its own (Ulyanov et al., 2016); arguments and errors as there, and
+    ``use_input_stats`` in place of ``training``.
+
+    >>> import polygrad as pg
+    >>> pg.nn.functional.instance_norm(pg.asarray([[[1.0, 3.0]]]), eps=0.0)
+    tensor([[[-1.,  1.]]], dtype=float64)
+    """
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     _check_channels(
         "instance_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
     axes = tuple(range(2, input.ndim))
-    count = 1
-    for length in input.shape[2:]:
-        count *= length
+    count = math.prod(input.shape[2:])
     if count == 1:
         raise ShapeError(f"instance_norm: input of shape {input.shape} has one value per channel and example")
-    mean = pg.mean(input, axis=axes, keepdims=True)
-    d = input - mean
-    var = pg.mean(d * d, axis=axes, keepdims=True)
+    made, mean, var = _standardized(input, axes, eps)
     if running_mean is not None:
-        with pg.no_grad():
-            for running, fresh in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
-                share = pg.mean(pg.reshape(fresh.detach(), input.shape[:2]), axis=0) - running
-                running += pg.astype(share * momentum, running.dtype, copy=False)
-    return _scaled(d / pg.sqrt(var + eps), weight, bias)
+        _update(running_mean, mean, momentum)
+        _update(running_var, var * (count / (count - 1)), momentum)
+    return _scaled(made, weight, bias)
 
 
 def group_norm(input: pg.Tensor, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> pg.Tensor:
@@ -155,6 +177,10 @@ def group_norm(input: pg.Tensor, num_groups: int, weight: Any = None, bias: Any 
 
     Raises:
         ShapeError: shapes that do not fit.
+
+    >>> import polygrad as pg
+    >>> pg.nn.functional.group_norm(pg.asarray([[1.0, 3.0, 5.0, 9.0]]), 2, eps=0.0)
+    tensor([[-1.,  1., -1.,  1.]], dtype=float64)
     """
     _check_channels("group_norm", input, weight=weight, bias=bias)
     if num_groups < 1 or input.shape[1] % num_groups:
@@ -162,6 +188,5 @@ def group_norm(input: pg.Tensor, num_groups: int, weight: Any = None, bias: Any 
             f"group_norm: the {input.shape[1]} channels of {input.shape} are no multiple of {num_groups} groups"
         )
     grouped = pg.reshape(input, (input.shape[0], num_groups, -1))
-    d = grouped - pg.mean(grouped, axis=2, keepdims=True)
-    made = d / pg.sqrt(pg.mean(d * d, axis=2, keepdims=True) + eps)
+    made = _standardized(grouped, (2,), eps)[0]
     return _scaled(pg.reshape(made, input.shape), weight, bias)

@@ -35,8 +35,7 @@ from .cells import GRUCell, LSTMCell, RNNCell
 from .convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
-from .embedding import Bilinear, Embedding, EmbeddingBag
-from .linear import Identity, Linear
+from .linear import Bilinear, Identity, Linear
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -113,6 +112,7 @@ from .spatial import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from .tables import Embedding, EmbeddingBag
 from .transformer import (
     Transformer,
     TransformerDecoder,

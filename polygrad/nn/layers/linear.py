@@ -1,4 +1,4 @@
-"""Affine maps as layers."""
+"""Affine and bilinear maps as layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .. import init
 from ..module import Module
 from ..parameter import Parameter
 
-__all__ = ["Identity", "Linear"]
+__all__ = ["Bilinear", "Identity", "Linear"]
 
 
 class Linear(Module):
@@ -62,6 +62,52 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Bilinear(Module):
+    """``x1^T weight[o] x2 + bias[o]``; see :func:`polygrad.nn.functional.bilinear`.
+
+    Attributes:
+        weight: shape (out_features, in1_features, in2_features), uniform in +-1/sqrt(in1_features) at first.
+        bias: shape (out_features,), likewise; or None.
+
+    >>> import polygrad as pg
+    >>> pg.nn.Bilinear(2, 3, 4)(pg.ones((5, 2)), pg.ones((5, 3))).shape
+    (5, 4)
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device: Any = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
+        if in1_features < 1:
+            raise ValueError(f"Bilinear: in1_features must be at least 1, got {in1_features}")
+        self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
+        self.weight = Parameter(pg.zeros((out_features, in1_features, in2_features), dtype=dtype, device=device))
+        self.register_parameter(
+            "bias", Parameter(pg.zeros((out_features,), dtype=dtype, device=device)) if bias else None
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self, generator: pg.random.Generator | None = None) -> None:
+        """Draw the parameters anew."""
+        bound = 1 / math.sqrt(self.in1_features)
+        init.uniform_(self.weight, -bound, bound, generator=generator)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound, generator=generator)
+
+    def forward(self, x1: pg.Tensor, x2: pg.Tensor) -> pg.Tensor:
+        """``x1`` (..., in1_features) and ``x2`` (..., in2_features); the result has shape (..., out_features)."""
+        return F.bilinear(x1, x2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class Identity(Module):

@@ -24,8 +24,24 @@ __all__ = [
 ]
 
 
-class LayerNorm(Module):
-    """See :func:`polygrad.nn.functional.layer_norm`."""
+class _Affine(Module):
+    """What scales and shifts what was normalized."""
+
+    def _register(self, shape: tuple[int, ...], weight: bool, bias: bool, device: Any, dtype: Any) -> None:
+        made = Parameter(pg.ones(shape, dtype=dtype, device=device)) if weight else None
+        self.register_parameter("weight", made)
+        self.biased = weight and bias
+        made = Parameter(pg.zeros(shape, dtype=dtype, device=device)) if self.biased else None
+        self.register_parameter("bias", made)
+
+
+class LayerNorm(_Affine):
+    """See :func:`polygrad.nn.functional.layer_norm`.
+
+    >>> import polygrad as pg
+    >>> pg.nn.LayerNorm(2, eps=0.0)(pg.asarray([1.0, 3.0])).tolist()
+    [-1.0, 1.0]
+    """
 
     def __init__(
         self,
@@ -38,10 +54,7 @@ class LayerNorm(Module):
     ) -> None:
         self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         self.eps = eps
-        shape = self.normalized_shape
-        affine, biased = elementwise_affine, elementwise_affine and bias
-        self.register_parameter("weight", Parameter(pg.ones(shape, dtype=dtype, device=device)) if affine else None)
-        self.register_parameter("bias", Parameter(pg.zeros(shape, dtype=dtype, device=device)) if biased else None)
+        self._register(self.normalized_shape, elementwise_affine, bias, device, dtype)
 
     def forward(self, x: pg.Tensor) -> pg.Tensor:
         """``x`` of shape (..., *normalized_shape)."""
@@ -49,7 +62,12 @@ class LayerNorm(Module):
 
 
 class RMSNorm(Module):
-    """See :func:`polygrad.nn.functional.rms_norm`."""
+    """See :func:`polygrad.nn.functional.rms_norm`.
+
+    >>> import polygrad as pg
+    >>> pg.nn.RMSNorm(2, eps=0.0)(pg.asarray([3.0, 3.0])).tolist()
+    [1.0, 1.0]
+    """
 
     def __init__(
         self,
@@ -73,8 +91,13 @@ class RMSNorm(Module):
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
-class GroupNorm(Module):
-    """See :func:`polygrad.nn.functional.group_norm`."""
+class GroupNorm(_Affine):
+    """See :func:`polygrad.nn.functional.group_norm`.
+
+    >>> import polygrad as pg
+    >>> pg.nn.GroupNorm(2, 4)(pg.ones((3, 4, 5))).shape
+    (3, 4, 5)
+    """
 
     def __init__(
         self,
@@ -90,10 +113,7 @@ class GroupNorm(Module):
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"GroupNorm: {num_channels} channels are no multiple of {num_groups} groups")
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
-        shape = (num_channels,)
-        self.register_parameter("weight", Parameter(pg.ones(shape, dtype=dtype, device=device)) if affine else None)
-        biased = self.biased = affine and bias
-        self.register_parameter("bias", Parameter(pg.zeros(shape, dtype=dtype, device=device)) if biased else None)
+        self._register((num_channels,), affine, bias, device, dtype)
 
     def forward(self, x: pg.Tensor) -> pg.Tensor:
         """``x`` of shape (N, num_channels, ...)."""
@@ -103,7 +123,7 @@ class GroupNorm(Module):
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.biased}"
 
 
-class _Running(Module):
+class _Running(_Affine):
     """Channels normalized, with running statistics."""
 
     ranks: ClassVar[tuple[int, ...]]
@@ -123,9 +143,7 @@ class _Running(Module):
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         shape, track = (num_features,), track_running_stats
-        self.register_parameter("weight", Parameter(pg.ones(shape, dtype=dtype, device=device)) if affine else None)
-        biased = self.biased = affine and bias
-        self.register_parameter("bias", Parameter(pg.zeros(shape, dtype=dtype, device=device)) if biased else None)
+        self._register(shape, affine, bias, device, dtype)
         self.register_buffer("running_mean", pg.zeros(shape, dtype=dtype, device=device) if track else None)
         self.register_buffer("running_var", pg.ones(shape, dtype=dtype, device=device) if track else None)
         self.register_buffer("num_batches_tracked", pg.zeros((), dtype="int64", device=device) if track else None)
