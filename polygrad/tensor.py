@@ -16,8 +16,10 @@ from .core import apply as _apply
 from .core import tape
 from .core.cell import Cell, borrow, extra_of, link_view, new_tensor, settle
 from .core.modes import ANOMALY, get_mode
+from .core.node import LEAF, Node, is_leaf, leaf
+from .core.node import extra_of as node_extra_of
 from .core.operands import mixed_devices, reflected
-from .core.tape import LEAF, Node, is_leaf, leaf, new_saved
+from .core.tape import new_saved
 from .dtypes import DType
 from .errors import DetachedError, DetachError, DTypeError, GradientError, ShapeError
 from .ops import creation, data_types, indexing, linear_algebra, logic, manipulation, utility
@@ -181,7 +183,7 @@ class Tensor(ArrayMethods, Cell):
         if is_leaf(node):
             node.grad = value
         else:
-            tape.extra_of(node).grad = value
+            node_extra_of(node).grad = value
 
     def requires_grad_(self, requires_grad: _bool = True) -> Tensor:
         """Make this tensor a leaf that collects its gradient (or one that does not); returns itself.
@@ -228,7 +230,7 @@ class Tensor(ArrayMethods, Cell):
         if self._node is None:
             raise GradientError("retain_grad: no graph leads to this tensor")
         if not is_leaf(self._node):
-            tape.extra_of(self._node).retain = True
+            node_extra_of(self._node).retain = True
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
         """Call ``hook(grad)`` when backward has this tensor's gradient; what it returns replaces the gradient.
@@ -238,7 +240,7 @@ class Tensor(ArrayMethods, Cell):
         """
         if self._node is None:
             raise GradientError("register_hook: no graph leads to this tensor, so backward never comes by")
-        hooks = tape.extra_of(self._node).hooks
+        hooks = node_extra_of(self._node).hooks
         key = max(hooks, default=-1) + 1
         hooks[key] = hook
         return lambda: hooks.pop(key, None) and None

@@ -13,10 +13,10 @@ from ..errors import AnomalyError, PolygradError, ShapeError
 from . import cell as _cell
 from .cell import Cell, mark_saved, settle
 from .modes import ANOMALY, GRAD, get_mode
+from .node import Node, add_pin, extra_of, is_leaf, next_seq
 from .op import Op, describe, is_inexact, item_node
 from .operands import bind as _bind_operands
 from .operands import operands, tensor, together
-from .tape import Node, add_pin, extra_of, is_leaf, next_seq
 
 if TYPE_CHECKING:
     from ..tensor import Tensor

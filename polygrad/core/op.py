@@ -18,7 +18,9 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
-from .tape import Node, OutputParts, new_saved, next_seq
+from .cotangents import OutputParts
+from .node import Node, next_seq
+from .tape import new_saved
 
 __all__ = ["ITEM", "OPS", "Op", "Rule", "describe", "is_inexact", "item_node"]
 
@@ -41,7 +43,7 @@ class Op:
         sources: for each array, where each of ``args`` comes from: -1 the output, i the array i, None static.
         broadcasts: whether cotangents are to be summed over broadcast axes (elementwise ops).
         multiple: whether the forward returns a tuple of arrays.
-        partial: whether the vjp rules return :class:`~polygrad.core.tape.Parts` of a cotangent.
+        partial: whether the vjp rules return :class:`~polygrad.core.cotangents.Parts` of a cotangent.
         same_shape: whether the vjp rules always give the argument's shape, so that nobody needs to look.
         conjugate: the twin with conjugated rules, applied where the output is complex.
     """

@@ -1,4 +1,4 @@
-"""Nodes, and the two walks over them: backward (cotangents to the leaves) and forward (tangents from them).
+"""The two walks over the graph: backward (cotangents to the leaves) and forward (tangents from them).
 
 Both walks run the same rules on raw arrays, or on Tensors when their result is to be differentiated again.
 They visit each node once, in order of creation, never recurse, and change nothing until all is computed.
@@ -6,203 +6,17 @@ They visit each node once, in order of creation, never recurse, and change nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import count
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..errors import AnomalyError, FreedGraphError, NoRuleError, ShapeError
 from .cell import Cell, new_tensor
+from .cotangents import EntryParts, OutputParts, Parts, fit, pass_on
 from .modes import ANOMALY, get_mode
+from .node import LEAF, Node, NodeExtra, extra_of
 
-if TYPE_CHECKING:
-    from .op import Op
-
-__all__ = ["LEAF", "Node", "NodeExtra", "Parts", "depends_outside", "fit", "is_leaf", "leaf", "pass_on", "pull",
-           "push", "reachable", "release"]  # fmt: skip
-
-next_seq = count().__next__
-
-
-class Node:
-    """One op's application: a handle for the value it made, and what its rules need. A leaf (an input or a
-    parameter, its op ``LEAF``) is a node that nothing made: gradients end there, in ``grad``, which only leaves have.
-
-    ``parents`` has one entry per differentiable argument, None where that argument carries no graph.
-    ``saved`` has, for each parent, the arguments of its rules; it is None once the graph was freed.
-    ``shape``, ``dtype`` (the backend's) and ``device`` are the value's; ``seq`` grows with creation;
-    ``pins`` (None, a pin or nested pairs of them) keeps borrowed memory read-only.
-    """
-
-    # One class for both: attributes of one type are what CPython reads fastest.
-    __slots__ = ("__weakref__", "device", "dtype", "extra", "grad", "op", "parents", "pins", "saved", "seq", "shape")
-
-    op: Op
-    parents: tuple[Node | None, ...]
-    saved: tuple[Any, ...] | None
-    shape: tuple[int, ...]
-    dtype: Any
-    device: Any
-    seq: int
-    extra: NodeExtra | None
-    pins: Any
-    grad: Any
-
-    @property
-    def name(self) -> str:
-        """The op's name."""
-        return self.op.name
-
-    @property
-    def next_functions(self) -> tuple[tuple[Node, int], ...]:
-        """The nodes of the arguments, in PyTorch's form."""
-        return tuple((p, 0) for p in self.parents if p is not None)
-
-    def __repr__(self) -> str:
-        dtype = getattr(self.dtype, "name", None) or str(self.dtype).rpartition(".")[2]
-        return f"<{self.op.name} -> {dtype}{list(self.shape)}>"
-
-
-class NodeExtra:
-    """What only some nodes need: hooks, a retained gradient, anomaly's notes."""
-
-    __slots__ = ("checksums", "grad", "hooks", "retain", "where")
-
-    def __init__(self) -> None:
-        self.hooks: dict[int, Callable[[Any], Any]] = {}
-        self.grad: Any = None
-        self.retain = False
-        self.where: str | None = None
-        self.checksums: list[tuple[Any, Any]] | None = None
-
-
-def add_pin(node: Node, pin: Any) -> None:
-    """Make a node keep a pin."""
-    node.pins = pin if node.pins is None else (pin, node.pins)
-
-
-def extra_of(node: Node) -> NodeExtra:
-    """The node's NodeExtra, made if it has none."""
-    if node.extra is None:
-        node.extra = NodeExtra()
-    return node.extra
-
-
-class _LeafOp:
-    name = "leaf"
-    broadcasts = False
-    multiple = False
-    vjps = ()
-
-
-LEAF: Final[Any] = _LeafOp()
-"""The op of leaves."""
-
-
-def is_leaf(node: Node | None) -> bool:
-    """Whether a tensor's node is a leaf."""
-    return node is not None and node.op is LEAF
-
-
-def leaf(value: Any, device: Any) -> Node:
-    """A new leaf for a raw value."""
-    node = Node()
-    node.op = LEAF
-    node.parents = ()
-    node.saved = ()
-    node.shape = value.shape
-    node.dtype = value.dtype
-    node.device = device
-    node.seq = next_seq()
-    node.extra = None
-    node.pins = None
-    node.grad = None
-    return node
-
-
-# -- cotangents --------------------------------------------------------------------------------------
-
-
-class Parts:
-    """The cotangent of a value, in parts that are put together only when it is needed: of some of an op's
-    several outputs, or of some entries of an array. ``a + b`` collects."""
-
-    __slots__ = ("dense", "parts")
-
-    def __init__(self, parts: list[Any], dense: Any = None) -> None:
-        self.parts = parts
-        self.dense = dense
-
-    def __add__(self, other: Any) -> Parts:
-        # A rule made both sides for this walk alone, so the left list may grow in place.
-        if isinstance(other, Parts):
-            self.parts.extend(other.parts)
-            other = other.dense
-        if other is not None:
-            self.dense = other if self.dense is None else self.dense + other
-        return self
-
-    __radd__ = __add__
-
-    def whole(self, xp: Any, node: Node) -> Any:
-        """The cotangent as the node's rules take it."""
-        raise NotImplementedError
-
-
-class OutputParts(Parts):
-    """Cotangents ``(index, g)`` of an op with several outputs; its rules take a list, None where there is none."""
-
-    __slots__ = ()
-
-    def whole(self, xp: Any, node: Node) -> Any:
-        gathered: list[Any] = [None] * len(node.shape)
-        for index, g in self.parts:
-            gathered[index] = g if gathered[index] is None else gathered[index] + g
-        return gathered
-
-
-class EntryParts(Parts):
-    """Cotangents ``(key, g)`` of entries ``x[key]``: one buffer takes all of them."""
-
-    __slots__ = ()
-
-    def whole(self, xp: Any, node: Node) -> Any:
-        total = xp.scatter_add(node.shape, node.dtype, self.parts)
-        return total if self.dense is None else total + self.dense
-
-
-def fit(xp: Any, g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-    """The cotangent of an argument that was broadcast or promoted: summed over the broadcast axes, its real
-    part taken where the argument is real, cast to the argument's dtype."""
-    have = g.shape
-    if have != shape:
-        extra = len(have) - len(shape)
-        if extra > 0 and have[extra:] == shape:
-            g = xp.sum_leading(g, extra)
-        elif extra < 0:
-            g = xp.broadcast_to(g, shape)  # a rule gave a constant slope
-        else:
-            axes = tuple(range(extra)) + tuple(
-                i + extra for i, n in enumerate(shape) if n == 1 and have[i + extra] != 1
-            )
-            if axes:
-                g = xp.sum(g, axis=axes, keepdims=True)
-            if extra:
-                g = xp.reshape(g, shape)
-            if g.shape != shape:
-                g = xp.broadcast_to(g, shape)
-    if g.dtype != dtype:
-        if xp.isdtype(g.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
-            g = xp.real(g)
-        if g.dtype != dtype:
-            g = xp.astype(g, dtype)
-    return g
-
-
-def pass_on(xp: Any, g: Any) -> Any:
-    """The rule of what hands its cotangent on as it is, known to the walk, which saves the call."""
-    return g
-
+__all__ = ["backward", "depends_outside", "deposit", "new_saved", "pull", "push", "reachable", "release"]
 
 # -- the graph ---------------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from ..core.cell import settle
-from ..core.tape import Node, is_leaf, reachable
+from ..core.node import Node, is_leaf
+from ..core.tape import reachable
 from ..errors import DependencyError, DetachedError
 from ..tensor import Tensor
 

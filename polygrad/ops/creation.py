@@ -16,10 +16,10 @@ from ..core.apply import apply
 from ..core.cell import Cell, borrow, new_tensor, settle
 from ..core.declare import op
 from ..core.modes import GRAD, get_mode
+from ..core.node import Node as _Node
+from ..core.node import is_leaf, next_seq
 from ..core.op import Op
 from ..core.operands import reconciled, scalar_tensor, together
-from ..core.tape import Node as _Node
-from ..core.tape import is_leaf, next_seq
 from ..dtypes import as_dtype
 from ..errors import DetachError, DeviceError, DTypeError, ShapeError
 from ..typing import ArrayLike, DTypeLike, Namespace, Raw

@@ -11,9 +11,9 @@ import operator
 from typing import TYPE_CHECKING
 
 from ..core.apply import apply
+from ..core.cotangents import pass_on
 from ..core.declare import binary, op, unary
 from ..core.kernels import kernel
-from ..core.tape import pass_on
 from ..typing import ArrayLike, Namespace, Raw
 from .data_types import as_same_dtype
 from .manipulation import view_of

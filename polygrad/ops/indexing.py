@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from .. import registry
 from ..core.apply import apply, apply_many
 from ..core.cell import Cell, link_view, replace, root_of, settle
+from ..core.cotangents import EntryParts
 from ..core.declare import op
 from ..core.modes import GRAD, get_mode
+from ..core.node import is_leaf
 from ..core.operands import beside, together
-from ..core.tape import EntryParts, is_leaf
 from ..dtypes import as_dtype
 from ..errors import DTypeError, MutationError, ShapeError, VmapError
 from ..typing import ArrayLike, Namespace, Raw, Shape

@@ -10,7 +10,8 @@ import optree
 
 from ..core.cell import Cell, new_tensor, settle
 from ..core.modes import GRAD, enable_grad, get_mode
-from ..core.tape import Node, leaf, new_saved, next_seq, pull, push, reachable
+from ..core.node import Node, leaf, next_seq
+from ..core.tape import new_saved, pull, push, reachable
 from ..ops.creation import asarray
 from .inputs import flatten, fresh
 from .joint import joint_outputs

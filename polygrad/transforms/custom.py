@@ -11,8 +11,9 @@ import optree
 
 from ..core.cell import Cell, new_tensor, settle
 from ..core.modes import GRAD, enable_grad, get_mode
+from ..core.node import leaf
 from ..core.op import item_node
-from ..core.tape import leaf, new_saved, pull
+from ..core.tape import new_saved, pull
 from ..errors import GradientError, ShapeError
 from ..ops.creation import asarray
 from .inputs import flatten

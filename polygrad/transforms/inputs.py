@@ -11,9 +11,10 @@ import optree
 from .. import registry
 from ..core.cell import Cell, new_tensor, settle, share_borrowed
 from ..core.modes import GRAD, enable_grad, get_mode, no_grad
+from ..core.node import Node, is_leaf, leaf, next_seq
 from ..core.op import Op
 from ..core.operands import reconciled
-from ..core.tape import Node, is_leaf, leaf, next_seq, reachable
+from ..core.tape import reachable
 from ..errors import DTypeError, ShapeError
 from ..ops.creation import asarray, to_tensor
 from ..ops.data_types import astype

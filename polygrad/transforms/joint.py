@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.cell import Cell, new_tensor
+from ..core.cotangents import OutputParts
+from ..core.node import Node, next_seq
 from ..core.op import Op, item_node
-from ..core.tape import Node, OutputParts, new_saved, next_seq
+from ..core.tape import new_saved
 
 __all__ = ["as_tensors", "joint_outputs", "unwrapped"]
 

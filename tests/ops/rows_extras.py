@@ -35,7 +35,8 @@ def holed(x: Any, *places: int) -> Any:
 
 # JAX compiles each op anew for each shape (0.1 to 1 s), and Dask schedules each op's task (10 ms): their gradients run
 # for what has rules of its own, and for a few functions made of others; the values of all the rest on these libraries
-# are in test_extras.py. array-api-strict, slow at adding up by index, leaves out variants of what does that the most.
+# are in test_extras.py and its neighbours. array-api-strict, slow at adding up by index, leaves out variants of what
+# does that the most.
 VARIANT = {"jax": "a variant of another row", "dask": "a variant of another row"}
 SLOW_VARIANT = VARIANT | {"strict": "a variant of a row that runs there"}
 MADE_OF_OTHERS = {
