@@ -441,7 +441,10 @@ _LAZY = frozenset({"data", "fft", "graph", "io", "linalg", "neural", "nn", "opti
 _FROM = {  # public functions of modules imported on first use: some need optree, which costs 17 ms
     "Function": "transforms.custom",
     "allclose": "ops.closeness",
+    "Spec": "graph.compiled",
     "checkpoint": "transforms.checkpoint",
+    "compile": "graph.compiled",
+    "trace": "graph.compiled",
     "corrcoef": "ops.calculus",
     "cov": "ops.calculus",
     "cummax": "ops.quantiles",

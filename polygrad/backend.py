@@ -333,6 +333,9 @@ class Backend:
         """Whether ``result``, reshaped from ``array``, shares its memory (immutable libraries: as if)."""
         return True
 
+    stands_for: Device | None = None
+    """The device whose place this backend's takes where it is the default (a trace's)."""
+
     flip_is_view: ClassVar[bool] = True
     """Whether the library's ``flip``, and slices of negative step, give views, as NumPy's do (PyTorch copies)."""
 

@@ -18,6 +18,8 @@
      ├── AnomalyError (also ArithmeticError)  a NaN or inf appeared under ``detect_anomaly``
      ├── CheckError (also AssertionError)     a gradient check failed
      ├── StateError (also ValueError)         a state dict that does not fit the module or optimiser it is loaded into
+     ├── TraceError (also TypeError)         what a static graph cannot hold, inside ``trace`` and ``compile``
+     │    └── UnreadyError                    ... because an object must first have been used once
      ├── VmapError (also TypeError)          what cannot be done for all examples of a batch at once, inside ``vmap``
      └── DependencyError (also RuntimeError)  an optional package or program is not installed
 
@@ -42,6 +44,8 @@ __all__ = [
     "PolygradError",
     "ShapeError",
     "StateError",
+    "TraceError",
+    "UnreadyError",
     "VmapError",
 ]
 
@@ -116,3 +120,13 @@ class VmapError(PolygradError, TypeError):
 
 class DependencyError(PolygradError, RuntimeError):
     """An optional package or program is not installed; the message says how to install it."""
+
+
+class TraceError(PolygradError, TypeError):
+    """What a static graph cannot hold, inside :func:`polygrad.trace` and :func:`polygrad.compile`: a value read in
+    Python, a shape that depends on values, a Python number that every call changes."""
+
+
+class UnreadyError(TraceError):
+    """A traced function met an object that finishes itself at its first use, as an optimiser its state;
+    :func:`polygrad.compile` runs such a call itself."""

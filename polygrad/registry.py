@@ -19,8 +19,8 @@ from .errors import BackendError, DeviceError
 from .typing import Raw
 
 __all__ = [
-    "backend_names", "backends", "default_device", "device", "device_of", "device_scope", "devices", "load",
-    "owner", "register", "set_default_device",
+    "backend_names", "backends", "default_device", "device", "device_of", "device_scope", "devices", "is_loaded", "load",
+    "owner", "register", "scope_of", "set_default_device",
 ]  # fmt: skip
 
 # The two short names that people expect; every other device string begins with its backend's name.
@@ -121,6 +121,11 @@ def load(name: str) -> Backend:
     return found
 
 
+def is_loaded(backend: Backend) -> bool:
+    """Whether a backend is one of those that names stand for, not a level of a transform."""
+    return _loaded.get(backend.name) is backend
+
+
 def adopt(array_type: type, backend: Backend) -> None:
     """Say whose arrays of a type are, for backends that no name stands for."""
     _owners[array_type] = backend
@@ -172,6 +177,14 @@ def device(spec: str | Device | Any) -> Device:
         DeviceError: if the string names no device that can be used here.
         BackendError: if its backend is unknown or cannot run here.
     """
+    scoped = _scoped.get()
+    if scoped is not None and scoped.backend.stands_for is not None:  # a trace: its arrays are all there are
+        chosen = _device(spec)
+        return scoped if chosen is scoped.backend.stands_for else chosen
+    return _device(spec)
+
+
+def _device(spec: str | Device | Any) -> Device:
     if isinstance(spec, Device):
         return spec
     if not isinstance(spec, str):
@@ -264,7 +277,13 @@ def device_scope(spec: str | Device) -> Iterator[Device]:
     ...     pg.zeros(2).device
     Device('cpu')
     """
-    chosen = device(spec)
+    with scope_of(device(spec)) as chosen:
+        yield chosen
+
+
+@contextmanager
+def scope_of(chosen: Device) -> Iterator[Device]:
+    """:func:`device_scope` for just this device, also where a trace stands for it."""
     token = _scoped.set(chosen)
     try:
         yield chosen

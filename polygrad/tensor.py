@@ -14,8 +14,8 @@ from .array_methods import ArrayMethods
 from .backend import Device
 from .core import apply as _apply
 from .core import tape
-from .core.cell import Cell, borrow, extra_of, link_view, new_tensor, settle
-from .core.modes import ANOMALY, get_mode
+from .core.cell import Cell, borrow, enter, extra_of, link_view, new_tensor, settle
+from .core.modes import ANOMALY, TRACE, get_mode
 from .core.node import LEAF, Node, is_leaf, leaf
 from .core.node import extra_of as node_extra_of
 from .core.operands import mixed_devices, reflected
@@ -156,6 +156,8 @@ class Tensor(ArrayMethods, Cell):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward left here: on leaves, and where :meth:`retain_grad` asked for it."""
+        if get_mode() & TRACE:
+            enter(self)
         node = self._node
         if node is None:
             return None
@@ -165,6 +167,8 @@ class Tensor(ArrayMethods, Cell):
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
+        if get_mode() & TRACE:
+            enter(*[x for x in (self, value) if isinstance(x, Tensor)])
         node: Any = self._node
         if value is None and node is not None and node.op is LEAF:
             node.grad = None
@@ -192,7 +196,7 @@ class Tensor(ArrayMethods, Cell):
             DTypeError: for integer and boolean dtypes: only floating numbers have derivatives.
             GradientError: asked to stop on a tensor that an op made; use :meth:`detach`.
         """
-        settle(self)
+        self._reach()
         if requires_grad:
             if not self.dtype.inexact:
                 raise DTypeError(
@@ -207,9 +211,15 @@ class Tensor(ArrayMethods, Cell):
             self._node = None
         return self
 
+    def _reach(self) -> None:
+        """Bring the handle up to date; make it an input where a function is being traced."""
+        if get_mode() & TRACE:
+            enter(self)
+        settle(self)
+
     def detach(self) -> Tensor:
         """The same values without the graph; shares memory, but a write to either is never seen by a graph."""
-        settle(self)
+        self._reach()
         made: Tensor = new_saved(self._device.backend.detached(self._value), None, self._device)
         node = self._node
         if node is None or is_leaf(node):
@@ -219,7 +229,7 @@ class Tensor(ArrayMethods, Cell):
 
     def detach_(self) -> Tensor:
         """Forget the graph, in this handle; returns itself."""
-        settle(self)
+        self._reach()
         if self._node is not None:
             self._saved = True
             self._node = None
@@ -227,6 +237,7 @@ class Tensor(ArrayMethods, Cell):
 
     def retain_grad(self) -> None:
         """Keep the gradient that backward computes for this tensor in ``.grad``, though it is no leaf."""
+        self._reach()
         if self._node is None:
             raise GradientError("retain_grad: no graph leads to this tensor")
         if not is_leaf(self._node):
@@ -238,6 +249,7 @@ class Tensor(ArrayMethods, Cell):
         Returns:
             A function that removes the hook.
         """
+        self._reach()
         if self._node is None:
             raise GradientError("register_hook: no graph leads to this tensor, so backward never comes by")
         hooks = node_extra_of(self._node).hooks
@@ -265,7 +277,7 @@ class Tensor(ArrayMethods, Cell):
             FreedGraphError: an earlier backward freed the graph.
             ShapeError: ``gradient`` has another shape.
         """
-        settle(self)
+        self._reach()
         root = self._node
         if root is None:
             raise DetachedError(
@@ -319,7 +331,7 @@ class Tensor(ArrayMethods, Cell):
     def _scalar(self, target: str) -> Any:
         if self.size != 1:
             raise TypeError(f"only a tensor of one element converts to a Python {target}; this has shape {self.shape}")
-        settle(self)
+        self._reach()
         (value,) = self._device.backend.compute(self._value)
         return self._device.backend.to_numpy(value).reshape(()).item()
 
@@ -364,7 +376,7 @@ class Tensor(ArrayMethods, Cell):
         return self._export(self._host())
 
     def _host(self) -> Any:
-        settle(self)
+        self._reach()
         (value,) = self._device.backend.compute(self._value)
         return self._device.backend.to_numpy(value)
 
@@ -407,7 +419,7 @@ class Tensor(ArrayMethods, Cell):
         copy: _bool | None = None,
     ) -> Any:
         """The memory for another library; raises where a graph would be lost."""
-        settle(self)
+        self._reach()
         if self._node is not None:
             raise DetachError("DLPack would drop the graph of a tensor that requires grad; export x.detach()")
         value = self._value
@@ -579,7 +591,7 @@ def _root(x: Any) -> Any:
 
 def _describe(x: Tensor) -> str:
     """``tensor([...], dtype=float64, device=..., requires_grad=True)``, the values as NumPy prints them."""
-    settle(x)
+    x._reach()
     backend = x._device.backend
     notes = [f"dtype={x.dtype}"]
     if x._device.name != "cpu":

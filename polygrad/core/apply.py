@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import AnomalyError, PolygradError, ShapeError
 from . import cell as _cell
-from .cell import Cell, mark_saved, settle
-from .modes import ANOMALY, GRAD, get_mode
+from .cell import Cell, enter, mark_saved, settle
+from .modes import ANOMALY, GRAD, TRACE, WATCHED, get_mode
 from .node import Node, add_pin, extra_of, is_leaf, next_seq
 from .op import Op, describe, is_inexact, item_node
 from .operands import bind as _bind_operands
-from .operands import operands, tensor, together
+from .operands import number_or, operands, tensor, together
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -79,8 +79,10 @@ def unary_caller(declared: Op) -> Callable[[Any], Any]:
                     _pin(node, x)
         else:
             result._node = None
-        if mode & ANOMALY:
-            _note_anomaly(declared, result)
+        if mode & WATCHED:
+            if mode & TRACE and enter(x):
+                return call(x)
+            _note_anomaly(declared, result, mode)
         return result
 
     return call
@@ -101,9 +103,7 @@ def binary_caller(
     pick1, pick2 = (pick if names else None for pick, names in zip(declared.picks, declared.sources, strict=True))
     keeps_nothing = pick1 is None and pick2 is None
     saves = any(declared.saves)
-    saves1, saves2 = declared.saves
-    saves_own, saves_other = (0 in saves1, 1 in saves1), (0 in saves2, 1 in saves2)
-    (first1, second1), (first2, second2) = saves_own, saves_other
+    (first1, second1), (first2, second2) = ((0 in saved, 1 in saved) for saved in declared.saves)
     conjugate = declared.conjugate
     differentiable = declared.differentiable
     as_operands = operands(declared.name, scalars, operator)
@@ -158,17 +158,17 @@ def binary_caller(
             node.extra = node.pins = None
             if saves:
                 if (first1 and parent1 is not None) or (first2 and parent2 is not None):
-                    if x1._extra is None:
-                        x1._saved = True
-                    else:
+                    x1._saved = True
+                    if x1._extra is not None:
                         _pin(node, x1)
                 if (second1 and parent1 is not None) or (second2 and parent2 is not None):
-                    if x2._extra is None:
-                        x2._saved = True
-                    else:
+                    x2._saved = True
+                    if x2._extra is not None:
                         _pin(node, x2)
-        if mode & ANOMALY:
-            _note_anomaly(declared, result)
+        if mode & WATCHED:
+            if mode & TRACE and enter(x1, x2):
+                return call(number_or(x1), number_or(x2))
+            _note_anomaly(declared, result, mode)
         return result
 
     return call
@@ -204,11 +204,13 @@ def apply(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> 
             if x._node is not None:
                 for s in declared.saves[i]:
                     _pin(node, cells[s])
+    if mode & TRACE and enter(*cells):
+        return apply(declared, cells, params)
     if declared.multiple:
         return _outputs(declared, node, out, device, mode)  # type: ignore[return-value]
     result = _cell.new_tensor(out, node, device)
     if mode & ANOMALY:
-        _note_anomaly(declared, result)
+        _note_anomaly(declared, result, mode)
     return result
 
 
@@ -246,8 +248,10 @@ def _apply_one(declared: Op, x: Any, params: tuple[Any, ...]) -> Tensor:
     result._saved = False
     result._extra = None
     result._node = node
-    if mode & ANOMALY:
-        _note_anomaly(declared, result)
+    if mode & WATCHED:
+        if mode & TRACE and enter(x):
+            return _apply_one(declared, x, params)
+        _note_anomaly(declared, result, mode)
     return result  # type: ignore[no-any-return]
 
 
@@ -282,9 +286,11 @@ def apply_many(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()
             for x in cells:
                 if x._node is not None:
                     _pin(node, x)
+    if mode & TRACE and enter(*cells):
+        return apply_many(declared, cells, params)
     result = _cell.new_tensor(out, node, device)
     if mode & ANOMALY:
-        _note_anomaly(declared, result)
+        _note_anomaly(declared, result, mode)
     return result
 
 
@@ -320,7 +326,7 @@ def _outputs(declared: Op, node: Node | None, out: Any, device: Any, mode: int) 
         own = item_node(node, i, value) if node is not None and is_inexact(device, value) else None
         result = _cell.new_tensor(value, own, device)
         if mode & ANOMALY:
-            _note_anomaly(declared, result)
+            _note_anomaly(declared, result, mode)
         results.append(result)
     return tuple(results)
 
@@ -357,8 +363,10 @@ def user_line() -> str:
     return "an unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def _note_anomaly(declared: Op, result: Any) -> None:
+def _note_anomaly(declared: Op, result: Any, mode: int) -> None:
     """Under ``detect_anomaly``: check an op's result, and note the user's line and the saved arrays' sums."""
+    if not mode & ANOMALY:
+        return
     where = user_line()
     backend = result._device.backend
     bad = backend.not_finite(result._value)

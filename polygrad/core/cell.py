@@ -22,10 +22,12 @@ __all__ = [
     "Pin",
     "bind",
     "borrow",
+    "enter",
     "extra_of",
     "link_view",
     "mark_saved",
     "new_tensor",
+    "provide_enter",
     "replace",
     "root_of",
     "settle",
@@ -130,6 +132,23 @@ def root_of(cell: Cell) -> Cell:
     while cell._extra is not None and cell._extra.base is not None:
         cell = cell._extra.base
     return cell
+
+
+_enter: Callable[[Any], bool] | None = None
+
+
+def provide_enter(function: Callable[[Any], bool]) -> None:
+    """Say what makes a Tensor an input of the running trace (``polygrad.graph``)."""
+    global _enter
+    _enter = function
+
+
+def enter(*cells: Any) -> bool:
+    """While a function is traced: make tensors that it reached from outside inputs of its graph; says whether
+    there were any. An op that was computed on such tensors is then applied again."""
+    assert _enter is not None
+    entered = [_enter(x) for x in cells]  # every one of them, whatever the first says
+    return any(entered)
 
 
 def settle(cell: Cell) -> None:

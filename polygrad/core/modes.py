@@ -1,4 +1,4 @@
-"""Grad mode and anomaly mode: one small integer in a ContextVar, read once per op.
+"""Grad mode, anomaly mode and whether a trace is running: one small integer in a ContextVar, read once per op.
 
 A ContextVar gives every thread and every asyncio task its own mode. A generator shares its caller's
 context, so the decorators switch the mode around each step of a generator instead of around its life.
@@ -11,14 +11,19 @@ from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
-__all__ = ["ANOMALY", "GRAD", "Mode", "detect_anomaly", "enable_grad", "get_mode", "is_grad_enabled", "no_grad",
-           "set_grad_enabled"]  # fmt: skip
+__all__ = [
+    "ANOMALY", "GRAD", "TRACE", "WATCHED", "Mode", "detect_anomaly", "enable_grad", "get_mode", "is_grad_enabled",
+    "no_grad", "set_grad_enabled",
+]  # fmt: skip
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 GRAD: Final = 1
 ANOMALY: Final = 2
+TRACE: Final = 4
+WATCHED: Final = ANOMALY | TRACE
+"""The modes in which every op's result is looked at."""
 
 _mode: ContextVar[int] = ContextVar("polygrad_mode", default=GRAD)
 _entered: ContextVar[tuple[int, ...]] = ContextVar("polygrad_modes_entered", default=())

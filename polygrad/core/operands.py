@@ -9,12 +9,15 @@ from ..dtypes import promote
 from ..errors import DeviceError, DTypeError
 from . import cell as _cell
 from .cell import Cell
+from .modes import TRACE, get_mode
 
 __all__ = [
     "SCALARS",
+    "Symbol",
     "beside",
     "bind",
     "mixed_devices",
+    "number_or",
     "operands",
     "reconciled",
     "reflected",
@@ -25,7 +28,27 @@ __all__ = [
 _Tensor: Any = Cell
 _to_tensor: Callable[[Any], Any]
 
-SCALARS: Final = frozenset({float, int, complex, bool})
+
+class Symbol:
+    """A Python float that is known only when a static graph runs (an optimiser's rate). It adapts to the arrays
+    beside it as a float does; arithmetic on it goes into the graph."""
+
+    __slots__ = ("number", "trace")
+
+    def __init__(self, trace: Any, number: Any) -> None:
+        self.trace = trace
+        self.number = number
+
+    def __float__(self) -> float:
+        return self.trace.read("float(number)")  # type: ignore[no-any-return]
+
+    def __bool__(self) -> bool:
+        return self.trace.read("the truth of a number")  # type: ignore[no-any-return]
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+SCALARS: Final = frozenset({float, int, complex, bool, Symbol})
 """Python's own numbers, which adapt to the arrays beside them."""
 
 
@@ -53,6 +76,11 @@ class _Number:
         self._value = value
         self._device = device
         self._node = self._extra = None
+
+
+def number_or(x: Any) -> Any:
+    """The Python number that an argument stands for, or the argument."""
+    return x._value if x.__class__ is _Number else x
 
 
 def operands(name: str, scalars: bool, operator: bool) -> Callable[[Any, Any], Any]:
@@ -121,7 +149,7 @@ def _alike(x1: Any, x2: Any) -> tuple[Any, Any]:
 
 
 # The kinds of dtypes that take a Python number without changing.
-_OF_KIND: Final = {bool: "b", int: "iufc", float: "fc", complex: "c"}
+_OF_KIND: Final = {Symbol: "fc", bool: "b", int: "iufc", float: "fc", complex: "c"}
 
 
 def _is_operand(value: Any) -> bool:
@@ -158,6 +186,8 @@ def reconciled(name: str, *cells: Any) -> list[Any]:
     Raises:
         DeviceError: if none does.
     """
+    if get_mode() & TRACE:
+        _cell.enter(*cells)
     for device in {id(x._device): x._device for x in cells}.values():
         made = [x if x._device is device else device.backend.lift(x, device) for x in cells]
         if all(x is not None for x in made):
@@ -177,6 +207,9 @@ def beside(name: str, value: Any, tensor: Any) -> Any:
     made = _to_tensor(value)
     if made._device is not tensor._device:
         if made._node is None and not hasattr(value, "dtype"):  # a list of numbers, at home on every device
+            if backend.stands_for is not None:
+                host = made._device.backend.to_numpy(made._value)
+                return _cell.new_tensor(backend.from_numpy(host, tensor._device.native), None, tensor._device)
             return _to_tensor(value).to_device(tensor._device)
         lifted = backend.lift(made, tensor._device)
         if lifted is None:
@@ -203,7 +236,7 @@ def scalar_tensor(value: Any, like: Any) -> Any:
         dtype = backend.native_dtypes["bool"] if kind == "b" else dtype
     elif type(value) is int:
         dtype = backend.native_dtypes["int64"] if kind == "b" else dtype
-    elif type(value) is float:
+    elif type(value) is float or type(value) is Symbol:
         dtype = backend.native_dtypes["float64"] if kind in "biu" else dtype
     elif kind != "c":
         wide = kind in "biu" or backend.to_dtype(dtype).itemsize > 4

@@ -1,4 +1,4 @@
-"""Graphs as things to look at: the eager graph behind a tensor, as text, as DOT, as a picture.
+"""Graphs as things to look at and to run: the eager graph behind a tensor, and static graphs.
 
 >>> import polygrad as pg
 >>> x = pg.asarray([1.0, 2.0], requires_grad=True)
@@ -10,6 +10,22 @@
       %0 x (above)
 """
 
+from .compiled import CacheInfo, Compiled, Spec, compile, trace
 from .draw import to_dot, to_text
+from .ir import Graph, Instruction, Value
+from .run_once import is_tracing, on_each_run
 
-__all__ = ["to_dot", "to_text"]
+__all__ = [
+    "CacheInfo",
+    "Compiled",
+    "Graph",
+    "Instruction",
+    "Spec",
+    "Value",
+    "compile",
+    "is_tracing",
+    "on_each_run",
+    "to_dot",
+    "to_text",
+    "trace",
+]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core.apply import apply
+from ..core.cell import enter
 from ..core.declare import op
 from ..core.kernels import kernel
+from ..core.modes import TRACE, get_mode
 from ..core.operands import together
 from ..errors import DTypeError, ShapeError
 from ..typing import ArrayLike, Namespace, Raw
@@ -84,11 +87,27 @@ def _cross_entropy(xp: Namespace, x: Raw, target: Raw, /, axis: int, ignore: int
     return xp.class_loss(x, target, axis, ignore, reduction)
 
 
+def is_traced(x: Any) -> bool:
+    """Whether a tensor's values are known only when a static graph runs; a tensor from outside becomes an input."""
+    return bool(get_mode() & TRACE) and (enter(x) or x._device.backend.stands_for is not None)
+
+
+def at_each_run(check: Callable[[Any], None], x: Any) -> None:
+    """Have a check made of a tensor at each run of the static graph that is being traced."""
+    if x._device.backend.to_dtype(x._value.dtype).kind in "iu":
+        x._device.backend.trace.check(check, x)
+    else:
+        _outside("", "targets and indices must be integers", x, 0, None)
+
+
 _HOST = 1  # DLPack's number for memory of the host
 
 
 def check_classes(name: str, target: Any, classes: int, ignore: int) -> None:
     """Refuse targets that are no class. They are looked at on the host only: elsewhere it would mean to wait."""
+    if is_traced(target):
+        at_each_run(lambda x: check_classes(name, x, classes, ignore), target)
+        return
     outside = _outside(name, "targets must be integer classes", target, classes, ignore)
     if outside is not None:
         raise IndexError(
@@ -99,6 +118,9 @@ def check_classes(name: str, target: Any, classes: int, ignore: int) -> None:
 
 def check_indices(name: str, indices: Any, n: int) -> None:
     """Refuse indices that are none of 0 to n - 1, looked at on the host only."""
+    if is_traced(indices):
+        at_each_run(lambda x: check_indices(name, x, n), indices)
+        return
     outside = _outside(name, "indices must be integers", indices, n, None)
     if outside is not None:
         raise IndexError(f"{name}: the indices range from {outside[0]} to {outside[1]}, but must be 0 to {n - 1}")

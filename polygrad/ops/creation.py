@@ -13,13 +13,13 @@ from .. import dtypes as dt
 from .. import registry
 from ..backend import Device
 from ..core.apply import apply
-from ..core.cell import Cell, borrow, new_tensor, settle
+from ..core.cell import Cell, borrow, enter, new_tensor, settle
 from ..core.declare import op
-from ..core.modes import GRAD, get_mode
+from ..core.modes import GRAD, TRACE, get_mode
 from ..core.node import Node as _Node
 from ..core.node import is_leaf, next_seq
 from ..core.op import Op
-from ..core.operands import reconciled, scalar_tensor, together
+from ..core.operands import Symbol, reconciled, scalar_tensor, together
 from ..dtypes import as_dtype
 from ..errors import DetachError, DeviceError, DTypeError, ShapeError
 from ..typing import ArrayLike, DTypeLike, Namespace, Raw
@@ -85,6 +85,8 @@ def to_tensor(obj: Any) -> Any:
 
 
 def _again(x: Any, dtype: Any, place: Device | None, copy: _bool | None) -> Any:
+    if get_mode() & TRACE:
+        enter(x)
     settle(x)
     made = x
     if dtype is not None and as_dtype(dtype) is not x.dtype:
@@ -109,6 +111,9 @@ def _wrap(array: Raw, backend: Any, dtype: Any, place: Device | None, copy: _boo
     own = backend.device_of(array)
     raw = backend.borrow(array)
     borrowed = backend.mutable
+    if get_mode() & TRACE and (dtype is not None or place is not None or copy):
+        # The array itself is the graph's constant, held by reference; what is made of it is made at each run.
+        return _again(_wrap(array, backend, None, None, None), dtype, place, copy)
     if dtype is not None and as_dtype(dtype) is not backend.dtype_of(raw):
         if copy is False:
             raise ValueError(f"asarray: copy=False, but {backend.dtype_of(raw)} to {as_dtype(dtype)} needs a copy")
@@ -138,6 +143,9 @@ def _from_python(obj: Any, dtype: Any, place: Device | None, copy: _bool | None)
         made: Any = stack(items) if items else asarray(())
         return _again(made, dtype, place, None)
     place = place or registry.default_device()
+    if obj.__class__ is Symbol:
+        want = as_dtype(dtype or "float64")
+        return new_tensor(place.raw.asarray(obj, dtype=place.backend.to_native_dtype(want)), None, place)
     buffer = hasattr(obj, "__array__") or hasattr(obj, "__array_interface__") or isinstance(obj, (memoryview, bytes))
     if not (isinstance(obj, (bool, int, float, complex, list, tuple, range)) or buffer):
         if hasattr(obj, "__dlpack__"):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from .. import registry
 from ..core.apply import apply, apply_many
-from ..core.cell import Cell, link_view, replace, root_of, settle
+from ..core.cell import Cell, enter, link_view, replace, root_of, settle
 from ..core.cotangents import EntryParts
 from ..core.declare import op
-from ..core.modes import GRAD, get_mode
+from ..core.modes import GRAD, TRACE, get_mode
 from ..core.node import is_leaf
 from ..core.operands import beside, together
 from ..dtypes import as_dtype
@@ -96,6 +96,8 @@ def _raw_entry(x: Tensor, entry: Any) -> Any:
     if type(entry) is bool:
         entry = to_tensor(entry)
     elif isinstance(entry, Cell):
+        if get_mode() & TRACE:
+            enter(entry)
         settle(entry)
     else:
         if hasattr(entry, "__index__") and getattr(entry, "shape", ()) == () and not is_mask(entry):
@@ -282,6 +284,8 @@ def check_writable(name: str, x: Any) -> bool:
 
 def setitem(x: Tensor, key: Any, value: ArrayLike) -> None:
     """``x[key] = value``: in memory where no graph can see it, as a new value of the handle elsewhere."""
+    if get_mode() & TRACE:
+        enter(x)
     settle(x)
     outside = check_writable("setitem", x)
     if _beside_key(x, key) is not x:
@@ -359,6 +363,8 @@ def may_write(x: Any) -> bool:
 
 def assign(x: Tensor, made: Tensor, name: str) -> Tensor:
     """``x op= y`` once ``x op y`` is computed: put it in the handle, and in the memory others share."""
+    if get_mode() & TRACE:
+        enter(x)
     outside = check_writable(name, x)
     before, after = x._value, made._value
     if made._device is not x._device:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeAlias
 
 import polygrad as pg
@@ -121,7 +122,13 @@ class Optimizer:
             with pg.enable_grad():
                 result = closure()
         lazy: list[pg.Tensor] = []
-        self.steps += 1
+        trace = _trace()
+        if trace is not None and not trace.reached(self):
+            raise pg.errors.TraceError(
+                f"{type(self).__qualname__}.step was called in a traced function that does not hold the optimiser where it "
+                "could be looked at before each run; make it a global, a closure's variable, an attribute or an argument"
+            )
+        _each_time(self._count)
         with pg.no_grad():
             for group in self.param_groups:
                 for p in group["params"]:
@@ -129,7 +136,7 @@ class Optimizer:
                     if g is None:
                         continue
                     self._step_one(p, -g if group.get("maximize") else g, group)
-                    if p.device.backend.lazy:
+                    if p.device.backend.lazy and p.device.backend.stands_for is None:
                         lazy += [p, *(v for v in self.state[p].values() if isinstance(v, pg.Tensor))]
         if lazy:
             pg.compute(*lazy)
@@ -143,17 +150,47 @@ class Optimizer:
             pair = p
         state = self.state.get(p)
         if state is None:
+            if _trace() is not None:
+                raise pg.errors.UnreadyError(
+                    f"{type(self).__qualname__} takes its first step with a parameter of shape {p.shape} while a function is "
+                    "traced; its state is made at a step that is not"
+                )
             state = self.state[p] = self.start(g, group)
-        self.update(pair, g, state, group, self.numbers(state, group))
+        self.update(pair, g, state, group, _each_time(self.numbers, state, group))
         if pair is not p:
             p[...] = pg.astype(pair[0], p.dtype) + pg.astype(pair[1], p.dtype) * 1j
+
+    def _count(self) -> None:
+        self.steps += 1
+
+    def __surroundings__(self) -> Iterator[tuple[str, Any, Any, Any, bool]]:
+        """What a compiled step can reach here (``polygrad.graph.guards``): numbers are taken anew at each run, so
+        only whether they are zero is fixed; the state's tensors are taken from their places."""
+        if any(p not in self.state for group in self.param_groups for p in group["params"]):
+            yield "unready", self, None, None, False
+        yield "length", self.param_groups, None, len(self.param_groups), False
+        for group in self.param_groups:
+            yield "length", group, None, len(group), False
+            for key, value in group.items():
+                if isinstance(value, (int, float)) and not isinstance(value, bool):
+                    yield "truth", group, key, bool(value), False
+                elif key not in SCHEDULED:
+                    yield "item", group, key, value, False
+        yield "length", self.state, None, len(self.state), False
+        for state in self.state.values():
+            yield "length", state, None, len(state), False
+            for key, value in state.items():
+                number = isinstance(value, (int, float)) and not isinstance(value, bool)
+                yield "item", state, key, value, number
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or fill them with zeros."""
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None:
-                    p.grad = None if set_to_none else pg.zeros_like(p.grad)
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:
+                    p.grad = pg.zeros_like(p.grad)
 
     # -- state -------------------------------------------------------------------------------------
 
@@ -228,6 +265,18 @@ class Optimizer:
             options = ", ".join(f"{k}={v!r}" for k, v in group.items() if k != "params")
             lines.append(f"  group {i}: {len(group['params'])} parameters, {options}")
         return "\n".join([*lines, ")"])
+
+
+def _each_time(f: Callable[..., Any], *args: Any) -> Any:
+    """Call a function, in a compiled step before each run."""
+    trace = _trace()
+    return f(*args) if trace is None else trace.host(f, args)
+
+
+def _trace() -> Any:
+    """The trace that is running, or None."""
+    graph = sys.modules.get("polygrad.graph.tracing")  # what is not imported traces nothing
+    return None if graph is None else graph.running()
 
 
 def _copied(value: Any) -> Any:

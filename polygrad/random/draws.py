@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import polygrad as pg
 
@@ -19,6 +22,39 @@ __all__ = [
     "truncated_normal",
     "uniform",
 ]
+
+
+D = TypeVar("D", bound="Callable[..., pg.Tensor]")
+
+
+def _at_each_run(draw: D) -> D:
+    """Have a compiled function draw anew at each run."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Any, device: Any = None, **kwargs: Any) -> pg.Tensor:
+        graph = sys.modules.get("polygrad.graph.run_once")
+        trace = None if graph is None else graph.running()
+        if trace is None:
+            return draw(*args, device=device, **kwargs)
+        place = pg.default_device() if device is None else pg.Device(device)
+        if place is not trace.device:
+            raise pg.errors.TraceError(
+                f"{draw.__name__}: draws for {place} inside a function that is traced for {trace.inner}; "
+                "a static graph is of one device"
+            )
+        return trace.host(_Draw(draw, args, {**kwargs, "device": trace.inner}), ())[0]  # type: ignore[no-any-return]
+
+    return drawn  # type: ignore[return-value]
+
+
+class _Draw:
+    """One draw of a compiled function; equal to itself only."""
+
+    def __init__(self, draw: Callable[..., pg.Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._call = functools.partial(draw, *args, **kwargs)
+
+    def __call__(self) -> tuple[Any]:
+        return (self._call()._value,)
 
 
 def _lengths(shape: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -47,6 +83,7 @@ def _rounded(x: pg.Tensor, dtype: pg.DType, device: Any) -> pg.Tensor:
     return _delivered(x.astype(host_dtype, copy=False), device).astype(dtype, copy=False)
 
 
+@_at_each_run
 def normal(
     shape: int | tuple[int, ...],
     mean: float = 0.0,
@@ -79,6 +116,7 @@ def normal(
     return _rounded(values, want, device)
 
 
+@_at_each_run
 def uniform(
     shape: int | tuple[int, ...],
     low: float = 0.0,
@@ -112,6 +150,7 @@ def uniform(
     return _rounded(values, want, device)
 
 
+@_at_each_run
 def bernoulli(
     shape: int | tuple[int, ...],
     p: float = 0.5,
@@ -135,6 +174,7 @@ def bernoulli(
     return drawn if dtype is None else drawn.astype(dtype, copy=False)
 
 
+@_at_each_run
 def integers(
     shape: int | tuple[int, ...],
     low: int,
@@ -170,6 +210,7 @@ def integers(
     return _delivered(pg.asarray(drawn, dtype=limits.dtype, copy=True), device)
 
 
+@_at_each_run
 def permutation(n: int, *, device: Any = None, generator: Generator | None = None) -> pg.Tensor:
     """The numbers 0 to ``n - 1`` in random order, as int64.
 
@@ -180,6 +221,7 @@ def permutation(n: int, *, device: Any = None, generator: Generator | None = Non
     return _delivered(pg.asarray(_host(generator).permutation(n), dtype="int64", copy=True), device)
 
 
+@_at_each_run
 def exponential(
     shape: int | tuple[int, ...],
     scale: float = 1.0,
@@ -203,6 +245,7 @@ def exponential(
     return _rounded(pg.asarray(_host(generator).standard_exponential(_lengths(shape))) * scale, want, device)
 
 
+@_at_each_run
 def gumbel(
     shape: int | tuple[int, ...],
     loc: float = 0.0,
@@ -228,6 +271,7 @@ def gumbel(
     return _rounded(pg.asarray(_host(generator).gumbel(loc, scale, _lengths(shape))), want, device)
 
 
+@_at_each_run
 def truncated_normal(
     shape: int | tuple[int, ...],
     mean: float = 0.0,

@@ -9,8 +9,8 @@ from typing import Any, Final
 import optree
 
 from .. import registry
-from ..core.cell import Cell, new_tensor, settle, share_borrowed
-from ..core.modes import GRAD, enable_grad, get_mode, no_grad
+from ..core.cell import Cell, enter, new_tensor, settle, share_borrowed
+from ..core.modes import GRAD, TRACE, enable_grad, get_mode, no_grad
 from ..core.node import Node, is_leaf, leaf, next_seq
 from ..core.op import Op
 from ..core.operands import reconciled
@@ -48,6 +48,8 @@ def fresh(name: str, x: Any, where: str) -> Any:
                 "Pass a float or a floating array, or choose other argnums"
             )
         outer = to_tensor(x)
+    if get_mode() & TRACE:
+        enter(outer)
     settle(outer)
     outer = lifted(outer, innermost(outer._device))
     device, value = outer._device, outer._value

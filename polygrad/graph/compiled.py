@@ -1,0 +1,363 @@
+"""``pg.compile`` and ``pg.trace``: a function's calls as static graphs, traced once and run many times."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
+
+import optree
+
+from .. import registry
+from ..backend import Device
+from ..core.cell import Cell, new_tensor, settle
+from ..core.modes import GRAD, WATCHED, get_mode
+from ..core.node import leaf
+from ..dtypes import DType, as_dtype
+from ..errors import TraceError, UnreadyError
+from ..ops.creation import to_tensor
+from ..transforms.batching import is_level
+from ..transforms.inputs import flatten
+from .entry import MISS, Entry, overlapping
+from .guards import Surroundings
+from .ir import Graph
+from .noting import note
+from .tracing import Trace, running, tracing
+
+__all__ = ["CacheInfo", "Compiled", "Spec", "compile", "trace"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_tracing_lock = threading.RLock()
+_MANY = 8
+
+
+class CacheInfo(NamedTuple):
+    """How a compiled function's calls went.
+
+    Attributes:
+        hits: calls that ran a graph.
+        misses: calls that were traced first.
+        eager: calls that ran the function itself.
+        currsize: how many graphs there are.
+    """
+
+    hits: int
+    misses: int
+    eager: int
+    currsize: int
+
+
+class Spec:
+    """An array that is not there yet: its shape, dtype and device.
+
+    >>> import polygrad as pg
+    >>> pg.Spec((32, 10), "float32")
+    Spec((32, 10), float32, device='cpu')
+    """
+
+    def __init__(
+        self,
+        shape: int | tuple[int, ...],
+        dtype: Any = "float64",
+        device: str | Device | None = None,
+        requires_grad: bool = False,
+    ) -> None:
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.dtype: DType = as_dtype(dtype)
+        self.device: Device = registry.default_device() if device is None else registry.device(device)
+        self.requires_grad = requires_grad
+
+    def __repr__(self) -> str:
+        more = ", requires_grad=True" if self.requires_grad else ""
+        return f"Spec({self.shape}, {self.dtype}, device={self.device.name!r}{more})"
+
+
+def _runner(device: Device) -> Callable[[Graph], Callable[..., tuple[Any, ...]]]:
+    from .execute import Program
+
+    return lambda graph: Program(graph, device).run
+
+
+class Compiled(Generic[P, R]):
+    """A function whose calls are traced once for each kind of arguments and then run as static graphs; see
+    :func:`compile`.
+
+    Attributes:
+        f: the function itself.
+    """
+
+    def __init__(self, f: Callable[P, R]) -> None:
+        functools.update_wrapper(self, f)  # first: f may itself be a wrapper of a compiled function
+        self.f = f
+        self._entries: list[tuple[Any, Entry]] = []
+        self._hits = self._misses = self._eager = 0
+        self._warm: set[int] = set()
+
+    # -- calls ---------------------------------------------------------------------------------------
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if get_mode() & WATCHED:  # inlined into the outer trace; or every op is looked at
+            return self.f(*args, **kwargs)
+        structure: Any = len(args)
+        leaves: Sequence[Any] = args
+        if kwargs or not all(isinstance(x, Cell) for x in args):
+            leaves, structure = flatten((args, kwargs))
+            leaves = [x if isinstance(x, Cell) or registry.owner(x) is None else to_tensor(x) for x in leaves]
+        for known, entry in self._entries:
+            if known == structure:
+                result = entry.call(leaves)
+                if result is not MISS:
+                    self._hits += 1
+                    return result  # type: ignore[no-any-return]
+        return self._first(leaves, structure)
+
+    def _again(self, leaves: Sequence[Any], structure: Any) -> Any:
+        if isinstance(structure, int):
+            return self.f(*leaves)  # type: ignore[call-arg]
+        args, kwargs = optree.tree_unflatten(structure, leaves)
+        return self.f(*args, **kwargs)
+
+    def _first(self, leaves: Sequence[Any], structure: Any) -> R:
+        """A call that no graph is for yet."""
+        tensors = [x for x in leaves if isinstance(x, Cell)]
+        if any(is_level(x._device) for x in tensors):
+            self._eager += 1
+            return self._again(leaves, structure)  # type: ignore[no-any-return]
+        with _tracing_lock:
+            surroundings = Surroundings(self.f, *_others(leaves))
+            unready = [x for x in surroundings.unready if id(x) not in self._warm]
+            if unready or overlapping(list({id(x): x for x in tensors}.values()), []):
+                self._warm.update(id(x) for x in unready)
+                self._eager += 1
+                return self._again(leaves, structure)  # type: ignore[no-any-return]
+            self._misses += 1
+            pending = next((e.pending for _, e in self._entries if e.pending), [])
+            try:
+                entry = self._traced(leaves, structure, surroundings, list(pending))
+            except UnreadyError:  # an optimiser met a parameter for the first time: this step makes its state
+                self._misses, self._eager = self._misses - 1, self._eager + 1
+                return self._again(leaves, structure)  # type: ignore[no-any-return]
+            for _, other in self._entries:
+                other.pending = []
+            self._entries.insert(0, (structure, entry))
+            if len(self._entries) % _MANY == 0:
+                warnings.warn(
+                    f"{self!r} was traced {len(self._entries)} times, for as many kinds of arguments; numbers and other "
+                    "Python values among them are fixed in a graph: make those that change tensors (pg.asarray)",
+                    stacklevel=3,
+                )
+        result = entry.call(leaves)
+        if result is MISS:
+            raise TraceError(
+                f"{self!r}: what the trace took for fixed changed while it was traced; the function cannot be compiled"
+            )
+        return result  # type: ignore[no-any-return]
+
+    def _traced(self, leaves: Sequence[Any], structure: Any, before: Surroundings, pending: list[Any]) -> Entry:
+        noted = traced(lambda: self._again(leaves, structure), self.f, leaves, before, pending)
+        return Entry(noted, leaves, before, _runner(noted.trace.inner), lambda again: self._again(again, structure))
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    # -- looking at it -------------------------------------------------------------------------------
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the kind of call that was traced last."""
+        return self._last().graph
+
+    def _last(self) -> Entry:
+        if not self._entries:
+            raise TraceError(f"{self!r} was not called yet, so there is no graph")
+        return self._entries[0][1]
+
+    def graphs(self) -> list[Graph]:
+        """Every graph, the one that was traced last first."""
+        return [entry.graph for _, entry in self._entries]
+
+    def cache_info(self) -> CacheInfo:
+        """How calls went.
+
+        >>> import polygrad as pg
+        >>> square = pg.compile(lambda x: x * x)
+        >>> _ = square(pg.ones(2)), square(pg.ones(2)), square(pg.ones(3))
+        >>> square.cache_info()
+        CacheInfo(hits=1, misses=2, eager=0, currsize=2)
+        """
+        return CacheInfo(self._hits, self._misses, self._eager, len(self._entries))
+
+    def clear_cache(self) -> None:
+        """Forget every graph."""
+        self._entries.clear()
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self.f, '__qualname__', self.f)}>"
+
+
+def traced(call: Callable[[], Any], f: Any, leaves: Sequence[Any], before: Surroundings, pending: list[Any]) -> Any:
+    """Trace a call; what it did, with everything outside as it was before."""
+    tensors = [x for x in leaves if isinstance(x, Cell)]
+    for x in tensors:
+        settle(x)
+    reached = list(before.tensors.values())
+    inner = next((x._device for x in (*tensors, *reached)), registry.default_device())
+    noting = Trace(inner)
+    noting.pending = pending
+    noting.reached = before.reached
+    views = [(x, x._extra) for x in tensors if x._extra is not None and x._extra.base is not None]
+    names = _names(f)
+    for x, _ in views:
+        x._extra = None  # in the graph it is an array of its own
+    try:
+        with tracing(noting):
+            try:
+                for i, x in enumerate(tensors):
+                    if x._device is inner:
+                        noting.enter_one(x, names[i] if i < len(names) else "")
+                    else:
+                        noting.enter(x)
+                result = call()
+                changed = Surroundings(f, *_others(leaves)).changes(before)
+                return note(noting, result, before, changed)
+            finally:
+                before.restore(Surroundings(f, *_others(leaves)).changes(before))
+    finally:
+        for x, extra in views:
+            x._extra = extra
+
+
+def _others(leaves: Sequence[Any]) -> list[Any]:
+    """Arguments that are objects, whose attributes the function can look at."""
+    return [x for x in leaves if not isinstance(x, Cell)]
+
+
+def _names(f: Any) -> list[str]:
+    try:
+        return list(inspect.signature(f).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+@overload
+def compile(f: Callable[P, R], /) -> Compiled[P, R]: ...
+@overload
+def compile(f: None = None, /) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
+def compile(f: Any = None, /) -> Any:
+    """The function, faster: each kind of call is traced once, then run as a static graph.
+
+    Args:
+        f: takes and returns pytrees of arrays. It may be a whole training step: forward, ``loss.backward()``,
+            ``optimizer.step()``. Tensors that it reaches through closures, globals, modules and optimisers are read
+            anew at each call, and what it writes to them is written.
+
+    Returns:
+        A :class:`Compiled` function with the same results as ``f``, or an error.
+
+    A call is traced again where anything it depends on is of another kind: the structure, shapes, dtypes or devices of
+    its arguments, whether they require grad, Python values among them, grad mode, a module's mode, a closure or default.
+    Gradients flow through it as through any function.
+
+    Raises:
+        TraceError: if the function reads a tensor's value in Python (``if x > 0``), makes an array whose shape
+            depends on values, or changes something in Python that each run would have to change again.
+
+    >>> import polygrad as pg
+    >>> w = pg.nn.Parameter([2.0])
+    >>> optimizer = pg.optim.SGD([w], lr=0.25)
+    >>> @pg.compile
+    ... def step(x):
+    ...     optimizer.zero_grad()
+    ...     loss = pg.sum((w * x - 6.0) ** 2)
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> [step(pg.ones(1)).item() for _ in range(3)]
+    [16.0, 4.0, 1.0]
+    """
+    return Compiled if f is None else Compiled(f)
+
+
+def trace(f: Callable[..., Any], *examples: Any, **options: Any) -> Graph:
+    """The static graph of one call of a function.
+
+    Args:
+        f: takes and returns pytrees of arrays. Tensors that it reaches otherwise become inputs behind its own, whose
+            values are read when the graph is called.
+        examples: for each argument an array, or a :class:`Spec` where there is no data yet; or any other value, fixed.
+
+    Returns:
+        A :class:`~polygrad.graph.Graph`; call it with arrays like the examples.
+
+    Raises:
+        TraceError: as :func:`compile`; and if the function changes tensors outside itself.
+
+    >>> import polygrad as pg
+    >>> graph = pg.trace(lambda x, y: pg.sum(x * y), pg.Spec(3), pg.Spec(3))
+    >>> print(graph)
+    graph for cpu
+      %0: float64[3] = input x
+      %1: float64[3] = input y
+      %2: float64[3] = multiply(%0, %1)
+      %3: float64[] = sum(%2, axis=(0,), dtype=None, keepdims=False)
+      return %3
+    >>> graph(pg.ones(3), pg.asarray([1.0, 2.0, 3.0]))
+    tensor(6., dtype=float64)
+    """
+    leaves, structure = flatten((examples, options))
+    made: list[Any] = []
+    for x in leaves:
+        if isinstance(x, Spec):
+            made.append(_placeholder(x))
+        elif isinstance(x, Cell):
+            made.append(new_tensor(x._value, None if x._node is None else leaf(x._value, x._device), x._device))
+        else:
+            made.append(x if registry.owner(x) is None else to_tensor(x))
+    tensors = [x for x in made if isinstance(x, Cell)]
+
+    def call() -> Any:
+        args, kwargs = optree.tree_unflatten(structure, made)
+        return f(*args, **kwargs)
+
+    if running() is not None:
+        raise TraceError("trace: a function is being traced already; call the inner one, it becomes part of the graph")
+    with _tracing_lock:
+        noted = traced(call, f, made, Surroundings(f, *_others(made)), [])
+    if noted.writes or noted.grads or noted.rebound:
+        raise TraceError("trace: the function changes tensors outside itself; pg.compile does that at each call")
+    if noted.trace.hosts:
+        raise TraceError("trace: the function draws, or runs Python at each call; pg.compile does that")
+    closed = {e.traced.value: e.cell for e in noted.trace.entered.values() if all(e.cell is not t for t in tensors)}
+    outputs = [_output(noted, r) for r in noted.result]
+    made_graph: Graph = noted.graph
+    return made_graph.with_(outputs=tuple(outputs), closed_over=closed, structure=noted.structure)
+
+
+def _output(noted: Any, r: Any) -> Any:
+    if not isinstance(r, int):
+        raise TraceError(f"trace: a graph returns arrays, but the function returned {r[1]!r}")
+    made = noted.made[r]
+    if made.kind == "new":
+        return noted.graph.outputs[made.out]
+    if made.kind == "same":
+        return noted.trace.entered[id(made.cell)].traced.value
+    raise TraceError(
+        "trace: a graph returns arrays of its own, but the function returned a view of another tensor, or one it never "
+        "used; copy it: pg.asarray(x, copy=True)"
+    )
+
+
+def _placeholder(spec: Spec) -> Any:
+    """A tensor of a spec's kind without memory of its own to speak of."""
+    device = spec.device
+    native = device.backend.to_native_dtype(spec.dtype)
+    raw = device.raw.broadcast_to(device.raw.zeros((), dtype=native), spec.shape)
+    made = new_tensor(raw, None, device)
+    if spec.requires_grad and get_mode() & GRAD:
+        made._node = leaf(raw, device)
+    return made

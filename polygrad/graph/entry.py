@@ -1,0 +1,460 @@
+"""One compiled signature: a generated function that checks, gathers, runs and stores.
+
+It is generated because every line of it is paid for by every call; :attr:`Entry.source` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import optree
+
+from .. import registry
+from ..core.cell import Cell, new_tensor, replace, root_of, settle
+from ..core.modes import GRAD, get_mode, no_grad
+from ..core.node import LEAF
+from ..ops.indexing import assign
+from ..transforms.joint import joint_outputs
+from .guards import Surroundings, same
+from .ir import Graph, Value
+from .noting import Noted, Rebound
+from .tracing import Entered
+
+__all__ = ["MISS", "Entry"]
+
+MISS: Final = object()
+"""What an entry answers to a call that is not its own."""
+
+Runner = Callable[[Graph], Callable[..., tuple[Any, ...]]]
+
+
+class Entry:
+    """A traced call, ready to be run again.
+
+    Args:
+        noted: what the trace saw.
+        leaves: the arguments' leaves of the traced call.
+        surroundings: what the function could reach before the trace.
+        runner: makes a graph a function of its inputs.
+        again: runs the original function on leaves, for derivatives of derivatives.
+
+    Attributes:
+        call: ``call(leaves)`` gives the result, or MISS.
+        source: the text of ``call``.
+    """
+
+    def __init__(
+        self,
+        noted: Noted,
+        leaves: Sequence[Any],
+        surroundings: Surroundings,
+        runner: Runner,
+        again: Callable[[Sequence[Any]], Any],
+    ) -> None:
+        self.noted = noted
+        self.graph = noted.graph
+        self.backward = noted.backward
+        self.again = again
+        self.device = noted.trace.inner
+        self.run = runner(noted.graph)
+        self.run_backward = None if noted.backward is None else runner(noted.backward)
+        self.pending: list[tuple[Callable[..., Any], Any]] = [(h.f, h.first) for h in noted.trace.hosts]
+        self.pure = not (noted.writes or noted.grads or noted.rebound or noted.trace.hosts)
+        writer = _Writer(self, leaves, surroundings)
+        self.source = writer.text()
+        scope = writer.scope
+        exec(compile(self.source, "<compiled call>", "exec"), scope)
+        self.call: Callable[[Sequence[Any]], Any] = scope["call"]
+
+    # -- what the generated function calls -----------------------------------------------------------
+
+    def hosts(self) -> Any:
+        """The results of what runs in Python each time, one list for all; MISS if they lead to another graph."""
+        results = []
+        values: list[Any] = []
+        ready = self.pending
+        for host in self.noted.trace.hosts:
+            if ready and ready[0][0] == host.f:
+                result = ready.pop(0)[1]
+            else:
+                result = host.f(*host.args)
+            results.append((host.f, result))
+            if not host.fits(result):
+                self.pending = results  # another entry, or a new trace, goes on with them
+                return MISS
+            values += [item for kind, item in zip(host.kinds, result or ()) if kind != "static"]
+        self.pending = results  # until the run has succeeded
+        return values
+
+    def attach(
+        self, tensors: list[Any], nodes: list[Any], leaves: Sequence[Any], residuals: Sequence[Any]
+    ) -> list[Any]:
+        """Tensors joined to the graphs of what came in."""
+        targets = self.noted.targets
+        used = [i for i, n in enumerate(nodes) if n is not None]
+        run, device = self.run_backward, self.device
+        roots = self.noted.roots
+        shapes = [(x._value.shape, x._value.dtype) for x in tensors]
+        held = [(e.cell, e.cell._value) for e in self.noted.trace.entered.values()]
+        kept = [new_saved_leaf(x) for x in leaves]
+
+        def pulled(g: list[Any], create_graph: bool) -> list[Any]:
+            if create_graph:
+                return self.rerun_pull(kept, held, [nodes[i] for i in used], g)
+            raw = device.raw
+            given = [raw.zeros(s, dtype=d) if c is None else c._value for c, (s, d) in zip(g, shapes, strict=True)]
+            assert run is not None
+            found = run(*given, *residuals)
+            return [new_tensor(found[i], None, device) for i in used]
+
+        def pushed(t: list[Any], create_graph: bool) -> list[Any]:
+            return self.rerun_push(kept, held, [nodes[i] for i in used], t, create_graph)
+
+        assert len(tensors) == len(roots)
+        assert len(targets) == len(nodes)
+        made, _ = joint_outputs("compiled", [nodes[i] for i in used], tensors, pulled, pushed)
+        return made
+
+    def freed(self, tensors: list[Any]) -> list[Any]:
+        """Tensors whose graph an inner backward has freed."""
+        made, node = joint_outputs("compiled", [], tensors, lambda g, create: [], None)
+        node.saved = None
+        return made
+
+    def rerun(self, kept: list[Any], held: list[tuple[Any, Any]]) -> list[Any]:
+        """The tensors that carry a graph, by running the original function again."""
+        from ..errors import GradientError
+
+        if not self.pure:
+            raise GradientError(
+                "derivatives of derivatives, and forward mode, through a compiled function run the function again, but "
+                "this one draws, or writes to tensors outside; call the function itself (compiled.f) where they are needed"
+            )
+        if any(cell._value is not value for cell, value in held if id(cell) not in {id(k) for k in kept}):
+            raise GradientError(
+                "a tensor that the compiled function reached was written to since; derivatives of derivatives need it as "
+                "it was"
+            )
+        result = self.again(kept)
+        flat, _ = optree.tree_flatten(result)
+        by_number = (
+            dict(zip(self.noted.result, flat))
+            if all(isinstance(r, int) for r in self.noted.result)
+            else {r: x for r, x in zip(self.noted.result, flat) if isinstance(r, int)}
+        )
+        return [by_number[i] for i in self.noted.roots]
+
+    def rerun_pull(self, kept: list[Any], held: Any, nodes: list[Any], g: list[Any]) -> list[Any]:
+        """Differentiable cotangents."""
+        from ..core.tape import pull
+
+        outs = self.rerun(kept, held)
+        pairs = [(x._node, c) for x, c in zip(outs, g, strict=True) if x._node is not None and c is not None]
+        found, _ = pull([n for n, _ in pairs], [c for _, c in pairs], nodes, True) if pairs else ({}, [])
+        return [found.get(n) for n in nodes]
+
+    def rerun_push(self, kept: list[Any], held: Any, nodes: list[Any], t: list[Any], create_graph: bool) -> list[Any]:
+        """Tangents."""
+        from ..core.tape import new_saved, push, reachable
+
+        outs = self.rerun(kept, held)
+        start = {n: (c if create_graph else c._value) for n, c in zip(nodes, t, strict=True) if c is not None}
+        known = push(reachable([x._node for x in outs], frozenset(nodes)), start, create_graph)
+        found = [known.get(x._node) for x in outs]
+        return [
+            c if c is None or isinstance(c, Cell) else new_saved(c, None, x._device)
+            for c, x in zip(found, outs, strict=True)
+        ]
+
+
+def new_saved_leaf(x: Any) -> Any:
+    """An argument as it is now, on the same node."""
+    if not isinstance(x, Cell):
+        return x
+    made: Any = new_tensor(x._value, x._node, x._device)
+    made._saved = True
+    return made
+
+
+def write(cell: Any, made: Any, tracked: bool) -> None:
+    """Put a new value into a handle that has views, or that is one, or borrowed memory."""
+    if tracked:
+        replace(cell, made, keep_node=False)
+        return
+    with no_grad():
+        assign(cell, made, "compiled")
+
+
+def overlapping(leaves: Sequence[Any], closed_over: Sequence[Any]) -> bool:
+    """Whether arguments share memory with each other, or with tensors the function reaches, through views."""
+    roots: set[int] = {id(c) for c in closed_over}
+    for x in leaves:
+        if isinstance(x, Cell):
+            root = id(root_of(x))
+            if root in roots:
+                return True
+            roots.add(root)
+    return False
+
+
+class _Writer:
+    """Writes an entry's function."""
+
+    def __init__(self, entry: Entry, leaves: Sequence[Any], surroundings: Surroundings) -> None:
+        self.entry = entry
+        self.noted = entry.noted
+        self.leaves = leaves
+        self.surroundings = surroundings
+        self.scope: dict[str, Any] = {
+            "MISS": MISS, "same": same, "settle": settle, "tensor": new_tensor, "write": write, "run": entry.run,
+            "hosts": entry.hosts, "attach": entry.attach, "freed": entry.freed, "GRAD": GRAD, "get_mode": get_mode,
+            "default": registry.default_device, "LEAF": LEAF, "flatten": optree.tree_flatten, "Cell": Cell,
+            "unflatten": optree.tree_unflatten, "overlapping": overlapping, "entry": entry, "new": object.__new__,
+        }  # fmt: skip
+        self.lines: list[str] = []
+        self.where: dict[int, str] = {}  # id(cell of the trace) -> the variable that holds today's handle
+        self.raw: dict[Value, str] = {}
+        self.argument = {id(x): i for i, x in reversed(list(enumerate(leaves))) if isinstance(x, Cell)}
+
+    def const(self, thing: Any) -> str:
+        """A name for a constant."""
+        name = f"k{len(self.scope)}"
+        self.scope[name] = thing
+        return name
+
+    def add(self, line: str, depth: int = 1) -> None:
+        self.lines.append("    " * depth + line)
+
+    def miss(self, condition: str) -> None:
+        self.add(f"if {condition}: return MISS")
+
+    def text(self) -> str:
+        self._mode()
+        self._arguments()
+        self._places()
+        self._closed_over()
+        self._aliases()
+        self._grads()
+        self._run()
+        self._store()
+        return "\n".join(["def call(leaves):", *self.lines, ""])
+
+    # -- checking ------------------------------------------------------------------------------------
+
+    def _mode(self) -> None:
+        on = bool(get_mode() & GRAD)
+        self.miss(
+            f"(get_mode() & GRAD) != {GRAD if on else 0} or default() is not {self.const(registry.default_device())}"
+        )
+
+    def _facts(self, name: str, entry: Entered) -> str:
+        """What must hold of a handle for the graph to be its own."""
+        value = entry.value
+        tests = [
+            f"{name}._value.shape != {self._shape(value.shape)}",
+            f"{name}._value.dtype != {self.const(value.dtype)}",
+            f"{name}._device is not {self.const(entry.device)}",
+            f"({name}._node is None) is not {entry.node is None}",
+        ]
+        return " or ".join(tests)
+
+    def _shape(self, shape: Any) -> str:
+        return repr(tuple(shape)) if type(shape) is tuple else self.const(shape)
+
+    def _arguments(self) -> None:
+        if self.leaves:
+            self.add(", ".join(f"a{i}" for i in range(len(self.leaves))) + ", = leaves")
+        entered = self.noted.trace.entered
+        for i, x in enumerate(self.leaves):
+            if not isinstance(x, Cell):
+                self.miss(f"a{i} is not {self.const(x)} and not same(a{i}, {self.const(x)})")
+                continue
+            self.miss(f"a{i}.__class__ is not {self.const(type(x))}")
+            self.add(f"if a{i}._extra is not None: settle(a{i})")
+            entry = entered[id(x)]
+            self.miss(self._facts(f"a{i}", entry))
+            first = self.argument[id(x)]
+            if first == i:
+                self.where[id(x)] = f"a{i}"
+                self.raw[entry.traced.value] = f"a{i}._value"
+            else:
+                self.miss(f"a{i} is not a{first}")
+
+    def _places(self) -> None:
+        """Tensors that the function itself puts in their places are taken from there."""
+        entered = self.noted.trace.entered
+        skipped = set()
+        for rebound in self.noted.rebound:
+            leaves, structure = optree.tree_flatten(rebound.before)
+            if not any(isinstance(x, Cell) for x in leaves):
+                continue  # something else was there: that it still is, the guards check
+            skipped.add(rebound.name)
+            place = rebound.place
+            holder, key = self.const(place.container), repr(place.key) if isinstance(place.key, (str, int)) else ""
+            now = place.code(holder, key or self.const(place.key))
+            p = f"p{len(self.scope)}"
+            self.add(f"try: {p} = {now}")
+            self.add("except (KeyError, IndexError, AttributeError, ValueError): return MISS")
+            if isinstance(rebound.before, Cell):
+                names = [p]
+                self.miss(f"not isinstance({p}, Cell)")
+            else:
+                names = [f"{p}_{j}" for j in range(len(leaves))]
+                self.add(f"{p}_, {p}s = flatten({p})")
+                self.miss(f"{p}s != {self.const(structure)}")
+                self.add(", ".join(names) + f", = {p}_")
+            for name, x in zip(names, leaves, strict=True):
+                if not isinstance(x, Cell):
+                    self.miss(f"not same({name}, {self.const(x)})")
+                elif id(x) in entered and id(x) not in self.where:
+                    self.miss(f"not isinstance({name}, Cell)") if len(names) > 1 else None
+                    self.add(f"if {name}._extra is not None: settle({name})")
+                    self.miss(f"{name}._extra is not None and {name}._extra.base is not None")
+                    self.miss(self._facts(name, entered[id(x)]))
+                    self.where[id(x)] = name
+                    self.raw[entered[id(x)].traced.value] = f"{name}._value"
+                elif id(x) in entered:
+                    self.miss(f"{name} is not {self.where[id(x)]}")
+                else:
+                    self.miss(f"not isinstance({name}, Cell)")
+        self.skipped = skipped
+
+    def _closed_over(self) -> None:
+        holds = self.surroundings.check(self.skipped)
+        self.scope["holds"] = holds
+        self.miss("not holds()")
+        entered = self.noted.trace.entered
+        for key, entry in entered.items():
+            if key in self.where:
+                continue
+            name = self.const(entry.cell)
+            self.miss(self._facts(name, entry))
+            self.where[key] = name
+            self.raw[entry.traced.value] = f"{name}._value"
+        for key, cell in self.surroundings.tensors.items():
+            if key not in entered and cell._device is not None:
+                probe = Entered.__new__(Entered)
+                probe.value, probe.device, probe.node = cell._value, cell._device, cell._node
+                self.miss(self._facts(self.const(cell), probe))
+
+    def _aliases(self) -> None:
+        """A handle that is written to must not come in twice where it did not before."""
+        written = {id(e.cell) for e, _ in self.noted.writes} | {id(e.cell) for e, _ in self.noted.grads}
+        entries = list(self.noted.trace.entered.values())
+        for i, one in enumerate(entries):
+            for other in entries[i + 1 :]:
+                a, b = self.where[id(one.cell)], self.where[id(other.cell)]
+                fixed = a.startswith("k") and b.startswith("k")
+                if fixed or not {id(one.cell), id(other.cell)} & written:
+                    continue
+                if tuple(one.value.shape) == tuple(other.value.shape) and one.value.dtype == other.value.dtype:
+                    self.miss(f"{a} is {b}")
+        tensors = [f"a{i}" for i, x in enumerate(self.leaves) if isinstance(x, Cell)]
+        if self.noted.writes and tensors:
+            closed = [n for n in self.where.values() if not n.startswith("a")]
+            views = " or ".join(f"{a}._extra is not None" for a in tensors)
+            first = sorted({f"a{self.argument[id(x)]}" for x in self.leaves if isinstance(x, Cell)})
+            self.miss(f"({views}) and overlapping(({', '.join(first)},), ({', '.join(closed)}{',' if closed else ''}))")
+
+    def _grads(self) -> None:
+        changed = {id(e.cell) for e, _ in self.noted.grads}
+        for key, entry in self.noted.trace.entered.items():
+            name = self.where[key]
+            if key in changed or entry.grad_input is not None:
+                self.miss(f"{name}._node.op is not LEAF")
+                hooks = entry.node.extra.hooks if entry.node is not None and entry.node.extra is not None else None
+                if hooks is None:
+                    self.miss(f"{name}._node.extra is not None and {name}._node.extra.hooks")
+                else:
+                    self.miss(f"{name}._node.extra is None or {name}._node.extra.hooks != {self.const(dict(hooks))}")
+            if entry.grad_input is not None:
+                used = entry.grad_input.value
+                grad = f"{name}._node.grad"
+                self.miss(f"{grad} is None or {grad}._value.dtype != {self.const(entry.grad_input.dtype)}")
+                self.raw[used] = f"{grad}._value"
+            elif key in changed:
+                self.miss(f"{name}._node.grad is not None")
+
+    # -- running -------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        hosts = [v for v in self.noted.graph.inputs if v not in self.raw]
+        if self.noted.trace.hosts:
+            self.add("h = hosts()")
+            self.miss("h is MISS")
+            for i, v in enumerate(hosts):
+                self.raw[v] = f"h[{i}]"
+        inputs = ", ".join(self.raw[v] for v in self.noted.graph.inputs)
+        outputs = [f"o{i}" for i in range(len(self.noted.graph.outputs))]
+        if outputs:
+            self.add(", ".join(outputs) + f", = run({inputs})")
+        else:
+            self.add(f"run({inputs})")
+        if self.noted.trace.hosts:
+            self.add("entry.pending = []")
+
+    def _store(self) -> None:
+        made = self.noted.made
+        names: dict[int, str] = {}
+        for i, m in enumerate(made):
+            if m.kind == "new":
+                self.add(f"t{i} = tensor(o{m.out}, None, {self.const(self.entry.device)})")
+                self.add(f"t{i}._saved = True")
+                names[i] = f"t{i}"
+            elif m.kind == "same":
+                names[i] = self.where[id(m.cell)]
+            elif m.kind == "held":
+                names[i] = self.const(m.cell)
+        self._graphs(names)
+        for entry, i in self.noted.writes:
+            name = self.where[id(entry.cell)]
+            tracked = made[i].node is not None
+            self.add(f"if {name}._extra is None:")
+            self.add(f"{name}._value = t{i}._value; {name}._saved = True", 2)
+            if tracked:
+                self.add(f"{name}._node = t{i}._node", 2)
+            self.add(f"else: write({name}, t{i}, {tracked})")
+        for entry, grad in self.noted.grads:
+            name = self.where[id(entry.cell)]
+            self.add(f"{name}._node.grad = {'None' if grad is None else names[grad]}")
+        for i, m in enumerate(made):
+            if m.kind == "view":
+                self.add(f"t{i} = {self.const(m.replay)}({names[m.base]})")
+                names[i] = f"t{i}"
+        for rebound in self.noted.rebound:
+            self._fill(rebound, names)
+        self.add(f"return {self._tree(self.noted.structure, self.noted.result, names)}")
+
+    def _graphs(self, names: dict[int, str]) -> None:
+        noted = self.noted
+        if noted.roots and noted.targets:
+            tensors = ", ".join(names[i] for i in noted.roots)
+            nodes = ", ".join(f"{self.where[id(e.cell)]}._node" for e in noted.targets)
+            first = len(noted.outs)
+            residuals = ", ".join(f"o{first + i}" for i in range(len(noted.residuals)))
+            self.add(f"{tensors}, = attach([{tensors}], [{nodes}], leaves, ({residuals}{',' if residuals else ''}))")
+        rest = noted.freed if noted.targets else [*noted.freed, *noted.roots]
+        if rest:
+            tensors = ", ".join(names[i] for i in rest)
+            self.add(f"{tensors}, = freed([{tensors}])")
+
+    def _fill(self, rebound: Rebound, names: dict[int, str]) -> None:
+        place = rebound.place
+        value = self._tree(rebound.structure, rebound.leaves, names)
+        holder = self.const(place.container)
+        if place.kind == "item":
+            key = repr(place.key) if isinstance(place.key, (str, int)) else self.const(place.key)
+            self.add(f"{holder}[{key}] = {value}")
+        elif place.kind == "attribute":
+            self.add(f"{holder}.{place.key} = {value}")
+        else:
+            self.add(f"{holder}.cell_contents = {value}")
+
+    def _tree(self, structure: Any, leaves: list[Any], names: dict[int, str]) -> str:
+        texts = [names[x] if isinstance(x, int) else self.const(x[1]) for x in leaves]
+        if optree.treespec_is_leaf(structure):
+            return texts[0]
+        if structure.type is tuple and all(optree.treespec_is_leaf(c) for c in structure.children()):
+            return f"({', '.join(texts)},)" if texts else "()"
+        return f"unflatten({self.const(structure)}, ({', '.join(texts)}{',' if texts else ''}))"

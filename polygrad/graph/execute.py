@@ -1,0 +1,216 @@
+"""Running a graph on any backend: a straight line of Python over the backend's namespace.
+
+The line is written as source, which can be read, and compiled once. Names are reused as soon as their value is not needed
+any more, so that memory is freed as early as in eager code or earlier.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import optree
+
+from .. import registry
+from ..backend import Device
+from ..core.cell import settle
+from ..core.operands import SCALARS
+from ..core.tape import new_saved
+from ..errors import DeviceError, DTypeError, ShapeError
+from ..ops.creation import asarray
+from .arrays import OPERATORS
+from .infer import ELEMENTWISE, REDUCTIONS
+from .ir import Graph, Instruction, Value, substituted
+
+__all__ = ["Program", "replay", "resolve", "run_graph"]
+
+FRESH: Final = (
+    ELEMENTWISE | REDUCTIONS | {"matmul", "matmul_2d", "concat", "stack", "take", "zeros", "ones", "full", "arange"}
+) - {"positive", "conj", "real", "imag"}
+"""Instructions whose result is surely memory of its own."""
+
+_SIGNS: Final = {
+    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "floordiv": "//", "mod": "%", "power": "**",
+    "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^", "bitwise_left_shift": "<<", "bitwise_right_shift": ">>",
+    "equal": "==", "not_equal": "!=", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "matmul": "@",
+}  # fmt: skip
+
+
+def resolve(xp: Any, op: str) -> Callable[..., Any]:
+    """The function of a namespace that an instruction names."""
+    if op in OPERATORS:
+        return OPERATORS[op]
+    if op == "check":
+        return lambda check, *arrays: check(*arrays)
+    for part in op.removeprefix("xp.").split("."):
+        xp = getattr(xp, part)
+    return xp  # type: ignore[no-any-return]
+
+
+class Program:
+    """A graph as a Python function of its inputs.
+
+    Attributes:
+        graph: the graph.
+        source: the function's text.
+        run: ``run(*inputs)`` gives the outputs, a tuple of raw arrays (None where the graph has None).
+    """
+
+    def __init__(self, graph: Graph, device: Device) -> None:
+        self.graph = graph
+        self.scope: dict[str, Any] = {"quiet": device.backend.quiet, "copy": device.backend.copy}
+        self.scope["as_raw"] = lambda value: device.backend.as_raw(value, device)
+        self.source = _Writer(graph, device, self.scope).text()
+        exec(compile(self.source, f"<graph for {graph.device}>", "exec"), self.scope)
+        self.run: Callable[..., tuple[Any, ...]] = self.scope["run"]
+
+
+class _Writer:
+    """Writes a graph's function."""
+
+    def __init__(self, graph: Graph, device: Device, scope: dict[str, Any]) -> None:
+        self.graph = graph
+        self.xp = device.raw
+        self.mutable = device.backend.mutable
+        self.array_type = device.array_type
+        self.scope = scope
+        self.names: dict[Value, str] = {}
+        self.free: list[int] = []
+        self.highest = 0
+        self.functions: dict[str, str] = {}
+
+    def text(self) -> str:
+        graph = self.graph
+        for i, v in enumerate(graph.inputs):
+            self.names[v] = f"i{i}"
+        for i, (v, array) in enumerate(graph.constants.items()):
+            self.names[v] = f"c{i}"
+            self.scope[f"c{i}"] = array
+        lines = [f"def run({', '.join(self.names[v] for v in graph.inputs)}):", "    with quiet():"]
+        for instruction, ended in zip(graph.instructions, graph.last_uses(), strict=True):
+            lines.append("        " + self._line(instruction, ended))
+        if not graph.instructions:
+            lines[-1] = "    pass"
+        returned = ", ".join(self._outputs())
+        return "\n".join([*lines, f"    return ({returned}{',' if returned else ''})", ""])
+
+    def _outputs(self) -> list[str]:
+        """What is returned: arrays of their own, which no input, constant or other output shares memory with."""
+        made = self.graph.made_by()
+        seen: set[Value] = set()
+        texts = []
+        for v in self.graph.outputs:
+            if v is None:
+                texts.append("None")
+                continue
+            text = self.names[v]
+            if v.shape == () and v.dtype is not None:
+                text = f"as_raw({text})"
+            own = v in made and made[v].op.removeprefix("xp.") in FRESH and v not in seen
+            seen.add(v)
+            texts.append(text if own or not self.mutable else f"copy({text})")
+        return texts
+
+    def _line(self, instruction: Instruction, ended: Sequence[Value]) -> str:
+        arguments = [self._argument(a) for a in instruction.args]
+        sign = _SIGNS.get(instruction.op)
+        if sign is not None and len(arguments) == 2:
+            call = f"{arguments[0]} {sign} {arguments[1]}"
+        elif instruction.op == "getitem":
+            call = f"{arguments[0]}[{arguments[1]}]"
+        elif instruction.op == "negative":
+            call = f"-{arguments[0]}"
+        else:
+            arguments += [f"{name}={self._argument(a)}" for name, a in instruction.kwargs]
+            call = f"{self._function(instruction.op)}({', '.join(arguments)})"
+        dying = [v for v in ended if v in self.names]
+        for v in dying:  # their names are free for what this line makes
+            heapq.heappush(self.free, int(self.names[v][1:]))
+        targets = []
+        for v in instruction.outputs:
+            number = heapq.heappop(self.free) if self.free else self.highest
+            self.highest = max(self.highest, number + 1)
+            self.names[v] = f"v{number}"
+            targets.append(f"v{number}")
+        for v in ended:
+            if v not in dying:  # made and not taken
+                heapq.heappush(self.free, int(self.names[v][1:]))
+        if not targets:
+            return call
+        made = ", ".join(targets) + ("," if instruction.several and len(targets) == 1 else "")
+        left = sorted({self.names[v] for v in dying} - set(targets))
+        return f"{made} = {call}" + (f"; {' = '.join(left)} = None" if left else "")
+
+    def _function(self, op: str) -> str:
+        name = self.functions.get(op)
+        if name is None:
+            name = self.functions[op] = op.replace(".", "_") + "_"
+            self.scope[name] = resolve(self.xp, op)
+        return name
+
+    def _argument(self, tree: Any) -> str:
+        if tree.__class__ is Value:
+            return self.names[tree]
+        if isinstance(tree, (tuple, list)):
+            inner = ", ".join(map(self._argument, tree))
+            if isinstance(tree, list):
+                return f"[{inner}]"
+            return f"({inner},)" if len(tree) == 1 else f"({inner})"
+        if isinstance(tree, slice):
+            return f"slice({', '.join(self._argument(p) for p in (tree.start, tree.stop, tree.step))})"
+        if tree is None or tree is Ellipsis or tree.__class__ in (bool, int, str):
+            return "..." if tree is Ellipsis else f"({tree!r})" if tree.__class__ is int and tree < 0 else repr(tree)
+        if tree.__class__ in SCALARS and tree == tree and tree not in (float("inf"), -float("inf")):
+            return f"({tree!r})"
+        name = f"k{len(self.scope)}"
+        self.scope[name] = tree
+        return name
+
+
+def replay(graph: Graph, xp: Any, inputs: Sequence[Any], constants: Callable[[Any], Any]) -> list[Any]:
+    """Run a graph call by call in any namespace: on Tensors (derivatives of what was compiled), inside vmap.
+
+    Args:
+        graph: the graph.
+        xp: the namespace.
+        inputs: what its functions take.
+        constants: makes such a thing of an array that the graph holds.
+    """
+    known: dict[Value, Any] = dict(zip(graph.inputs, inputs, strict=True))
+    known |= {v: constants(array) for v, array in graph.constants.items()}
+    for instruction in graph.instructions:
+        f = resolve(xp, instruction.op)
+        args = [substituted(a, known.__getitem__) for a in instruction.args]
+        made = f(*args, **{name: substituted(a, known.__getitem__) for name, a in instruction.kwargs})
+        known.update(zip(instruction.outputs, made if instruction.several else (made,), strict=True))
+    return [None if v is None else known[v] for v in graph.outputs]
+
+
+_programs: WeakKeyDictionary[Graph, Program] = WeakKeyDictionary()
+
+
+def run_graph(graph: Graph, args: Sequence[Any]) -> Any:
+    """Call a graph with Tensors or arrays."""
+    device = registry.device(graph.device)
+    wanted = [v for v in graph.inputs if v not in graph.closed_over]
+    if len(args) != len(wanted):
+        raise TypeError(f"this graph takes {len(wanted)} arrays, got {len(args)}")
+    given = iter(args)
+    inputs = []
+    for v in graph.inputs:
+        x: Any = graph.closed_over[v] if v in graph.closed_over else asarray(next(given))
+        settle(x)
+        if x._device is not device:
+            raise DeviceError(f"input {v!r} lives on {x._device}, the graph is for {device}")
+        if tuple(x._value.shape) != v.shape:
+            raise ShapeError(f"input {v!r} has shape {tuple(x._value.shape)}, the graph was traced for {v.shape}")
+        if x.dtype is not v.dtype:
+            raise DTypeError(f"input {v!r} has dtype {x.dtype}, the graph was traced for {v.dtype}")
+        inputs.append(x._value)
+    program = _programs.get(graph)
+    if program is None:
+        program = _programs[graph] = Program(graph, device)
+    made = [None if raw is None else new_saved(raw, None, device) for raw in program.run(*inputs)]
+    return tuple(made) if graph.structure is None else optree.tree_unflatten(graph.structure, made)

@@ -1,0 +1,243 @@
+"""The static graph: a straight line of calls into an array namespace, in single assignment.
+
+A :class:`Graph` is data: values with shapes and dtypes, instructions that name a function of the namespace
+(``"add"``, ``"linalg.inv"``, a kernel) with the values and plain Python data they take, and what is returned. It holds
+no code of its own, so that any backend can run it, and passes are functions from Graph to Graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from ..dtypes import DType
+
+__all__ = ["Graph", "Instruction", "Value", "substituted", "values_in"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """What one instruction makes, or an input or a constant of the graph.
+
+    Attributes:
+        number: its name in the graph, ``%3``.
+        shape: the lengths of its axes.
+        dtype: polygrad's data type; None for a Python float that each run gets anew.
+    """
+
+    number: int
+    shape: tuple[int, ...]
+    dtype: DType | None
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        n = 1
+        for length in self.shape:
+            n *= length
+        return n
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements; 0 for a Python float."""
+        return 0 if self.dtype is None else self.size * self.dtype.itemsize
+
+    @property
+    def type(self) -> str:
+        """``float32[8, 3]``."""
+        return "number" if self.dtype is None else f"{self.dtype}{list(self.shape)}"
+
+    def __repr__(self) -> str:
+        return f"%{self.number}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instruction:
+    """One call: ``outputs = op(*args, **kwargs)``.
+
+    Attributes:
+        op: the function's name in the namespace, or one of Python's operators (``"add"``, ``"getitem"``).
+        args: its positional arguments: Values, Python data, and tuples, lists and slices of these.
+        kwargs: its keyword arguments, in order.
+        outputs: what it makes.
+        several: whether the function returns a tuple (of which ``outputs`` are the items).
+        effect: whether it must run though nobody takes its result, and in order: what draws or checks.
+    """
+
+    op: str
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+    outputs: tuple[Value, ...]
+    several: bool = False
+    effect: bool = False
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The values it takes, in order, each as often as it is taken."""
+        return [*values_in(self.args), *(v for _, arg in self.kwargs for v in values_in(arg))]
+
+    def __repr__(self) -> str:
+        arguments = [_text(a) for a in self.args] + [f"{k}={_text(a)}" for k, a in self.kwargs]
+        made = ", ".join(f"%{v.number}: {v.type}" for v in self.outputs)
+        return f"{made} = {self.op}({', '.join(arguments)})"
+
+
+def _text(tree: Any) -> str:
+    if isinstance(tree, slice):
+        parts = [tree.start, tree.stop] + ([tree.step] if tree.step is not None else [])
+        return ":".join("" if p is None else _text(p) for p in parts)
+    if isinstance(tree, (tuple, list)):
+        inner = ", ".join(map(_text, tree))
+        return f"[{inner}]" if isinstance(tree, list) else f"({inner},)" if len(tree) == 1 else f"({inner})"
+    return "..." if tree is Ellipsis else repr(tree)
+
+
+def values_in(tree: Any) -> Iterator[Value]:
+    """The Values in an argument, in order."""
+    if tree.__class__ is Value:
+        yield tree
+    elif isinstance(tree, (tuple, list)):
+        for item in tree:
+            yield from values_in(item)
+    elif isinstance(tree, slice):
+        yield from values_in((tree.start, tree.stop, tree.step))
+
+
+def substituted(tree: Any, made_of: Callable[[Value], Any]) -> Any:
+    """An argument with each Value replaced."""
+    if tree.__class__ is Value:
+        return made_of(tree)
+    if isinstance(tree, list):
+        return [substituted(item, made_of) for item in tree]
+    if isinstance(tree, tuple):
+        return tuple([substituted(item, made_of) for item in tree])
+    if isinstance(tree, slice):
+        return slice(*[substituted(part, made_of) for part in (tree.start, tree.stop, tree.step)])
+    return tree
+
+
+_VIEWS: Final = frozenset(
+    "reshape permute_dims matrix_transpose squeeze expand_dims broadcast_to getitem moveaxis positive".split()
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A static graph: inputs, constants, instructions in order, outputs.
+
+    Attributes:
+        inputs: what each run is given.
+        constants: arrays the graph holds, by Value; those of the user are held by reference.
+        instructions: in order; each takes inputs, constants and what earlier ones made.
+        outputs: what a run returns: Values, or None.
+        device: the name of the device it was traced for.
+        names: what to call inputs when the graph is shown.
+        closed_over: inputs that are tensors the function reached; a call reads them.
+        structure: of what a call returns (optree's), None for a tuple of the outputs.
+    """
+
+    inputs: tuple[Value, ...]
+    constants: dict[Value, Any]
+    instructions: tuple[Instruction, ...]
+    outputs: tuple[Value | None, ...]
+    device: str
+    names: dict[Value, str] = field(default_factory=dict)
+    closed_over: dict[Value, Any] = field(default_factory=dict)
+    structure: Any = None
+
+    def __call__(self, *args: Any) -> Any:
+        """Run the graph.
+
+        Args:
+            args: for each input that no tensor of the traced function stands for: an array of its shape and dtype.
+
+        Raises:
+            ShapeError, DTypeError: if an array is not what the input is.
+        """
+        from .execute import run_graph
+
+        return run_graph(self, args)
+
+    def with_(self, **changes: Any) -> Graph:
+        """The graph with some attributes replaced."""
+        return replace(self, **changes)
+
+    def made_by(self) -> dict[Value, Instruction]:
+        """The instruction behind each value that one makes."""
+        return {v: instruction for instruction in self.instructions for v in instruction.outputs}
+
+    def last_uses(self) -> list[list[Value]]:
+        """For each instruction the values that nothing after it takes (inputs, constants and outputs excepted)."""
+        kept = {v for v in self.outputs if v is not None} | set(self.inputs) | set(self.constants)
+        seen: set[Value] = set()
+        ends: list[list[Value]] = []
+        for instruction in reversed(self.instructions):
+            ended = []
+            for v in [*instruction.outputs, *instruction.inputs]:
+                if v not in seen:
+                    seen.add(v)
+                    if v not in kept:
+                        ended.append(v)
+            ends.append(ended)
+        return ends[::-1]
+
+    def stats(self) -> dict[str, Any]:
+        """What a run costs: ``ops`` (instructions by name), ``flops`` (products of matrices by their formula, all
+        else one for each element made), ``bytes`` moved (each array read and written once; views cost nothing) and
+        ``peak_bytes``, the most that inputs, constants and living intermediate results take together.
+
+        >>> import polygrad as pg
+        >>> graph = pg.trace(lambda x: pg.sum(x @ x), pg.Spec((10, 10), "float64"))
+        >>> graph.stats()["flops"]
+        2100
+        """
+        ops: dict[str, int] = {}
+        flops = moved = 0
+        living = sum(v.nbytes for v in (*self.inputs, *self.constants))
+        peak = living
+        views: set[Value] = set()
+        for instruction, ended in zip(self.instructions, self.last_uses(), strict=True):
+            ops[instruction.op] = ops.get(instruction.op, 0) + 1
+            if instruction.op in _VIEWS and not any(isinstance(a, Value) for a in _key_of(instruction)):
+                views.update(instruction.outputs)
+                continue
+            flops += _flops(instruction)
+            moved += sum(v.nbytes for v in (*instruction.inputs, *instruction.outputs))
+            living += sum(v.nbytes for v in instruction.outputs)
+            peak = max(peak, living)
+            living -= sum(v.nbytes for v in ended if v not in views)
+        return {"ops": dict(sorted(ops.items())), "flops": flops, "bytes": moved, "peak_bytes": peak}
+
+    def __str__(self) -> str:
+        return to_text(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Graph: {len(self.inputs)} inputs, {len(self.instructions)} instructions, {len(self.outputs)} outputs, "
+            f"for {self.device}>"
+        )
+
+
+def _key_of(instruction: Instruction) -> Sequence[Any]:
+    return list(values_in(instruction.args[1:])) if instruction.op == "getitem" else ()
+
+
+def _flops(instruction: Instruction) -> int:
+    made = sum(v.size for v in instruction.outputs)
+    if instruction.op in ("matmul", "matmul_2d"):
+        return 2 * made * (instruction.inputs[0].shape[-1] if instruction.inputs[0].shape else 1)
+    if instruction.op in ("sum", "sum_leading", "mean", "prod", "max", "min", "any", "all"):
+        return instruction.inputs[0].size
+    return made
+
+
+def to_text(graph: Graph) -> str:
+    """The graph as text, a line for each instruction."""
+    named = {v: f" {name}" for v, name in graph.names.items()}
+    lines = [f"graph for {graph.device}"]
+    lines += [f"  %{v.number}: {v.type} = input{named.get(v, '')}" for v in graph.inputs]
+    lines += [f"  %{v.number}: {v.type} = constant{named.get(v, '')}" for v in graph.constants]
+    lines += [f"  {instruction!r}" for instruction in graph.instructions]
+    returned = ", ".join("None" if v is None else repr(v) for v in graph.outputs)
+    return "\n".join([*lines, f"  return {returned}"])

@@ -1,0 +1,358 @@
+"""The trace of one function: which tensors it reaches, and the instructions it makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from itertools import count
+from typing import Any, Final
+
+from .. import registry
+from ..backend import Device
+from ..core.apply import user_line
+from ..core.cell import Cell, new_tensor, provide_enter, root_of, settle
+from ..core.modes import TRACE, Mode
+from ..core.node import LEAF, Node, leaf
+from ..core.operands import Symbol
+from ..errors import TraceError
+from .arrays import OPERATORS, Traced, TracingBackend, unreadable
+from .infer import Inference
+from .ir import Graph, Instruction, Value, values_in
+
+__all__ = ["Entered", "Host", "Trace", "paused", "running", "tracing"]
+
+_running: ContextVar[Trace | None] = ContextVar("polygrad_trace", default=None)
+
+
+def running() -> Trace | None:
+    """The innermost trace of this thread or task."""
+    return _running.get()
+
+
+class Entered:
+    """A tensor from outside that became an input: the handle as it was, to be put back.
+
+    Attributes:
+        cell: the handle.
+        traced: its value in the trace, as it was at first.
+        inside: its node while the trace runs, a leaf; None for a tensor without a graph.
+        grad_input: the gradient it came with, if it did.
+    """
+
+    def __init__(self, cell: Any, traced: Traced) -> None:
+        self.cell = cell
+        self.traced = traced
+        self.value, self.device, self.saved, self.node = cell._value, cell._device, cell._saved, cell._node
+        extra = cell._extra
+        self.borrowed = None if extra is None else extra.borrowed
+        self.inside: Node | None = None
+        self.grad: Any = None
+        self.grad_input: Traced | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the function wrote to it."""
+        return self.cell._value is not self.traced
+
+    def put_back(self) -> None:
+        """The handle as it was before the trace."""
+        cell = self.cell
+        cell._value, cell._device, cell._saved, cell._node = self.value, self.device, self.saved, self.node
+        if cell._extra is not None:
+            cell._extra.version += 1
+            cell._extra.borrowed = self.borrowed
+
+
+class Host:
+    """A Python function that each run calls first; its floats and arrays are inputs of the graph.
+
+    Attributes:
+        f, args: the call.
+        kinds: for each item of its result ``"number"``, ``"array"`` or ``"static"``.
+        first: the result that the trace saw, used by the first run.
+    """
+
+    def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], result: tuple[Any, ...] | None) -> None:
+        self.f = f
+        self.args = args
+        self.first = result
+        self.kinds = [_kind(item) for item in result or ()]
+
+    def fits(self, result: tuple[Any, ...] | None) -> bool:
+        """Whether another result leads to the same graph."""
+        if result is None or self.first is None:
+            return result is self.first
+        if len(result) != len(self.kinds):
+            return False
+        for kind, item, before in zip(self.kinds, result, self.first):
+            if _kind(item) != kind:
+                return False
+            if kind == "array" and (item.shape != before.shape or item.dtype != before.dtype):
+                return False
+            if kind == "static" and item != before:
+                return False
+        return True
+
+
+def _kind(item: Any) -> str:
+    return "number" if item.__class__ is float else "array" if registry.owner(item) is not None else "static"
+
+
+_inferences: dict[Device, Inference] = {}
+
+_SHAPED_BY_VALUES: Final = frozenset(
+    "nonzero unique_all unique_counts unique_inverse unique_values argwhere flatnonzero".split()
+)
+
+
+class Trace:
+    """Notes what a function does with arrays of one device.
+
+    Attributes:
+        inner: the real device.
+        device: the device of traced arrays over it.
+    """
+
+    def __init__(self, inner: Device) -> None:
+        self.inner = inner
+        self.instructions: list[Instruction] = []
+        self.constants: dict[Value, Any] = {}
+        self.inputs: list[Value] = []
+        self.names: dict[Value, str] = {}
+        self.entered: dict[int, Entered] = {}
+        self.hosts: list[Host] = []
+        self.reached: Callable[[Any], bool] = lambda thing: True  # whether guards look at an object
+        self.pending: list[tuple[Callable[..., Any], Any]] = []  # results that an earlier try of this run had
+        self._numbers = count()
+        self._infer = _inferences.setdefault(inner, Inference(inner))
+        self.device = TracingBackend(self, inner).level
+
+    # -- values ------------------------------------------------------------------------------------
+
+    def value(self, shape: tuple[int, ...], native: Any) -> Traced:
+        """A traced array with a new Value; ``native`` is the library's dtype."""
+        made = Value(next(self._numbers), tuple(shape), self.inner.backend.to_dtype(native))
+        return Traced(self, made, native)
+
+    def input(self, shape: tuple[int, ...], native: Any, name: str = "") -> Traced:
+        """A new input."""
+        made = self.value(shape, native)
+        self.inputs.append(made.value)
+        if name:
+            self.names[made.value] = name
+        return made
+
+    def number(self) -> Symbol:
+        """A new input that is a Python float."""
+        made = Value(next(self._numbers), (), None)
+        self.inputs.append(made)
+        return Symbol(self, made)
+
+    def constant(self, array: Any) -> Traced:
+        """An array that the graph holds, by reference."""
+        made = self.value(array.shape, array.dtype)
+        self.constants[made.value] = array
+        return made
+
+    def read(self, what: str) -> Any:
+        """Refuse to tell a value."""
+        raise unreadable(what, user_line())
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def call(self, op: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Note a call of the namespace's function ``f``; what it makes, as traced arrays."""
+        if _running.get() is None:
+            raise TraceError(
+                f"{op}: an array of a trace was used outside the traced function: by another thread, or after the trace "
+                "had ended; a traced function must not keep its tensors"
+            )
+        args = tuple([self._taken(a) for a in args])
+        kwargs = {name: self._taken(a) for name, a in kwargs.items()}
+        self._refuse_shaped_by_values(op, args)
+        if op in OPERATORS and f is not OPERATORS[op]:
+            op = f"xp.{op}"
+        if op in OPERATORS and all(v.dtype is None for v in values_in(args)):
+            made = Value(next(self._numbers), (), None)
+            self.instructions.append(Instruction(op, args, (), (made,)))
+            return Symbol(self, made)
+        try:
+            shapes = self._infer(op.removeprefix("xp."), f, args, kwargs)
+        except TypeError as error:
+            if any(isinstance(a, Traced) for a in args):
+                raise
+            raise TraceError(f"{op}: {error}") from error
+        if isinstance(shapes, list):
+            results: Any = tuple([self.value(*pair) for pair in shapes])
+            outputs = tuple([r.value for r in results])
+        else:
+            results = self.value(*shapes)
+            outputs = (results.value,)
+        self.instructions.append(Instruction(op, args, tuple(kwargs.items()), outputs, isinstance(shapes, list)))
+        return results
+
+    def _refuse_shaped_by_values(self, op: str, args: tuple[Any, ...]) -> None:
+        by_mask = op == "getitem" and any(v.dtype is not None and v.dtype.kind == "b" for v in values_in(args[1:]))
+        counted = op == "repeat" and any(True for _ in values_in(args[1:]))
+        if by_mask or counted or op in _SHAPED_BY_VALUES:
+            what = "indexing by a mask" if by_mask else op
+            raise TraceError(
+                f"{what} at {user_line()} gives an array whose shape depends on values, which a static graph does not "
+                "know; use pg.where, or do this part outside the compiled function"
+            )
+
+    def check(self, f: Callable[[Any], None], x: Any) -> None:
+        """Note that each run must call ``f`` with a Tensor, which raises where its values are wrong."""
+        inner = self.inner
+        self.instructions.append(
+            Instruction("check", (lambda raw: f(new_tensor(raw, None, inner)), x._value.value), (), (), effect=True)
+        )
+
+    def host(self, f: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Call a Python function, now and at each run, and take the floats and arrays of its result as inputs."""
+        if self.pending and self.pending[0][0] == f:
+            result = self.pending.pop(0)[1]
+        else:
+            with paused():
+                result = f(*args)
+        if result is not None and not isinstance(result, tuple):
+            raise TraceError(f"what runs each time must return None or a tuple, not {type(result).__name__}")
+        noted = Host(f, args, result)
+        self.hosts.append(noted)
+        if result is None:
+            return None
+        made: list[Any] = []
+        for kind, item in zip(noted.kinds, result):
+            if kind == "number":
+                made.append(self.number())
+            elif kind == "array":
+                made.append(new_tensor(self.input(tuple(item.shape), item.dtype), None, self.device))
+            else:
+                made.append(item)
+        return tuple(made)
+
+    def _taken(self, tree: Any) -> Any:
+        """An argument as an instruction holds it."""
+        if tree.__class__ is Traced:
+            if tree.trace is not self:
+                raise TraceError("an array of another trace was used; a traced function must not keep its tensors")
+            return tree.value
+        if tree.__class__ is Symbol:
+            return tree.number
+        if isinstance(tree, tuple):
+            return tuple([self._taken(item) for item in tree])
+        if tree.__class__ is list:
+            return [self._taken(item) for item in tree]
+        if tree.__class__ is slice:
+            return slice(*[self._taken(part) for part in (tree.start, tree.stop, tree.step)])
+        if registry.owner(tree) is not None and hasattr(tree, "shape"):
+            return self.constant(tree).value
+        return tree
+
+    # -- tensors from outside ------------------------------------------------------------------------
+
+    def enter(self, cell: Any) -> bool:
+        """Make a Tensor of the real device an input of the graph, in its place, until the trace ends; says whether
+        it was one.
+
+        Raises:
+            TraceError: if it lives on another real device.
+        """
+        device = getattr(cell, "_device", None)
+        if device is not self.inner or not isinstance(cell, Cell):
+            if isinstance(cell, Cell) and registry.is_loaded(device.backend):  # type: ignore[union-attr]
+                raise TraceError(
+                    f"a tensor of shape {tuple(cell._value.shape)} lives on {device}, but the function is traced for "
+                    f"{self.inner}; a static graph is of one device. Move it first: x.to_device({self.inner.name!r})"
+                )
+            return False
+        root: Any = root_of(cell)
+        if root is not cell:
+            if root._device is self.inner:
+                self.enter_one(root)
+            settle(cell)
+            return cell._device is not self.inner
+        self.enter_one(cell)
+        return True
+
+    def enter_one(self, cell: Any, name: str = "") -> Entered:
+        """Make one handle, which is no view, an input."""
+        raw = cell._value
+        traced = self.input(tuple(raw.shape), raw.dtype, name)
+        entry = self.entered[id(cell)] = Entered(cell, traced)
+        cell._value, cell._device = traced, self.device
+        node = cell._node
+        if node is not None:
+            entry.inside = inside = leaf(traced, self.device)
+            if node.op is LEAF:
+                inside.extra = node.extra
+                entry.grad = node.grad
+                if node.grad is not None:
+                    grad = node.grad
+                    entry.grad_input = self.input(tuple(grad._value.shape), grad._value.dtype)
+                    inside.grad = new_tensor(entry.grad_input, None, self.device)
+            cell._node = inside
+        if cell._extra is not None:
+            cell._extra.version += 1
+        return entry
+
+    def leave(self) -> None:
+        """Put every handle back as it was."""
+        for entry in self.entered.values():
+            entry.put_back()
+
+    # -- the graph ---------------------------------------------------------------------------------
+
+    def graph(self, outputs: list[Any], instructions: list[Instruction] | None = None) -> Graph:
+        """What was noted, with these outputs (traced arrays or None)."""
+        returned = tuple([None if out is None else out.value for out in outputs])
+        noted = tuple(self.instructions if instructions is None else instructions)
+        return Graph(tuple(self.inputs), dict(self.constants), noted, returned, self.inner.name, dict(self.names))
+
+
+class _Tracing(Mode):
+    def __init__(self) -> None:
+        super().__init__(TRACE, 0)
+
+
+def _enter_running(cell: Any) -> bool:
+    trace = _running.get()
+    return trace is not None and trace.enter(cell)
+
+
+provide_enter(_enter_running)
+
+
+@contextmanager
+def tracing(trace: Trace) -> Iterator[Trace]:
+    """The scope in which a trace's function runs; the handles are put back when it ends."""
+    token = _running.set(trace)
+    scope = registry.scope_of(trace.device) if registry.default_device() is trace.inner else nullcontext()
+    try:
+        with scope, _Tracing():
+            yield trace
+    finally:
+        _running.reset(token)
+        trace.leave()
+
+
+class _Off(Mode):
+    def __init__(self) -> None:
+        super().__init__(0, TRACE)
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """A scope in which nothing is traced though a trace runs: what is made inside is made once, of real arrays."""
+    trace = _running.get()
+    if trace is None:
+        yield
+        return
+    token = _running.set(None)
+    scope = registry.scope_of(trace.inner) if registry.default_device() is trace.device else nullcontext()
+    try:
+        with scope, _Off():
+            yield
+    finally:
+        _running.reset(token)
