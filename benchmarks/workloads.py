@@ -34,6 +34,20 @@ def _backward(loss_of: Callable[[list[Any]], Any], leaves: list[Any]) -> Run:
     return run
 
 
+def _compiled(loss_of: Callable[[list[Any]], Any], leaves: list[Any]) -> Run:
+    """The same as a static graph: loss and gradients in one."""
+
+    def step() -> Any:
+        for p in leaves:
+            p.grad = None
+        loss = loss_of(leaves)
+        loss.backward()
+        return loss
+
+    compiled: Any = pg.compile(step)
+    return lambda: (compiled(), [p.grad for p in leaves])
+
+
 def _mygrad(loss_of: Callable[[list[Any]], Any], arrays: list[Any]) -> Run:
     import mygrad
 
@@ -67,6 +81,7 @@ def contestants(
     """One loss in every library: ``loss(xp, constants)`` gives the function of the parameters."""
     found: dict[str, Run] = {"hand-written": hand}
     found["polygrad"] = _backward(loss(pg, [pg.asarray(c, copy=True) for c in consts]), _leaves(pg, arrays))
+    found["polygrad compiled"] = _compiled(loss(pg, [pg.asarray(c, copy=True) for c in consts]), _leaves(pg, arrays))
     if "torch" in PEERS:
         import torch
 

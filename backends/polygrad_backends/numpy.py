@@ -75,6 +75,7 @@ class NumpyBackend(Backend):
             **network_kernels(np, lambda name: partial(generic_kernel(name), self._namespace)),
             **window_kernels(np, lambda name: partial(generic_kernel(name), self._namespace)),
         }
+        self.compile = partial(_compile, np)
         self._namespace = RawNamespace(np, spaces={"special": scipy_special}, **self._mended(), **self.kernels)
 
     # -- the namespace -----------------------------------------------------------------------------
@@ -331,6 +332,12 @@ def _flip(x: Any, axis: Any = None) -> Any:
     for a in axes:
         key[a] = slice(None, None, -1)
     return x[tuple(key)]
+
+
+def _compile(np: Any, graph: Any, device: Any) -> Callable[..., Any]:
+    from .numpy_executor import compile_graph  # only for those who compile
+
+    return compile_graph(np, graph, device)
 
 
 def _tanh(np: Any) -> Callable[[Any], Any]:

@@ -89,6 +89,8 @@ def operands(name: str, scalars: bool, operator: bool) -> Callable[[Any, Any], A
     def both(x1: Any, x2: Any) -> Any:
         if isinstance(x1, _Tensor):
             if x2.__class__ in SCALARS:
+                if x2.__class__ is Symbol:
+                    _cell.enter(x1)
                 if scalars and x1._device.promotes:
                     return x1, _Number(x2, x1._device)
                 return _alike(x1, _number(x2, x1, scalars))
@@ -101,6 +103,8 @@ def operands(name: str, scalars: bool, operator: bool) -> Callable[[Any, Any], A
             return _alike(x1, beside(name, x2, x1))
         if isinstance(x2, _Tensor):
             if x1.__class__ in SCALARS:
+                if x1.__class__ is Symbol:
+                    _cell.enter(x2)
                 # the forward runs where x1 says; a number has no place of its own
                 if scalars and x2._device.promotes:
                     return _Number(x1, x2._device), x2

@@ -12,19 +12,26 @@
 
 from .compiled import CacheInfo, Compiled, Spec, compile, trace
 from .draw import to_dot, to_text
+from .execute import FRESH, Program, Writer, resolve
+from .infer import ELEMENTWISE
 from .ir import Graph, Instruction, Value
 from .run_once import is_tracing, on_each_run
 
 __all__ = [
+    "ELEMENTWISE",
+    "FRESH",
     "CacheInfo",
     "Compiled",
     "Graph",
     "Instruction",
+    "Program",
     "Spec",
     "Value",
+    "Writer",
     "compile",
     "is_tracing",
     "on_each_run",
+    "resolve",
     "to_dot",
     "to_text",
     "trace",

@@ -22,6 +22,7 @@ from ..ops.creation import to_tensor
 from ..transforms.batching import is_level
 from ..transforms.inputs import flatten
 from .entry import MISS, Entry, overlapping
+from .execute import runner
 from .guards import Surroundings
 from .ir import Graph
 from .noting import note
@@ -78,9 +79,7 @@ class Spec:
 
 
 def _runner(device: Device) -> Callable[[Graph], Callable[..., tuple[Any, ...]]]:
-    from .execute import Program
-
-    return lambda graph: Program(graph, device).run
+    return lambda graph: runner(graph, device)
 
 
 class Compiled(Generic[P, R]):
@@ -108,13 +107,18 @@ class Compiled(Generic[P, R]):
         if kwargs or not all(isinstance(x, Cell) for x in args):
             leaves, structure = flatten((args, kwargs))
             leaves = [x if isinstance(x, Cell) or registry.owner(x) is None else to_tensor(x) for x in leaves]
+        result = self._known(leaves, structure)
+        return self._first(leaves, structure) if result is MISS else result
+
+    def _known(self, leaves: Sequence[Any], structure: Any) -> Any:
+        """The result of the graph for this kind of call, or MISS."""
         for known, entry in self._entries:
             if known == structure:
                 result = entry.call(leaves)
                 if result is not MISS:
                     self._hits += 1
-                    return result  # type: ignore[no-any-return]
-        return self._first(leaves, structure)
+                    return result
+        return MISS
 
     def _again(self, leaves: Sequence[Any], structure: Any) -> Any:
         if isinstance(structure, int):
@@ -129,6 +133,9 @@ class Compiled(Generic[P, R]):
             self._eager += 1
             return self._again(leaves, structure)  # type: ignore[no-any-return]
         with _tracing_lock:
+            result = self._known(leaves, structure)
+            if result is not MISS:  # another thread has traced it meanwhile
+                return result  # type: ignore[no-any-return]
             surroundings = Surroundings(self.f, *_others(leaves))
             unready = [x for x in surroundings.unready if id(x) not in self._warm]
             if unready or overlapping(list({id(x): x for x in tensors}.values()), []):

@@ -13,7 +13,8 @@ import optree
 from .. import registry
 from ..core.cell import Cell, new_tensor, replace, root_of, settle
 from ..core.modes import GRAD, get_mode, no_grad
-from ..core.node import LEAF
+from ..core.node import LEAF, Node, next_seq
+from ..core.op import Op
 from ..ops.indexing import assign
 from ..transforms.joint import joint_outputs
 from .guards import Surroundings, same
@@ -25,6 +26,8 @@ __all__ = ["MISS", "Entry"]
 
 MISS: Final = object()
 """What an entry answers to a call that is not its own."""
+
+_FREED: Final = Op("compiled", lambda xp, /: None)
 
 Runner = Callable[[Graph], Callable[..., tuple[Any, ...]]]
 
@@ -118,9 +121,12 @@ class Entry:
 
     def freed(self, tensors: list[Any]) -> list[Any]:
         """Tensors whose graph an inner backward has freed."""
-        made, node = joint_outputs("compiled", [], tensors, lambda g, create: [], None)
-        node.saved = None
-        return made
+        for x in tensors:
+            x._node = node = Node()
+            node.op, node.parents, node.saved = _FREED, (), None
+            node.shape, node.dtype, node.device = x._value.shape, x._value.dtype, x._device
+            node.seq, node.extra, node.pins = next_seq(), None, None
+        return tensors
 
     def rerun(self, kept: list[Any], held: list[tuple[Any, Any]]) -> list[Any]:
         """The tensors that carry a graph, by running the original function again."""

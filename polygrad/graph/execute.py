@@ -23,8 +23,9 @@ from ..ops.creation import asarray
 from .arrays import OPERATORS
 from .infer import ELEMENTWISE, REDUCTIONS
 from .ir import Graph, Instruction, Value, substituted
+from .passes import optimized
 
-__all__ = ["Program", "replay", "resolve", "run_graph"]
+__all__ = ["FRESH", "Program", "Writer", "replay", "resolve", "run_graph", "runner"]
 
 FRESH: Final = (
     ELEMENTWISE | REDUCTIONS | {"matmul", "matmul_2d", "concat", "stack", "take", "zeros", "ones", "full", "arange"}
@@ -62,41 +63,44 @@ class Program:
         self.graph = graph
         self.scope: dict[str, Any] = {"quiet": device.backend.quiet, "copy": device.backend.copy}
         self.scope["as_raw"] = lambda value: device.backend.as_raw(value, device)
-        self.source = _Writer(graph, device, self.scope).text()
+        self.source = _Straight(graph, device, self.scope).text()
         exec(compile(self.source, f"<graph for {graph.device}>", "exec"), self.scope)
         self.run: Callable[..., tuple[Any, ...]] = self.scope["run"]
 
 
-class _Writer:
-    """Writes a graph's function."""
+def runner(graph: Graph, device: Device) -> Callable[..., tuple[Any, ...]]:
+    """A graph as a function of its inputs, by the backend's own executor where it has one."""
+    graph = optimized(graph, device)
+    own = device.backend.compile
+    return Program(graph, device).run if own is None else own(graph, device)
+
+
+def is_fresh(instruction: Instruction) -> bool:
+    """Whether what an instruction makes is surely memory of its own."""
+    return instruction.op.removeprefix("xp.") in FRESH
+
+
+class Writer:
+    """What writing a graph as Python takes: names for values, texts for arguments and calls."""
 
     def __init__(self, graph: Graph, device: Device, scope: dict[str, Any]) -> None:
         self.graph = graph
         self.xp = device.raw
         self.mutable = device.backend.mutable
-        self.array_type = device.array_type
         self.scope = scope
         self.names: dict[Value, str] = {}
-        self.free: list[int] = []
-        self.highest = 0
         self.functions: dict[str, str] = {}
+        self.functions_text: list[str] = []
 
-    def text(self) -> str:
-        graph = self.graph
-        for i, v in enumerate(graph.inputs):
+    def name_inputs(self) -> None:
+        """Names for what a run begins with."""
+        for i, v in enumerate(self.graph.inputs):
             self.names[v] = f"i{i}"
-        for i, (v, array) in enumerate(graph.constants.items()):
+        for i, (v, array) in enumerate(self.graph.constants.items()):
             self.names[v] = f"c{i}"
             self.scope[f"c{i}"] = array
-        lines = [f"def run({', '.join(self.names[v] for v in graph.inputs)}):", "    with quiet():"]
-        for instruction, ended in zip(graph.instructions, graph.last_uses(), strict=True):
-            lines.append("        " + self._line(instruction, ended))
-        if not graph.instructions:
-            lines[-1] = "    pass"
-        returned = ", ".join(self._outputs())
-        return "\n".join([*lines, f"    return ({returned}{',' if returned else ''})", ""])
 
-    def _outputs(self) -> list[str]:
+    def outputs(self, fresh: Callable[[Instruction], bool] = is_fresh) -> list[str]:
         """What is returned: arrays of their own, which no input, constant or other output shares memory with."""
         made = self.graph.made_by()
         seen: set[Value] = set()
@@ -108,23 +112,73 @@ class _Writer:
             text = self.names[v]
             if v.shape == () and v.dtype is not None:
                 text = f"as_raw({text})"
-            own = v in made and made[v].op.removeprefix("xp.") in FRESH and v not in seen
+            own = v in made and fresh(made[v]) and v not in seen
             seen.add(v)
             texts.append(text if own or not self.mutable else f"copy({text})")
         return texts
 
-    def _line(self, instruction: Instruction, ended: Sequence[Value]) -> str:
-        arguments = [self._argument(a) for a in instruction.args]
+    def call(self, instruction: Instruction) -> str:
+        """An instruction as an expression."""
+        arguments = [self.argument(a) for a in instruction.args]
         sign = _SIGNS.get(instruction.op)
         if sign is not None and len(arguments) == 2:
-            call = f"{arguments[0]} {sign} {arguments[1]}"
-        elif instruction.op == "getitem":
-            call = f"{arguments[0]}[{arguments[1]}]"
-        elif instruction.op == "negative":
-            call = f"-{arguments[0]}"
-        else:
-            arguments += [f"{name}={self._argument(a)}" for name, a in instruction.kwargs]
-            call = f"{self._function(instruction.op)}({', '.join(arguments)})"
+            return f"{arguments[0]} {sign} {arguments[1]}"
+        if instruction.op == "getitem":
+            return f"{arguments[0]}[{arguments[1]}]"
+        if instruction.op == "negative":
+            return f"-{arguments[0]}"
+        arguments += [f"{name}={self.argument(a)}" for name, a in instruction.kwargs]
+        return f"{self.function(instruction.op)}({', '.join(arguments)})"
+
+    def function(self, op: str) -> str:
+        """The name of the function that an instruction names."""
+        name = self.functions.get(op)
+        if name is None:
+            name = self.functions[op] = op.replace(".", "_") + "_"
+            self.scope[name] = resolve(self.xp, op)
+        return name
+
+    def argument(self, tree: Any) -> str:
+        """An argument as an expression."""
+        if tree.__class__ is Value:
+            return self.names[tree]
+        if isinstance(tree, (tuple, list)):
+            inner = ", ".join(map(self.argument, tree))
+            if isinstance(tree, list):
+                return f"[{inner}]"
+            return f"({inner},)" if len(tree) == 1 else f"({inner})"
+        if isinstance(tree, slice):
+            return f"slice({', '.join(self.argument(p) for p in (tree.start, tree.stop, tree.step))})"
+        if tree is None or tree is Ellipsis or tree.__class__ in (bool, int, str):
+            return "..." if tree is Ellipsis else f"({tree!r})" if tree.__class__ is int and tree < 0 else repr(tree)
+        if tree.__class__ in SCALARS and tree == tree and tree not in (float("inf"), -float("inf")):
+            return f"({tree!r})"
+        name = f"k{len(self.scope)}"
+        self.scope[name] = tree
+        return name
+
+
+class _Straight(Writer):
+    """Writes a graph's function, a line for each instruction."""
+
+    def __init__(self, graph: Graph, device: Device, scope: dict[str, Any]) -> None:
+        super().__init__(graph, device, scope)
+        self.free: list[int] = []
+        self.highest = 0
+
+    def text(self) -> str:
+        graph = self.graph
+        self.name_inputs()
+        lines = [f"def run({', '.join(self.names[v] for v in graph.inputs)}):", "    with quiet():"]
+        for instruction, ended in zip(graph.instructions, graph.last_uses(), strict=True):
+            lines.append("        " + self._line(instruction, ended))
+        if not graph.instructions:
+            lines[-1] = "    pass"
+        returned = ", ".join(self.outputs())
+        return "\n".join([*lines, f"    return ({returned}{',' if returned else ''})", ""])
+
+    def _line(self, instruction: Instruction, ended: Sequence[Value]) -> str:
+        call = self.call(instruction)
         dying = [v for v in ended if v in self.names]
         for v in dying:  # their names are free for what this line makes
             heapq.heappush(self.free, int(self.names[v][1:]))
@@ -142,31 +196,6 @@ class _Writer:
         made = ", ".join(targets) + ("," if instruction.several and len(targets) == 1 else "")
         left = sorted({self.names[v] for v in dying} - set(targets))
         return f"{made} = {call}" + (f"; {' = '.join(left)} = None" if left else "")
-
-    def _function(self, op: str) -> str:
-        name = self.functions.get(op)
-        if name is None:
-            name = self.functions[op] = op.replace(".", "_") + "_"
-            self.scope[name] = resolve(self.xp, op)
-        return name
-
-    def _argument(self, tree: Any) -> str:
-        if tree.__class__ is Value:
-            return self.names[tree]
-        if isinstance(tree, (tuple, list)):
-            inner = ", ".join(map(self._argument, tree))
-            if isinstance(tree, list):
-                return f"[{inner}]"
-            return f"({inner},)" if len(tree) == 1 else f"({inner})"
-        if isinstance(tree, slice):
-            return f"slice({', '.join(self._argument(p) for p in (tree.start, tree.stop, tree.step))})"
-        if tree is None or tree is Ellipsis or tree.__class__ in (bool, int, str):
-            return "..." if tree is Ellipsis else f"({tree!r})" if tree.__class__ is int and tree < 0 else repr(tree)
-        if tree.__class__ in SCALARS and tree == tree and tree not in (float("inf"), -float("inf")):
-            return f"({tree!r})"
-        name = f"k{len(self.scope)}"
-        self.scope[name] = tree
-        return name
 
 
 def replay(graph: Graph, xp: Any, inputs: Sequence[Any], constants: Callable[[Any], Any]) -> list[Any]:
@@ -188,7 +217,7 @@ def replay(graph: Graph, xp: Any, inputs: Sequence[Any], constants: Callable[[An
     return [None if v is None else known[v] for v in graph.outputs]
 
 
-_programs: WeakKeyDictionary[Graph, Program] = WeakKeyDictionary()
+_runs: WeakKeyDictionary[Graph, Callable[..., tuple[Any, ...]]] = WeakKeyDictionary()
 
 
 def run_graph(graph: Graph, args: Sequence[Any]) -> Any:
@@ -209,8 +238,8 @@ def run_graph(graph: Graph, args: Sequence[Any]) -> Any:
         if x.dtype is not v.dtype:
             raise DTypeError(f"input {v!r} has dtype {x.dtype}, the graph was traced for {v.dtype}")
         inputs.append(x._value)
-    program = _programs.get(graph)
-    if program is None:
-        program = _programs[graph] = Program(graph, device)
-    made = [None if raw is None else new_saved(raw, None, device) for raw in program.run(*inputs)]
+    run = _runs.get(graph)
+    if run is None:
+        run = _runs[graph] = runner(graph, device)
+    made = [None if raw is None else new_saved(raw, None, device) for raw in run(*inputs)]
     return tuple(made) if graph.structure is None else optree.tree_unflatten(graph.structure, made)

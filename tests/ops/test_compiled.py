@@ -16,21 +16,21 @@ BY_VALUES = {"nonzero", "unique_all", "unique_counts", "unique_inverse", "unique
 """Rows whose shapes depend on values, so that no static graph can hold them."""
 
 
-def same(a: Any, b: Any) -> None:
+def same(a: Any, b: Any, rtol: float = 0.0) -> None:
     assert type(a) is type(b)
     if isinstance(a, (tuple, list)):
         assert len(a) == len(b)
         for x, y in zip(a, b, strict=True):
-            same(x, y)
+            same(x, y, rtol)
         return
     assert a.dtype is b.dtype
     assert a.requires_grad is b.requires_grad
     x, y = (np.asarray(t.detach().to_device("cpu").numpy()) for t in (a, b))
     assert x.shape == y.shape
-    if a.device.backend.name in ("numpy", "strict"):
+    if a.device.backend.name in ("numpy", "strict") and not rtol:
         np.testing.assert_array_equal(x, y)
     else:  # these libraries' own results depend on how memory is aligned
-        np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(x, y, rtol=rtol or 1e-12, atol=1e-13)
 
 
 @pytest.mark.devices("numpy", "cupy")
@@ -67,5 +67,6 @@ def test_derivatives(row: Row, sample: Any, device: Any) -> None:
 
     which = [i for i, x in enumerate(sample) if x.dtype.kind in "fc"]
     expected = pg.grad(loss, argnums=which)(*arrays(sample, device))
-    same(pg.grad(pg.compile(loss), argnums=which)(*arrays(sample, device)), expected)
-    same(pg.compile(pg.grad(loss, argnums=which))(*arrays(sample, device)), expected)
+    # Planned buffers are in C order where NumPy would have kept a transposed one, so that sums may add in another order.
+    same(pg.grad(pg.compile(loss), argnums=which)(*arrays(sample, device)), expected, 1e-14)
+    same(pg.compile(pg.grad(loss, argnums=which))(*arrays(sample, device)), expected, 1e-14)

@@ -1,0 +1,124 @@
+"""Passes: small functions from Graph to Graph that keep every value, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from ..backend import Device
+from ..ops.manipulation import broadcast_shapes
+from .ir import Graph, Instruction, Value, substituted
+
+__all__ = ["PASSES", "common_subexpressions", "dead_code", "fold_constants", "optimized", "push_broadcasts"]
+
+_SMALL: Final = 1024
+_CREATION: Final = frozenset("zeros ones full eye arange linspace zeros_like ones_like full_like".split())
+_BROADCASTS: Final = frozenset("add subtract multiply divide maximum minimum".split())
+
+
+def _rewritten(instruction: Instruction, made_of: Callable[[Value], Any]) -> Instruction:
+    kwargs = tuple((name, substituted(arg, made_of)) for name, arg in instruction.kwargs)
+    return replace(instruction, args=substituted(instruction.args, made_of), kwargs=kwargs)
+
+
+def dead_code(graph: Graph) -> Graph:
+    """Without instructions whose results nobody takes."""
+    needed = {v for v in graph.outputs if v is not None}
+    kept = []
+    for instruction in reversed(graph.instructions):
+        if instruction.effect or any(v in needed for v in instruction.outputs):
+            needed.update(instruction.inputs)
+            kept.append(instruction)
+    constants = {v: a for v, a in graph.constants.items() if v in needed}
+    return graph.with_(instructions=tuple(reversed(kept)), constants=constants)
+
+
+def _key(tree: Any) -> Any:
+    """An argument as something hashable; numbers by kind and sign."""
+    if tree.__class__ is Value:
+        return tree
+    if isinstance(tree, (tuple, list)):
+        return (type(tree), *map(_key, tree))
+    if isinstance(tree, slice):
+        return (slice, _key(tree.start), _key(tree.stop), _key(tree.step))
+    return (tree.__class__, repr(tree) if isinstance(tree, (float, complex)) else tree)
+
+
+def common_subexpressions(graph: Graph) -> Graph:
+    """What is computed twice from the same values is computed once."""
+    known: dict[Any, tuple[Value, ...]] = {}
+    same: dict[Value, Value] = {}
+    kept = []
+    for instruction in graph.instructions:
+        now = _rewritten(instruction, lambda v: same.get(v, v))
+        if not now.effect:
+            key = (now.op, _key(now.args), _key(now.kwargs))
+            try:
+                before = known.get(key)
+            except TypeError:  # an argument that cannot be compared
+                kept.append(now)
+                continue
+            if before is not None:
+                same.update(zip(now.outputs, before, strict=True))
+                continue
+            known[key] = now.outputs
+        kept.append(now)
+    outputs = tuple(None if v is None else same.get(v, v) for v in graph.outputs)
+    return graph.with_(instructions=tuple(kept), outputs=outputs)
+
+
+def fold_constants(graph: Graph, device: Device) -> Graph:
+    """Small arrays that are the same at each run are made now."""
+    from .execute import resolve
+
+    made: dict[Value, Any] = {}
+    kept = []
+    for instruction in graph.instructions:
+        inputs = instruction.inputs
+        fixed = instruction.op in _CREATION if not inputs else all(v in made for v in inputs)
+        small = all(v.dtype is not None and v.size <= _SMALL for v in instruction.outputs)
+        if fixed and small and not instruction.effect and not instruction.several:
+            f = resolve(device.raw, instruction.op)
+            args = substituted(instruction.args, made.__getitem__)
+            with device.backend.quiet():
+                value = f(*args, **{k: substituted(a, made.__getitem__) for k, a in instruction.kwargs})
+            made[instruction.outputs[0]] = device.backend.as_raw(value, device)
+        else:
+            kept.append(instruction)
+    return graph.with_(instructions=tuple(kept), constants={**graph.constants, **made})
+
+
+def push_broadcasts(graph: Graph) -> Graph:
+    """Arithmetic of an array and a number takes the number as it was before it was broadcast.
+
+    Numbers only, and beside arrays only: of two broadcast arrays NumPy would make a result in another memory order, in
+    which later sums go.
+    """
+    wide = {i.outputs[0]: i.inputs[0] for i in graph.instructions if i.op == "broadcast_to"}
+    kept = []
+    for instruction in graph.instructions:
+        now = instruction
+        if instruction.op in _BROADCASTS and not instruction.kwargs:
+            for i, arg in enumerate(instruction.args):
+                source = wide.get(arg) if arg.__class__ is Value else None
+                if source is None or source.shape != () or any(v in wide for v in instruction.inputs if v != arg):
+                    continue
+                args = (*now.args[:i], source, *now.args[i + 1 :])
+                shapes = [a.shape for a in args if a.__class__ is Value]
+                if broadcast_shapes(*shapes) == now.outputs[0].shape:
+                    now = replace(now, args=args)
+        kept.append(now)
+    return graph.with_(instructions=tuple(kept))
+
+
+PASSES: Final = ("fold_constants", "push_broadcasts", "common_subexpressions", "dead_code")
+"""The passes in the order in which :func:`optimized` runs them."""
+
+
+def optimized(graph: Graph, device: Device, leave_out: tuple[str, ...] = ()) -> Graph:
+    """The graph after all passes but some."""
+    for name in PASSES:
+        if name not in leave_out:
+            graph = fold_constants(graph, device) if name == "fold_constants" else globals()[name](graph)
+    return graph

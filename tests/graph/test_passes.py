@@ -1,0 +1,170 @@
+"""Passes keep values; the plan's buffers keep apart what lives at one time; blocks do what whole arrays do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polygrad_backends import numpy_executor
+
+import polygrad as pg
+from polygrad.graph import passes
+from polygrad.graph.execute import Program
+
+CPU = pg.Device("cpu")
+
+
+def count(graph: Any, op: str) -> int:
+    return sum(i.op == op for i in graph.instructions)
+
+
+def test_dead_code() -> None:
+    graph = pg.trace(lambda x: [pg.sin(x), pg.cos(x)][0], pg.Spec(3))
+    assert count(graph, "cos") == 1
+    graph = passes.dead_code(graph)
+    assert (count(graph, "cos"), count(graph, "sin")) == (0, 1)
+
+
+def test_common_subexpressions() -> None:
+    graph = passes.common_subexpressions(pg.trace(lambda x: pg.sin(x) * pg.sin(x) + x * 1.0 + x * 1, pg.Spec(3)))
+    assert count(graph, "sin") == 1
+    graph = passes.common_subexpressions(pg.trace(lambda x: (x * 0.0, x * -0.0), pg.Spec(3)))
+    assert count(graph, "multiply") == 2
+    first, second = graph(pg.ones(3))
+    assert np.signbit(second.numpy()).all()
+    assert not np.signbit(first.numpy()).any()
+
+
+def test_constants_are_made_once_and_never_given_away() -> None:
+    f = pg.compile(lambda x: (x + pg.arange(3), pg.zeros(3)))
+    x = pg.ones(3)
+    zeros = f(x)[1]
+    zeros += 5
+    assert f(x)[1].tolist() == [0, 0, 0]
+    graph = passes.fold_constants(pg.trace(lambda x: x + pg.arange(3) * 2, pg.Spec(3)), CPU)
+    assert [i.op for i in graph.instructions] == ["add"]
+
+
+def test_user_arrays_are_not_folded() -> None:
+    table = np.zeros(3)
+    f = pg.compile(lambda x: x + pg.asarray(table) * 2)
+    assert f(pg.ones(3)).tolist() == [1, 1, 1]
+    table[:] = 4
+    assert f(pg.ones(3)).tolist() == [9, 9, 9]
+
+
+def test_broadcasts_are_pushed() -> None:
+    graph = pg.trace(pg.grad(lambda x: pg.sum(x * x)), pg.Spec(3))
+    assert count(graph, "broadcast_to") == 1
+    assert count(passes.optimized(graph, CPU), "broadcast_to") == 0
+
+
+def programs() -> Any:
+    """Small programs: lists of (op, first operand, second operand)."""
+    step = st.tuples(
+        st.sampled_from("add multiply subtract maximum sin tanh neg sum transpose matmul row".split()),
+        st.integers(0, 9),
+        st.integers(0, 9),
+    )
+    return st.lists(step, min_size=1, max_size=12)
+
+
+def interpret(program: Any, *inputs: Any) -> Any:
+    """Runs a program on square matrices."""
+    values = list(inputs)
+    n = inputs[0].shape[0]
+    for op, i, j in program:
+        a, b = values[i % len(values)], values[j % len(values)]
+        match op:
+            case "sin" | "tanh":
+                made = getattr(pg, op)(a)
+            case "neg":
+                made = -a
+            case "sum":
+                made = b * 0.5 + pg.sum(a) / (n * n)
+            case "transpose":
+                made = pg.matrix_transpose(a)
+            case "matmul":
+                made = a @ b / n
+            case "row":
+                made = a + b[0, :]
+            case _:
+                made = getattr(pg, op)(a, b)
+        values.append(made)
+    return values[-1], pg.mean(values[len(values) // 2])
+
+
+@settings(max_examples=150, deadline=None)
+@given(programs(), st.sampled_from([3, 260]))
+def test_random_programs(program: Any, n: int) -> None:
+    rng = np.random.default_rng(0)
+    xs = [pg.asarray(rng.standard_normal((n, n)) / n, requires_grad=i == 0) for i in range(2)]
+
+    def loss(x: Any, y: Any) -> Any:
+        out, mean = interpret(program, x, y)
+        return pg.sum(out * out) + mean
+
+    compiled = pg.compile(lambda x, y: (pg.grad(loss)(x, y), *interpret(program, x, y)))
+    expected = (pg.grad(loss)(*xs), *interpret(program, *xs))
+    for _ in range(2):
+        for a, b in zip(compiled(*xs), expected, strict=True):
+            np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-12, atol=1e-15)
+
+
+def test_plans_are_smaller_than_all_arrays_together() -> None:
+    def f(x: Any) -> Any:
+        for _ in range(20):
+            x = pg.sin(x) + x * 2
+        return pg.sum(x)
+
+    graph = passes.optimized(pg.trace(f, pg.Spec((100, 100))), CPU)
+    plan = numpy_executor.compile_graph(np, graph, CPU).plan  # type: ignore[attr-defined]
+    assert plan.planned_bytes <= 3 * 100 * 100 * 8
+
+
+@pytest.mark.parametrize("n", [1 << 16, (1 << 17) + 1, 300_001])
+@pytest.mark.parametrize("workers", ["1", "2", "5"])
+def test_blocks(n: int, workers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYGRAD_NUM_THREADS", workers)
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-1, 1, n), rng.uniform(-1, 1, n).astype(np.float32)
+
+    def f(x: Any, y: Any, k: Any) -> Any:
+        t = pg.tanh(x * y + pg.sin(x)) * pg.exp(-x * x) * k
+        return pg.sum(t), t > 0.1, pg.astype(t, "float32") + y, pg.mean(y * y) + pg.max(t)
+
+    args = pg.asarray(x), pg.asarray(y), pg.asarray(0.5)
+    graph = passes.optimized(pg.trace(f, *args), CPU)
+    groups = [
+        s
+        for s in numpy_executor.grouped(graph, set(graph.inputs) | {v for i in graph.instructions for v in i.outputs})
+        if isinstance(s, numpy_executor.Group)
+    ]
+    assert groups
+    expected = Program(graph, CPU).run(*[a._value for a in args])
+    run = numpy_executor.compile_graph(np, graph, CPU)
+    first = run(*[a._value for a in args])
+    for found in (first, run(*[a._value for a in args]), run(x[::-1][::-1], y, np.asarray(0.5))):
+        for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+            np.testing.assert_allclose(a, b, rtol=1e-6 if i == 3 else 1e-13)  # it holds a mean in float32
+    assert not np.shares_memory(first[1], run(*[a._value for a in args])[1])
+
+
+def test_results_that_are_kept_are_not_written_over() -> None:
+    f = pg.compile(lambda x: pg.sin(x) * 2 + x)
+    x = pg.asarray(np.linspace(0, 1, 1 << 17))
+    first = f(x)
+    row = f(x + 1).numpy()[10:20]
+    kept, part = first.numpy().copy(), row.copy()
+    for i in range(3):
+        f(x + i + 2)
+    np.testing.assert_array_equal(first.numpy(), kept)
+    np.testing.assert_array_equal(row, part)
+
+
+def test_warnings_of_values_stay_quiet_in_threads() -> None:
+    f = pg.compile(lambda x: pg.log(x) * 2)
+    assert np.isneginf(f(pg.zeros(1 << 18)).numpy()).all()

@@ -1,0 +1,117 @@
+"""Whole training steps as static graphs: after any number of them, everything is what eager code has, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polygrad as pg
+from polygrad import nn
+
+OPTIMISERS = {
+    "SGD": lambda p: pg.optim.SGD(p, lr=0.1),
+    "momentum": lambda p: pg.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "Adam": lambda p: pg.optim.Adam(p, lr=0.01, amsgrad=True),
+    "AdamW": lambda p: pg.optim.AdamW(p, lr=0.01),
+    "RMSprop": lambda p: pg.optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),
+    "Adagrad": lambda p: pg.optim.Adagrad(p),
+    "Adadelta": lambda p: pg.optim.Adadelta(p),
+    "Adamax": lambda p: pg.optim.Adamax(p),
+    "NAdam": lambda p: pg.optim.NAdam(p),
+    "RAdam": lambda p: pg.optim.RAdam(p),
+    "Rprop": lambda p: pg.optim.Rprop(p),
+    "Lion": lambda p: pg.optim.Lion(p),
+    "Adafactor": lambda p: pg.optim.Adafactor(p),
+}
+
+
+def network(device: Any) -> Any:
+    pg.random.manual_seed(0)
+    layers = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.3), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(100, 4)).to("float32").to(device)
+
+
+def recurrent(device: Any) -> Any:
+    pg.random.manual_seed(0)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            self.lstm = nn.LSTM(12, 5, num_layers=2, batch_first=True, dropout=0.2)
+            self.norm = nn.LayerNorm(5)
+            self.out = nn.Linear(5, 4)
+
+        def forward(self, x: Any) -> Any:
+            return self.out(self.norm(self.lstm(x[:, 0, :, :])[0][:, -1, :]))
+
+    return Net().to("float32").to(device)
+
+
+def attentive(device: Any) -> Any:
+    pg.random.manual_seed(0)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            self.layer = nn.TransformerEncoderLayer(12, 3, 16, batch_first=True)
+            self.out = nn.Linear(12, 4)
+
+        def forward(self, x: Any) -> Any:
+            return self.out(pg.mean(self.layer(x[:, 0, :, :]), axis=1))
+
+    return Net().to("float32").to(device)
+
+
+def train(device: Any, make: Any, optimiser: Any, steps: int, compiled: bool) -> tuple[list[float], list[Any], Any]:
+    rng = np.random.default_rng(0)
+    model = make(device)
+    optimizer = optimiser(model.parameters())
+    schedule = pg.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return loss
+
+    run = pg.compile(step) if compiled else step
+    pg.random.manual_seed(1)
+    losses = []
+    for _ in range(steps):
+        x = pg.asarray(rng.standard_normal((8, 1, 12, 12)).astype(np.float32), device=device)
+        losses.append(run(x, pg.asarray(rng.integers(0, 4, 8), device=device)).item())
+        schedule.step()
+    state = [np.asarray(p.detach().to_device("cpu").numpy()) for p in model.state_dict().values()]
+    info = run.cache_info() if isinstance(run, pg.graph.Compiled) else None
+    return losses, state, info
+
+
+def compare(device: Any, make: Any, optimiser: Any, steps: int) -> None:
+    losses, state, _ = train(device, make, optimiser, steps, False)
+    found, reached, info = train(device, make, optimiser, steps, True)
+    assert (info.misses, info.eager) == (1, 1)
+    if device.backend.name == "numpy":
+        assert found == losses
+        for a, b in zip(reached, state, strict=True):
+            np.testing.assert_array_equal(a, b)
+    else:
+        np.testing.assert_allclose(found, losses, rtol=1e-4)
+
+
+@pytest.mark.devices("numpy")
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_every_optimiser(name: str, device: Any) -> None:
+    compare(device, network, OPTIMISERS[name], 8)
+
+
+@pytest.mark.devices("numpy")
+@pytest.mark.parametrize("make", [network, recurrent, attentive])
+def test_a_hundred_steps(make: Any, device: Any) -> None:
+    compare(device, make, OPTIMISERS["Adam"], 100)
+
+
+@pytest.mark.devices("strict", "torch", "jax", "cupy")
+def test_other_backends(device: Any) -> None:
+    compare(device, network, OPTIMISERS["Adam"], 4)
