@@ -20,6 +20,7 @@ from ..transforms.joint import joint_outputs
 from .guards import Surroundings, same
 from .ir import Graph, Value
 from .noting import Noted, Rebound
+from .passes import dead_code
 from .tracing import Entered
 
 __all__ = ["MISS", "Entry"]
@@ -56,11 +57,11 @@ class Entry:
         again: Callable[[Sequence[Any]], Any],
     ) -> None:
         self.noted = noted
-        self.graph = noted.graph
+        self.graph = used_inputs(noted.graph)
         self.backward = noted.backward
         self.again = again
         self.device = noted.trace.inner
-        self.run = runner(noted.graph)
+        self.run = runner(self.graph)
         self.run_backward = None if noted.backward is None else runner(noted.backward)
         self.pending: list[tuple[Callable[..., Any], Any]] = [(h.f, h.first) for h in noted.trace.hosts]
         self.pure = not (noted.writes or noted.grads or noted.rebound or noted.trace.hosts)
@@ -73,10 +74,11 @@ class Entry:
     # -- what the generated function calls -----------------------------------------------------------
 
     def hosts(self) -> Any:
-        """The results of what runs in Python each time, one list for all; MISS if they lead to another graph."""
+        """What runs in Python each time: the numbers and arrays, one list for all, and all results; MISS if they lead
+        to another graph."""
         results = []
         values: list[Any] = []
-        ready = self.pending
+        ready, self.pending = self.pending, []
         for host in self.noted.trace.hosts:
             if ready and ready[0][0] == host.f:
                 result = ready.pop(0)[1]
@@ -84,11 +86,10 @@ class Entry:
                 result = host.f(*host.args)
             results.append((host.f, result))
             if not host.fits(result):
-                self.pending = results  # another entry, or a new trace, goes on with them
-                return MISS
+                self.pending = [*results, *ready]  # another entry, or a new trace, goes on with them
+                return MISS, None
             values += [item for kind, item in zip(host.kinds, result or ()) if kind != "static"]
-        self.pending = results  # until the run has succeeded
-        return values
+        return values, results
 
     def attach(
         self, tensors: list[Any], nodes: list[Any], leaves: Sequence[Any], residuals: Sequence[Any]
@@ -174,6 +175,13 @@ class Entry:
         ]
 
 
+def used_inputs(graph: Graph) -> Graph:
+    """Without inputs that nothing takes (a gradient that is dropped before it is looked at)."""
+    graph = dead_code(graph)
+    taken = {v for i in graph.instructions for v in i.inputs} | {v for v in graph.outputs if v is not None}
+    return graph.with_(inputs=tuple(v for v in graph.inputs if v in taken))
+
+
 def new_saved_leaf(x: Any) -> Any:
     """An argument as it is now, on the same node."""
     if not isinstance(x, Cell):
@@ -217,6 +225,7 @@ class _Writer:
             "hosts": entry.hosts, "attach": entry.attach, "freed": entry.freed, "GRAD": GRAD, "get_mode": get_mode,
             "default": registry.default_device, "LEAF": LEAF, "flatten": optree.tree_flatten, "Cell": Cell,
             "unflatten": optree.tree_unflatten, "overlapping": overlapping, "entry": entry, "new": object.__new__,
+            "Tensor": type(new_tensor(None, None, None)), "device": entry.device,
         }  # fmt: skip
         self.lines: list[str] = []
         self.where: dict[int, str] = {}  # id(cell of the trace) -> the variable that holds today's handle
@@ -387,27 +396,32 @@ class _Writer:
     def _run(self) -> None:
         hosts = [v for v in self.noted.graph.inputs if v not in self.raw]
         if self.noted.trace.hosts:
-            self.add("h = hosts()")
+            self.add("h, done = hosts()")
             self.miss("h is MISS")
             for i, v in enumerate(hosts):
                 self.raw[v] = f"h[{i}]"
-        inputs = ", ".join(self.raw[v] for v in self.noted.graph.inputs)
+        inputs = ", ".join(self.raw[v] for v in self.entry.graph.inputs)
         outputs = [f"o{i}" for i in range(len(self.noted.graph.outputs))]
-        if outputs:
-            self.add(", ".join(outputs) + f", = run({inputs})")
-        else:
-            self.add(f"run({inputs})")
+        call = (", ".join(outputs) + ", = " if outputs else "") + f"run({inputs})"
         if self.noted.trace.hosts:
-            self.add("entry.pending = []")
+            self.add("try:")
+            self.add(call, 2)
+            self.add("except BaseException:")
+            self.add("entry.pending = done", 2)  # the next try goes on with what was drawn and counted
+            self.add("raise", 2)
+        else:
+            self.add(call)
 
     def _store(self) -> None:
         made = self.noted.made
         names: dict[int, str] = {}
         for i, m in enumerate(made):
             if m.kind == "new":
-                self.add(f"t{i} = tensor(o{m.out}, None, {self.const(self.entry.device)})")
-                self.add(f"t{i}._saved = True")
-                names[i] = f"t{i}"
+                t = names[i] = f"t{i}"
+                self.add(f"{t} = new(Tensor)")
+                self.add(
+                    f"{t}._value = o{m.out}; {t}._device = device; {t}._saved = True; {t}._node = {t}._extra = None"
+                )
             elif m.kind == "same":
                 names[i] = self.where[id(m.cell)]
             elif m.kind == "held":
