@@ -218,6 +218,21 @@ class Plan:
         exec(self._code, scope)
         return scope["run"]  # type: ignore[no-any-return]
 
+    def explain(self) -> list[str]:
+        """What is done in blocks, what is not, and the memory planned, in words."""
+        lines = []
+        alone: dict[str, int] = {}
+        for step in self.steps:
+            if isinstance(step, Group):
+                lines.append(f"in blocks, over {step.size} elements: {', '.join(i.op for i in step.instructions)}")
+            else:
+                alone[step.op] = alone.get(step.op, 0) + 1
+        if alone:
+            lines.append(
+                "on whole arrays: " + ", ".join(f"{op} x{n}" if n > 1 else op for op, n in sorted(alone.items()))
+            )
+        return [*lines, f"planned buffers: {self.planned_bytes} bytes"]
+
     def native(self, v: Value) -> Any:
         return self.device.backend.to_native_dtype(v.dtype)
 

@@ -11,15 +11,17 @@
 """
 
 from .compiled import CacheInfo, Compiled, Spec, compile, trace
-from .draw import to_dot, to_text
+from .draw import to_dot, to_mermaid, to_text
 from .execute import FRESH, Program, Writer, resolve
 from .infer import ELEMENTWISE
 from .ir import Graph, Instruction, Value
+from .passes import PASSES
 from .run_once import is_tracing, on_each_run
 
 __all__ = [
     "ELEMENTWISE",
     "FRESH",
+    "PASSES",
     "CacheInfo",
     "Compiled",
     "Graph",
@@ -33,6 +35,7 @@ __all__ = [
     "on_each_run",
     "resolve",
     "to_dot",
+    "to_mermaid",
     "to_text",
     "trace",
 ]

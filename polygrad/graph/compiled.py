@@ -26,6 +26,7 @@ from .execute import runner
 from .guards import Surroundings
 from .ir import Graph
 from .noting import note
+from .passes import PASSES, optimized
 from .tracing import Trace, running, tracing
 
 __all__ = ["CacheInfo", "Compiled", "Spec", "compile", "trace"]
@@ -78,8 +79,8 @@ class Spec:
         return f"Spec({self.shape}, {self.dtype}, device={self.device.name!r}{more})"
 
 
-def _runner(device: Device) -> Callable[[Graph], Callable[..., tuple[Any, ...]]]:
-    return lambda graph: runner(graph, device)
+def _runner(device: Device, without: tuple[str, ...]) -> Callable[[Graph], Callable[..., tuple[Any, ...]]]:
+    return lambda graph: runner(graph, device, without)
 
 
 class Compiled(Generic[P, R]):
@@ -90,7 +91,11 @@ class Compiled(Generic[P, R]):
         f: the function itself.
     """
 
-    def __init__(self, f: Callable[P, R]) -> None:
+    def __init__(self, f: Callable[P, R], without: tuple[str, ...] = ()) -> None:
+        unknown = [name for name in without if name not in PASSES]
+        if unknown:
+            raise ValueError(f"compile: there is no pass {', '.join(unknown)}; there are {', '.join(PASSES)}")
+        self._without = tuple(without)
         functools.update_wrapper(self, f)  # first: f may itself be a wrapper of a compiled function
         self.f = f
         self._entries: list[tuple[Any, Entry]] = []
@@ -167,7 +172,13 @@ class Compiled(Generic[P, R]):
 
     def _traced(self, leaves: Sequence[Any], structure: Any, before: Surroundings, pending: list[Any]) -> Entry:
         noted = traced(lambda: self._again(leaves, structure), self.f, leaves, before, pending)
-        return Entry(noted, leaves, before, _runner(noted.trace.inner), lambda again: self._again(again, structure))
+        return Entry(
+            noted,
+            leaves,
+            before,
+            _runner(noted.trace.inner, self._without),
+            lambda again: self._again(again, structure),
+        )
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -183,6 +194,32 @@ class Compiled(Generic[P, R]):
         if not self._entries:
             raise TraceError(f"{self!r} was not called yet, so there is no graph")
         return self._entries[0][1]
+
+    def explain(self) -> str:
+        """What was made of the kind of call that was traced last: instructions before and after the passes, what is
+        done in blocks and what is not, and the memory that was planned.
+
+        >>> import polygrad as pg
+        >>> f = pg.compile(lambda x: pg.sum(pg.sin(x) * x))
+        >>> _ = f(pg.ones(100_000))
+        >>> print(f.explain())
+        forward: 3 instructions traced, 3 after the passes
+          in blocks, over 100000 elements: sin, multiply, sum
+          planned buffers: 0 bytes
+        """
+        entry = self._last()
+        parts: list[tuple[str, Graph, Any]] = [("forward", entry.graph, entry.run)]
+        if entry.backward is not None:
+            parts.append(("backward", entry.backward, entry.run_backward))
+        lines = []
+        for name, graph, run in parts:
+            after = optimized(graph, entry.device, self._without)
+            lines.append(
+                f"{name}: {len(graph.instructions)} instructions traced, {len(after.instructions)} after the passes"
+            )
+            plan = getattr(run, "plan", None)
+            lines += ["  a straight line of calls"] if plan is None else ["  " + line for line in plan.explain()]
+        return "\n".join(lines)
 
     def graphs(self) -> list[Graph]:
         """Every graph, the one that was traced last first."""
@@ -252,16 +289,17 @@ def _names(f: Any) -> list[str]:
 
 
 @overload
-def compile(f: Callable[P, R], /) -> Compiled[P, R]: ...
+def compile(f: Callable[P, R], /, *, without: tuple[str, ...] = ()) -> Compiled[P, R]: ...
 @overload
-def compile(f: None = None, /) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
-def compile(f: Any = None, /) -> Any:
+def compile(f: None = None, /, *, without: tuple[str, ...] = ()) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
+def compile(f: Any = None, /, *, without: tuple[str, ...] = ()) -> Any:
     """The function, faster: each kind of call is traced once, then run as a static graph.
 
     Args:
         f: takes and returns pytrees of arrays. It may be a whole training step: forward, ``loss.backward()``,
             ``optimizer.step()``. Tensors that it reaches through closures, globals, modules and optimisers are read
             anew at each call, and what it writes to them is written.
+        without: names of passes to leave out (:data:`polygrad.graph.PASSES`).
 
     Returns:
         A :class:`Compiled` function with the same results as ``f``, or an error.
@@ -287,7 +325,7 @@ def compile(f: Any = None, /) -> Any:
     >>> [step(pg.ones(1)).item() for _ in range(3)]
     [16.0, 4.0, 1.0]
     """
-    return Compiled if f is None else Compiled(f)
+    return functools.partial(Compiled, without=without) if f is None else Compiled(f, without)
 
 
 def trace(f: Callable[..., Any], *examples: Any, **options: Any) -> Graph:

@@ -1,4 +1,4 @@
-"""Drawing the eager graph: DOT text always, indented text, and pictures where Graphviz is installed.
+"""Drawing graphs, eager and static: DOT and Mermaid always, indented text, and pictures where Graphviz is installed.
 
 The same graph gives the same text every time. Nothing here recurses, so any depth is drawn.
 """
@@ -15,8 +15,9 @@ from ..core.node import Node, is_leaf
 from ..core.tape import reachable
 from ..errors import DependencyError, DetachedError
 from ..tensor import Tensor
+from .ir import Graph
 
-__all__ = ["Names", "draw", "to_dot", "to_text"]
+__all__ = ["Names", "draw", "to_dot", "to_mermaid", "to_text"]
 
 
 @runtime_checkable
@@ -29,7 +30,7 @@ class HasParameters(Protocol):
 Names: TypeAlias = "HasParameters | Mapping[str, Tensor | HasParameters]"
 """A module, or names for tensors and prefixes for modules."""
 
-_TEXT_FORMATS: Final = ("dot", "text", "svg")
+_TEXT_FORMATS: Final = ("dot", "mermaid", "text", "svg")
 _DEEPEST: Final = 30  # levels of indentation; below that, the level is written as a number
 
 # Leaves are what one may differentiate by, the root is where backward starts.
@@ -109,8 +110,29 @@ def _type_of(node: Node, places: bool) -> str:
     return f"{text} on {node.device.name}" if places else text
 
 
-def _entries(of: Tensor | Sequence[Tensor], names: Names | None) -> tuple[list[_Entry], list[int]]:
+def _static_entries(graph: Graph) -> tuple[list[_Entry], list[int]]:
+    """A static graph's inputs, constants and instructions, and the numbers of those that make what is returned."""
+    taken = {v for i in graph.instructions for v in i.inputs} | {v for v in graph.outputs if v is not None}
+    returned = {v for v in graph.outputs if v is not None}
+    numbers = {v: n for n, v in enumerate([*graph.inputs, *(c for c in graph.constants if c in taken)])}
+    entries = [
+        _Entry(n, "leaf", "input" if v in graph.inputs else "constant", graph.names.get(v, ""), v.type, ())
+        for v, n in numbers.items()
+    ]
+    for instruction in graph.instructions:
+        number = len(entries)
+        parents = tuple([numbers[v] for v in instruction.inputs])
+        kind = "root" if any(v in returned for v in instruction.outputs) else "op"
+        text = ", ".join(v.type for v in instruction.outputs)
+        entries.append(_Entry(number, kind, instruction.op.removeprefix("xp."), "", text, parents))
+        numbers.update(dict.fromkeys(instruction.outputs, number))
+    return entries, [numbers[v] for v in returned]
+
+
+def _entries(of: Tensor | Sequence[Tensor] | Graph, names: Names | None) -> tuple[list[_Entry], list[int]]:
     """The graph's nodes numbered in order of creation, and the numbers of the roots."""
+    if isinstance(of, Graph):
+        return _static_entries(of)
     roots = _roots(of)
     known = _names_of_nodes(names)
     order = reachable(roots)
@@ -130,14 +152,15 @@ def _entries(of: Tensor | Sequence[Tensor], names: Names | None) -> tuple[list[_
 # -- text --------------------------------------------------------------------------------------------
 
 
-def to_text(of: Tensor | Sequence[Tensor], names: Names | None = None) -> str:
-    """The graph behind a tensor as indented text: each op below what uses it, the root first.
+def to_text(of: Tensor | Sequence[Tensor] | Graph, names: Names | None = None) -> str:
+    """The graph behind a tensor as indented text: each op below what uses it, the root first. A static graph is
+    a line for each instruction, in order.
 
     ``%n`` numbers the nodes in order of creation; ``const`` is an argument without a graph; a node met again
     is a reference (``above``). Beyond 30 levels lines stop moving to the right and tell their level.
 
     Args:
-        of: the tensor, or several.
+        of: the tensor, or several, or a static graph.
         names: a module whose parameters' names are shown, or a dict of names for tensors (and of prefixes
             for modules).
 
@@ -150,6 +173,8 @@ def to_text(of: Tensor | Sequence[Tensor], names: Names | None = None) -> str:
     %1 matmul(%0, const) float64[1]
       %0 leaf float64[1, 2]
     """
+    if isinstance(of, Graph):
+        return str(of)
     entries, roots = _entries(of, names)
     lines = []
     seen: set[int] = set()
@@ -178,8 +203,36 @@ def _quoted(*lines: str) -> str:
     return '"' + "\\n".join(safe) + '"'
 
 
-def to_dot(of: Tensor | Sequence[Tensor], names: Names | None = None) -> str:
-    """The graph behind a tensor in DOT, Graphviz's language; it needs nothing installed.
+def _label(entry: _Entry) -> tuple[str, str, str]:
+    return entry.name or entry.op, entry.op if entry.name and entry.op not in ("leaf", "input") else "", entry.type
+
+
+_MERMAID: Final = {"leaf": ("[", "]"), "op": ("(", ")"), "item": ("((", "))"), "root": ("{{", "}}")}
+
+
+def to_mermaid(of: Tensor | Sequence[Tensor] | Graph, names: Names | None = None) -> str:
+    """The same for Mermaid, which code hosts and notebooks draw. Arguments as for :func:`to_text`.
+
+    >>> import polygrad as pg
+    >>> x = pg.asarray([1.0], requires_grad=True)
+    >>> print(pg.graph.to_mermaid(pg.exp(x), names={"x": x}))
+    flowchart TD
+      n0["x<br>float64[1]"]
+      n1{{"exp<br>float64[1]"}}
+      n0 --> n1
+    """
+    entries, _ = _entries(of, names)
+    lines = ["flowchart TD"]
+    for e in entries:
+        left, right = _MERMAID[e.kind]
+        text = "<br>".join(part for part in _label(e) if part).replace('"', "#quot;")
+        lines.append(f'  n{e.number}{left}"{text}"{right}')
+        lines.extend(f"  n{p} --> n{e.number}" for p in e.parents if p is not None)
+    return "\n".join(lines)
+
+
+def to_dot(of: Tensor | Sequence[Tensor] | Graph, names: Names | None = None) -> str:
+    """The graph behind a tensor, or a static graph, in DOT, Graphviz's language; it needs nothing installed.
 
     Leaves are blue boxes, ops grey ellipses, the outputs of an op with several small circles, the tensor
     itself an orange octagon; each with its dtype and shape. Arguments as for :func:`to_text`.
@@ -198,7 +251,7 @@ def to_dot(of: Tensor | Sequence[Tensor], names: Names | None = None) -> str:
         if e.kind == "item":
             label = _quoted(e.name)
         else:
-            label = _quoted(e.name or e.op, e.op if e.name and e.op != "leaf" else "", e.type)
+            label = _quoted(*_label(e))
         lines.append(f"  n{e.number} [label={label}, {_LOOKS[e.kind]}];")
         lines.extend(f"  n{p} -> n{e.number};" for p in e.parents if p is not None)
     lines.append("}")
@@ -209,17 +262,17 @@ def to_dot(of: Tensor | Sequence[Tensor], names: Names | None = None) -> str:
 
 
 def draw(
-    of: Tensor | Sequence[Tensor],
+    of: Tensor | Sequence[Tensor] | Graph,
     path: str | Path | None = None,
     format: str | None = None,
     names: Names | None = None,
 ) -> str | bytes:
-    """Draw the graph behind a tensor.
+    """Draw the graph behind a tensor, or a static graph.
 
     Args:
-        of: the tensor (or several) that the graph leads to.
+        of: the tensor (or several) that the graph leads to, or a :class:`~polygrad.graph.Graph`.
         path: where to write the drawing, if anywhere.
-        format: ``"dot"`` and ``"text"``, which need nothing installed; ``"svg"``, ``"pdf"``, ``"png"`` or
+        format: ``"dot"``, ``"mermaid"`` and ``"text"``, which need nothing installed; ``"svg"``, ``"pdf"``, ``"png"`` or
             whatever else Graphviz makes; by default what the path's ending says, or ``"dot"``.
         names: a module, or a dict of names, to label leaves and intermediate tensors with.
 
@@ -240,9 +293,11 @@ def draw(
     """
     if format is None:
         ending = "" if path is None else Path(path).suffix[1:].lower()
-        format = {"": "dot", "gv": "dot", "txt": "text"}.get(ending, ending)
+        format = {"": "dot", "gv": "dot", "txt": "text", "mmd": "mermaid"}.get(ending, ending)
     if format == "text":
         drawn = (to_text(of, names) + "\n").encode()
+    elif format == "mermaid":
+        drawn = (to_mermaid(of, names) + "\n").encode()
     elif format == "dot":
         drawn = to_dot(of, names).encode()
     else:

@@ -68,9 +68,9 @@ class Program:
         self.run: Callable[..., tuple[Any, ...]] = self.scope["run"]
 
 
-def runner(graph: Graph, device: Device) -> Callable[..., tuple[Any, ...]]:
-    """A graph as a function of its inputs, by the backend's own executor where it has one."""
-    graph = optimized(graph, device)
+def runner(graph: Graph, device: Device, without: tuple[str, ...] = ()) -> Callable[..., tuple[Any, ...]]:
+    """A graph as a function of its inputs, after all passes but some, by the backend's own executor where it has one."""
+    graph = optimized(graph, device, without)
     own = device.backend.compile
     return Program(graph, device).run if own is None else own(graph, device)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ..dtypes import DType
+from ..errors import DependencyError
 
 __all__ = ["Graph", "Instruction", "Value", "substituted", "values_in"]
 
@@ -208,6 +209,15 @@ class Graph:
             peak = max(peak, living)
             living -= sum(v.nbytes for v in ended if v not in views)
         return {"ops": dict(sorted(ops.items())), "flops": flops, "bytes": moved, "peak_bytes": peak}
+
+    def _repr_svg_(self) -> str | None:
+        """A picture for notebooks, where Graphviz is installed."""
+        from .draw import draw
+
+        try:
+            return str(draw(self, format="svg"))
+        except DependencyError:
+            return None
 
     def __str__(self) -> str:
         return to_text(self)

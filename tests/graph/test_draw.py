@@ -169,3 +169,23 @@ def test_an_unknown_format_is_refused() -> None:
     pytest.importorskip("graphviz")
     with pytest.raises(ValueError, match="'jpeg2001'"):
         pg.draw(small()[0], format="jpeg2001")
+
+
+def test_static_graphs_are_drawn() -> None:
+    graph = pg.trace(lambda x, w: pg.tanh(x @ w), pg.Spec((2, 3)), pg.Spec((3, 4)))
+    dot = pg.draw(graph)
+    assert isinstance(dot, str)
+    assert '"x\\nfloat64[2, 3]", shape=box' in dot
+    assert '"tanh\\nfloat64[2, 4]", shape=doubleoctagon' in dot
+    assert dot.count("->") == 3
+    assert pg.draw(graph, format="text") == str(graph)
+    mermaid = pg.draw(graph, format="mermaid")
+    assert mermaid == pg.graph.to_mermaid(graph)
+    assert 'n0["x<br>float64[2, 3]"]' in mermaid
+    assert mermaid.count("-->") == 3
+
+
+@needs_dot
+def test_static_graphs_show_themselves_in_notebooks() -> None:
+    graph = pg.trace(lambda x: pg.tanh(x), pg.Spec(3))
+    assert "<svg" in str(graph._repr_svg_())

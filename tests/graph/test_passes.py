@@ -168,3 +168,18 @@ def test_results_that_are_kept_are_not_written_over() -> None:
 def test_warnings_of_values_stay_quiet_in_threads() -> None:
     f = pg.compile(lambda x: pg.log(x) * 2)
     assert np.isneginf(f(pg.zeros(1 << 18)).numpy()).all()
+
+
+def test_passes_can_be_left_out() -> None:
+    with pytest.raises(ValueError, match="no pass nonsense"):
+        pg.compile(lambda x: x, without=("nonsense",))
+    for name in pg.graph.PASSES:
+
+        @pg.compile(without=(name,))
+        def f(x: Any) -> Any:
+            return pg.sin(x) * pg.sin(x) + pg.arange(3)
+
+        x = pg.ones(3)
+        np.testing.assert_array_equal(f(x).numpy(), (pg.sin(x) * pg.sin(x) + pg.arange(3)).numpy())
+        kept = {"fold_constants": 4, "common_subexpressions": 4}.get(name, 3)
+        assert f"{kept} after the passes" in f.explain()
