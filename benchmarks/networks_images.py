@@ -13,22 +13,23 @@ from .harness import Run, Workload
 from .workloads import PEERS
 
 
-def _step(library: Any, net: Any, arrays: list[Any]) -> Run:
-    """A step of cross-entropy and Adam; it gives the loss and the gradients."""
+def _step(library: Any, net: Any, arrays: list[Any], static: bool = False) -> Run:
+    """A step of cross-entropy and Adam, as a static graph if told; it gives the loss and the gradients."""
     optimizer = library.optim.Adam(net.parameters())
     parameters = list(net.parameters())
     to_library = pg.asarray if library is pg else library.tensor
     scans, digits = [to_library(a) for a in arrays]
     cross_entropy = library.nn.functional.cross_entropy
 
-    def run() -> tuple[Any, list[Any]]:
+    def step(scans: Any, digits: Any) -> Any:
         optimizer.zero_grad()
         loss = cross_entropy(net(scans), digits)
         loss.backward()
         optimizer.step()
-        return loss, [p.grad for p in parameters]
+        return loss
 
-    return run
+    run: Any = pg.compile(step) if static else step
+    return lambda: (run(scans, digits), [p.grad for p in parameters])
 
 
 def _net(library: Any, dtype: Any) -> Any:
@@ -47,7 +48,7 @@ def lenet() -> Workload:
     """LeNet-5 on 64 images of 28 x 28."""
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal((64, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, 64)]
-    ours = _net(pg, "float32")
+    ours, static = _net(pg, "float32"), _net(pg, "float32")
     runs = {}
     if "torch" in PEERS:
         import torch
@@ -56,8 +57,10 @@ def lenet() -> Workload:
         theirs = _net(torch, torch.float32)
         ours.load_state_dict({k: v.detach().numpy() for k, v in theirs.state_dict().items()})
         runs["torch"] = _step(torch, theirs, arrays)
+    static.load_state_dict(ours.state_dict())
     runs["polygrad"] = _step(pg, ours, arrays)
-    return Workload("LeNet step, 64 images of 28 x 28", runs, {"torch": 3.0}, rtol=1e-3)
+    runs["polygrad compiled"] = _step(pg, static, arrays, static=True)
+    return Workload("LeNet step, 64 images of 28 x 28", runs, {"torch": 3.0}, 1e-3, {"torch": 1.8})
 
 
 IMAGES: dict[str, Callable[[], Workload]] = {"lenet": lenet}

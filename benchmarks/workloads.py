@@ -109,7 +109,7 @@ def contestants(
 # -- the MLP -----------------------------------------------------------------------------------------
 
 
-def mlp(batch: int, width: int, bars: dict[str, float]) -> Workload:
+def mlp(batch: int, width: int, bars: dict[str, float], compiled: dict[str, float]) -> Workload:
     """Three layers of tanh, mean squared error, float32: loss and all gradients."""
     rng = np.random.default_rng(0)
     x, y = (rng.standard_normal((batch, width)).astype(np.float32) for _ in range(2))
@@ -141,13 +141,15 @@ def mlp(batch: int, width: int, bars: dict[str, float]) -> Workload:
 
         return f
 
-    return Workload(f"MLP {batch}x{width}", contestants(hand, loss, [*weights, *biases], [x, y]), bars)
+    return Workload(
+        f"MLP {batch}x{width}", contestants(hand, loss, [*weights, *biases], [x, y]), bars, compiled=compiled
+    )
 
 
 # -- elementwise -------------------------------------------------------------------------------------
 
 
-def elementwise(n: int, bars: dict[str, float]) -> Workload:
+def elementwise(n: int, bars: dict[str, float], compiled: dict[str, float]) -> Workload:
     """``sum(tanh(x y + sin x) exp(-x x))`` and both gradients, float32."""
     rng = np.random.default_rng(0)
     x, y = (rng.uniform(-1, 1, n).astype(np.float32) for _ in range(2))
@@ -162,13 +164,13 @@ def elementwise(n: int, bars: dict[str, float]) -> Workload:
     def loss(xp: Any, consts: list[Any]) -> Callable[[list[Any]], Any]:
         return lambda p: xp.sum(xp.tanh(p[0] * p[1] + xp.sin(p[0])) * xp.exp(-p[0] * p[0]))
 
-    return Workload(f"elementwise {n:,}", contestants(hand, loss, [x, y], []), bars, rtol=1e-3)
+    return Workload(f"elementwise {n:,}", contestants(hand, loss, [x, y], []), bars, 1e-3, compiled)
 
 
 # -- Rosenbrock --------------------------------------------------------------------------------------
 
 
-def rosenbrock(n: int, bars: dict[str, float]) -> Workload:
+def rosenbrock(n: int, bars: dict[str, float], compiled: dict[str, float]) -> Workload:
     """The Rosenbrock function of n float64 variables and its gradient."""
     x = np.random.default_rng(0).uniform(-1, 1, n)
 
@@ -191,13 +193,13 @@ def rosenbrock(n: int, bars: dict[str, float]) -> Workload:
 
         return f
 
-    return Workload(f"Rosenbrock {n:,}", contestants(hand, loss, [x], []), bars, rtol=1e-9)
+    return Workload(f"Rosenbrock {n:,}", contestants(hand, loss, [x], []), bars, 1e-9, compiled)
 
 
 # -- an ODE ------------------------------------------------------------------------------------------
 
 
-def ode(steps: int, bars: dict[str, float]) -> Workload:
+def ode(steps: int, bars: dict[str, float], compiled: dict[str, float]) -> Workload:
     """``steps`` Runge-Kutta steps of 8 states, x' = tanh(A x); the gradient of the end by A and the start."""
     rng = np.random.default_rng(0)
     a, x0, h = rng.standard_normal((8, 8)) / 3, rng.standard_normal(8), 0.05
@@ -242,15 +244,18 @@ def ode(steps: int, bars: dict[str, float]) -> Workload:
 
         return f
 
-    return Workload(f"ODE, {steps} RK4 steps of 8 states", contestants(hand, loss, [a, x0], []), bars, rtol=1e-3)
+    return Workload(f"ODE, {steps} RK4 steps of 8 states", contestants(hand, loss, [a, x0], []), bars, 1e-3, compiled)
 
 
 ALL: dict[str, Callable[[], Workload]] = {
-    "mlp-16x32": lambda: mlp(16, 32, {"hand-written": 3.5, "torch": 0.65}),
-    "mlp-128x256": lambda: mlp(128, 256, {"hand-written": 1.6}),
-    "elementwise-1k": lambda: elementwise(1_000, {}),
-    "elementwise-100k": lambda: elementwise(100_000, {"hand-written": 1.3}),
-    "elementwise-4m": lambda: elementwise(4_000_000, {"hand-written": 1.3}),
-    "rosenbrock-1k": lambda: rosenbrock(1_000, {}),
-    "ode-100": lambda: ode(100, {"torch": 0.8}),
+    "mlp-16x32": lambda: mlp(
+        16, 32, {"hand-written": 3.5, "torch": 0.65}, {"hand-written": 0.9, "jax jit": 0.5, "torch": 0.2}
+    ),
+    "mlp-128x256": lambda: mlp(128, 256, {"hand-written": 1.6}, {"hand-written": 0.9, "jax jit": 1.1, "torch": 1.1}),
+    "mlp-256x1024": lambda: mlp(256, 1024, {}, {"hand-written": 1.1, "jax jit": 1.1, "torch": 1.1}),
+    "elementwise-1k": lambda: elementwise(1_000, {}, {"jax jit": 0.6}),
+    "elementwise-100k": lambda: elementwise(100_000, {"hand-written": 1.3}, {"jax jit": 0.6}),
+    "elementwise-4m": lambda: elementwise(4_000_000, {"hand-written": 1.3}, {"jax jit": 0.6}),
+    "rosenbrock-1k": lambda: rosenbrock(1_000, {}, {"hand-written": 0.9}),
+    "ode-100": lambda: ode(100, {"torch": 0.8}, {"torch": 0.2}),
 }
