@@ -102,7 +102,11 @@ def _add(known: _Known, i: Instruction) -> Value | Instruction | None:
 def _subtract(known: _Known, i: Instruction) -> Value | Instruction | None:
     a, b = i.args
     d = known.negated(b)
-    return None if d is None else replace(i, op="add", args=(a, d))
+    if d is not None:
+        return replace(i, op="add", args=(a, d))
+    if known.negated(a) is b and _real(i.outputs[0]) and _alike(b, i.outputs[0]):
+        return replace(i, op="multiply", args=(b, -2.0))  # -b - b: doubling is exact
+    return None
 
 
 def _negative(known: _Known, i: Instruction) -> Value | Instruction | None:
