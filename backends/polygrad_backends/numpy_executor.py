@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from polygrad.graph import ELEMENTWISE, Graph, Instruction, Program, Value, resolve
 
-from .numpy_blocks import Group, Step, grouped, inputs_of, threads
+from .numpy_blocks import Group, Step, grouped, inputs_of
 from .numpy_source import Source, is_product, reduction, surely_fresh
+from .numpy_threads import threads
 
 __all__ = ["Plan", "compile_graph", "threads"]
 
