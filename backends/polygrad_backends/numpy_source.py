@@ -25,7 +25,7 @@ def surely_fresh(instruction: Instruction) -> bool:
     op = instruction.op.removeprefix("xp.")
     if op in ("floor", "ceil", "trunc", "round", "clip", "abs"):
         return all(v.dtype is not None and v.dtype.kind in "fc" for v in instruction.outputs) and op != "clip"
-    return op in FRESH or op in ("sum_leading", "scatter_add") or instruction.effect
+    return op in FRESH or op in ("sum_leading", "scatter_add", "summed_product") or instruction.effect
 
 
 def is_product(instruction: Instruction) -> bool:
@@ -139,11 +139,15 @@ class Source(Writer):
             call = f"{self._function(ufunc)}({', '.join(self._operands(instruction))}{out})"
         elif reduced is not None:
             return self._reduce(instruction, reduced, into)
+        elif instruction.op == "summed_product":
+            a, b, count = args
+            call = f"{self._flat(a)}.dot({self._flat(b)})" + (f" / {count}" if count > 1 else "")
         elif self.plan.is_column_sum(instruction):  # as the backend's kernel does it
             ones = self._constant(self.np.ones(args[0].shape[0], self.plan.native(args[0])))
             call = f"{ones}.dot({self.argument(args[0])}{place})"
         elif instruction.op == "tanh_vjp" and into is not None:
-            call = f"tanh_vjp({', '.join(map(self.argument, args))}{place})"
+            one = self._scalar(1, made[0].dtype)
+            call = f"tanh_vjp({', '.join(map(self.argument, args))}{place}, {one})"
         elif instruction.op == "matmul" and into is not None:
             call = f"{self._function('matmul')}({', '.join(map(self.argument, args))}{place})"
         elif instruction.op == "scatter_add" and (lines := self._scatter(instruction)):
@@ -196,6 +200,17 @@ class Source(Writer):
             divided = f"{self._function('true_divide')}({name}, {self._scalar(count, out.dtype)}, {name})"
             lines.append(divided if into else f"{name} = {name} / {count}")
         return lines
+
+    def _flat(self, v: Value) -> str:
+        """An array as one row."""
+        name = self.names[v]
+        if len(v.shape) == 1:
+            return name
+        if name not in self.solid:
+            return f"{name}.reshape(-1)"
+        made = f"w{len(self.views)}"
+        self.views[made] = (name, "reshape", ((-1,),), ())
+        return made
 
     def _scatter(self, instruction: Instruction) -> list[str]:
         """Zeros to which parts are added, where each part is a plain slice."""
@@ -353,11 +368,10 @@ def _selects_array(key: Any, ndim: int) -> bool:
 def _tanh_vjp(np: Any) -> Callable[..., None]:
     """The backend's kernel, writing into a place: the same steps, so the same bits."""
     multiply, subtract, exp, flatnonzero = np.multiply, np.subtract, np.exp, np.flatnonzero
-    one = {d: np.ones((), d) for d in (np.dtype("float32"), np.dtype("float64"))}
 
-    def into(g: Any, out: Any, x: Any, place: Any) -> None:
+    def into(g: Any, out: Any, x: Any, place: Any, one: Any) -> None:
         multiply(out, out, place)
-        subtract(one.get(place.dtype, 1), place, place)
+        subtract(one, place, place)
         if place.size and not place.item(place.argmin()) > 1e-3:  # digits are lost there, and only there
             tail = flatnonzero(place <= 1e-3)
             e = exp(-abs(x.take(tail)))
