@@ -13,7 +13,7 @@ import optree
 
 from .. import registry
 from ..backend import Device
-from ..core.cell import Cell, new_tensor, settle
+from ..core.cell import Cell, enter, new_tensor, settle
 from ..core.modes import GRAD, WATCHED, get_mode
 from ..core.node import leaf
 from ..dtypes import DType, as_dtype
@@ -367,7 +367,7 @@ def trace(f: Callable[..., Any], *examples: Any, **options: Any) -> Graph:
 
     def call() -> Any:
         args, kwargs = optree.tree_unflatten(structure, made)
-        return f(*args, **kwargs)
+        return optree.tree_map(_own, f(*args, **kwargs))
 
     if running() is not None:
         raise TraceError("trace: a function is being traced already; call the inner one, it becomes part of the graph")
@@ -389,12 +389,18 @@ def _output(noted: Any, r: Any) -> Any:
     made = noted.made[r]
     if made.kind == "new":
         return noted.graph.outputs[made.out]
-    if made.kind == "same":
-        return noted.trace.entered[id(made.cell)].traced.value
-    raise TraceError(
-        "trace: a graph returns arrays of its own, but the function returned a view of another tensor, or one it never "
-        "used; copy it: pg.asarray(x, copy=True)"
-    )
+    return noted.trace.entered[id(made.cell)].traced.value
+
+
+def _own(x: Any) -> Any:
+    """What a graph returns for a tensor: a view becomes an array of its own, one that was never used an input."""
+    if not isinstance(x, Cell):
+        return x
+    settle(x)
+    enter(x)
+    if x._extra is not None and x._extra.base is not None:
+        return new_tensor(x._value, x._node, x._device)
+    return x
 
 
 def _placeholder(spec: Spec) -> Any:
