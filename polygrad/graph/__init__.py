@@ -13,6 +13,7 @@
 from .compiled import CacheInfo, Compiled, Spec, compile, trace
 from .draw import to_dot, to_mermaid, to_text
 from .execute import FRESH, Program, Writer, resolve
+from .files import load
 from .infer import ELEMENTWISE
 from .ir import Graph, Instruction, Value
 from .passes import PASSES
@@ -32,6 +33,7 @@ __all__ = [
     "Writer",
     "compile",
     "is_tracing",
+    "load",
     "on_each_run",
     "resolve",
     "to_dot",

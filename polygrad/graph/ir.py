@@ -7,6 +7,7 @@ no code of its own, so that any backend can run it, and passes are functions fro
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -218,6 +219,20 @@ class Graph:
         from .derivatives import jvp
 
         return jvp(self, argnums, closed_over)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the graph to a file as data, whole or not at all; :func:`polygrad.graph.load` reads it.
+
+        Constants, and tensors that the function reached, are saved with the values they have now.
+
+        Raises:
+            TypeError: naming what cannot be saved: checks by Python functions, structures of classes of your own; nothing
+                is written then.
+            DependencyError: if safetensors is not installed.
+        """
+        from .files import save
+
+        save(self, path)
 
     def with_(self, **changes: Any) -> Graph:
         """The graph with some attributes replaced."""
