@@ -385,8 +385,17 @@ def _tanh_vjp(np: Any, tanh_slope: Callable[[Any, Any], Any]) -> Callable[[Any, 
 
 def _sum_leading(np: Any) -> Callable[[Any, int], Any]:
     reduce = np.add.reduce
+    ones: dict[tuple[int, Any], Any] = {}
 
     def sum_leading(x: Any, n: int) -> Any:
+        if x.ndim == 2 and n == 1 and x.dtype.char in "fd" and x.size and x.flags.c_contiguous:
+            key = (x.shape[0], x.dtype)  # BLAS's product with ones takes a third of the time of a reduction
+            row = ones.get(key)
+            if row is None:
+                if len(ones) > 64:
+                    ones.clear()
+                row = ones[key] = np.ones(*key)
+            return row.dot(x)
         return reduce(x) if n == 1 else reduce(x, tuple(range(n)))  # its default is axis 0
 
     return sum_leading

@@ -109,9 +109,15 @@ class Compiled(Generic[P, R]):
             return self.f(*args, **kwargs)
         structure: Any = len(args)
         leaves: Sequence[Any] = args
-        if kwargs or not all(isinstance(x, Cell) for x in args):
-            leaves, structure = flatten((args, kwargs))
-            leaves = [x if isinstance(x, Cell) or registry.owner(x) is None else to_tensor(x) for x in leaves]
+        for x in args:
+            if not isinstance(x, Cell):
+                break
+        else:
+            if not kwargs:  # the quickest way for the commonest call
+                result = self._known(args, structure)
+                return self._first(args, structure) if result is MISS else result
+        leaves, structure = flatten((args, kwargs))
+        leaves = [x if isinstance(x, Cell) or registry.owner(x) is None else to_tensor(x) for x in leaves]
         result = self._known(leaves, structure)
         return self._first(leaves, structure) if result is MISS else result
 

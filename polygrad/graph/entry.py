@@ -120,15 +120,6 @@ class Entry:
         made, _ = joint_outputs("compiled", [nodes[i] for i in used], tensors, pulled, pushed)
         return made
 
-    def freed(self, tensors: list[Any]) -> list[Any]:
-        """Tensors whose graph an inner backward has freed."""
-        for x in tensors:
-            x._node = node = Node()
-            node.op, node.parents, node.saved = _FREED, (), None
-            node.shape, node.dtype, node.device = x._value.shape, x._value.dtype, x._device
-            node.seq, node.extra, node.pins = next_seq(), None, None
-        return tensors
-
     def rerun(self, kept: list[Any], held: list[tuple[Any, Any]]) -> list[Any]:
         """The tensors that carry a graph, by running the original function again."""
         from ..errors import GradientError
@@ -222,7 +213,7 @@ class _Writer:
         self.surroundings = surroundings
         self.scope: dict[str, Any] = {
             "MISS": MISS, "same": same, "settle": settle, "tensor": new_tensor, "write": write, "run": entry.run,
-            "hosts": entry.hosts, "attach": entry.attach, "freed": entry.freed, "GRAD": GRAD, "get_mode": get_mode,
+            "hosts": entry.hosts, "attach": entry.attach, "FREED": _FREED, "Node": Node, "next_seq": next_seq, "GRAD": GRAD, "get_mode": get_mode,
             "default": registry.default_device, "LEAF": LEAF, "flatten": optree.tree_flatten, "Cell": Cell,
             "unflatten": optree.tree_unflatten, "overlapping": overlapping, "entry": entry, "new": object.__new__,
             "Tensor": type(new_tensor(None, None, None)), "device": entry.device,
@@ -265,14 +256,19 @@ class _Writer:
 
     def _facts(self, name: str, entry: Entered) -> str:
         """What must hold of a handle for the graph to be its own."""
-        value = entry.value
+        value, dtype = entry.value, self.const(entry.value.dtype)
+        raw, node = self._value(name), f"n{name}"  # looked up once, used below
         tests = [
-            f"{name}._value.shape != {self._shape(value.shape)}",
-            f"{name}._value.dtype != {self.const(value.dtype)}",
+            f"{raw if self.noted.trace.hosts else f'({raw} := {name}._value)'}.shape != {self._shape(value.shape)}",
+            f"{raw}.dtype is not {dtype} and {raw}.dtype != {dtype}",
             f"{name}._device is not {self.const(entry.device)}",
-            f"({name}._node is None) is not {entry.node is None}",
+            f"({node} := {name}._node) is {'not ' if entry.node is None else ''}None",
         ]
         return " or ".join(tests)
+
+    def _value(self, name: str) -> str:
+        """The variable that holds a handle's array, unless what runs in Python first may change it."""
+        return f"{name}._value" if self.noted.trace.hosts else f"v{name}"
 
     def _shape(self, shape: Any) -> str:
         return repr(tuple(shape)) if type(shape) is tuple else self.const(shape)
@@ -292,7 +288,7 @@ class _Writer:
             first = self.argument[id(x)]
             if first == i:
                 self.where[id(x)] = f"a{i}"
-                self.raw[entry.traced.value] = f"a{i}._value"
+                self.raw[entry.traced.value] = self._value(f"a{i}")
             else:
                 self.miss(f"a{i} is not a{first}")
 
@@ -328,7 +324,7 @@ class _Writer:
                     self.miss(f"{name}._extra is not None and {name}._extra.base is not None")
                     self.miss(self._facts(name, entered[id(x)]))
                     self.where[id(x)] = name
-                    self.raw[entered[id(x)].traced.value] = f"{name}._value"
+                    self.raw[entered[id(x)].traced.value] = self._value(name)
                 elif id(x) in entered:
                     self.miss(f"{name} is not {self.where[id(x)]}")
                 else:
@@ -346,7 +342,7 @@ class _Writer:
             name = self.const(entry.cell)
             self.miss(self._facts(name, entry))
             self.where[key] = name
-            self.raw[entry.traced.value] = f"{name}._value"
+            self.raw[entry.traced.value] = self._value(name)
         for key, cell in self.surroundings.tensors.items():
             if key not in entered and cell._device is not None:
                 probe = Entered.__new__(Entered)
@@ -375,21 +371,24 @@ class _Writer:
     def _grads(self) -> None:
         changed = {id(e.cell) for e, _ in self.noted.grads}
         for key, entry in self.noted.trace.entered.items():
-            name = self.where[key]
+            node = f"n{self.where[key]}"
+            tests = []
             if key in changed or entry.grad_input is not None:
-                self.miss(f"{name}._node.op is not LEAF")
                 hooks = entry.node.extra.hooks if entry.node is not None and entry.node.extra is not None else None
+                tests.append(f"{node}.op is not LEAF")
                 if hooks is None:
-                    self.miss(f"{name}._node.extra is not None and {name}._node.extra.hooks")
+                    tests.append(f"{node}.extra is not None and {node}.extra.hooks")
                 else:
-                    self.miss(f"{name}._node.extra is None or {name}._node.extra.hooks != {self.const(dict(hooks))}")
+                    tests.append(f"{node}.extra is None or {node}.extra.hooks != {self.const(dict(hooks))}")
             if entry.grad_input is not None:
-                used = entry.grad_input.value
-                grad = f"{name}._node.grad"
-                self.miss(f"{grad} is None or {grad}._value.dtype != {self.const(entry.grad_input.dtype)}")
-                self.raw[used] = f"{grad}._value"
+                grad, dtype = f"g{self.where[key]}", self.const(entry.grad_input.dtype)
+                tests.append(f"({grad} := {node}.grad) is None")
+                tests.append(f"{grad}._value.dtype is not {dtype} and {grad}._value.dtype != {dtype}")
+                self.raw[entry.grad_input.value] = f"{grad}._value"
             elif key in changed:
-                self.miss(f"{name}._node.grad is not None")
+                tests.append(f"{node}.grad is not None")
+            if tests:
+                self.miss(" or ".join(tests))
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -437,7 +436,7 @@ class _Writer:
             self.add(f"else: write({name}, t{i}, {tracked})")
         for entry, grad in self.noted.grads:
             name = self.where[id(entry.cell)]
-            self.add(f"{name}._node.grad = {'None' if grad is None else names[grad]}")
+            self.add(f"n{name}.grad = {'None' if grad is None else names[grad]}")
         for i, m in enumerate(made):
             if m.kind == "view":
                 self.add(f"t{i} = {self.const(m.replay)}({names[m.base]})")
@@ -450,14 +449,19 @@ class _Writer:
         noted = self.noted
         if noted.roots and noted.targets:
             tensors = ", ".join(names[i] for i in noted.roots)
-            nodes = ", ".join(f"{self.where[id(e.cell)]}._node" for e in noted.targets)
+            nodes = ", ".join(f"n{self.where[id(e.cell)]}" for e in noted.targets)
             first = len(noted.outs)
             residuals = ", ".join(f"o{first + i}" for i in range(len(noted.residuals)))
             self.add(f"{tensors}, = attach([{tensors}], [{nodes}], leaves, ({residuals}{',' if residuals else ''}))")
-        rest = noted.freed if noted.targets else [*noted.freed, *noted.roots]
-        if rest:
-            tensors = ", ".join(names[i] for i in rest)
-            self.add(f"{tensors}, = freed([{tensors}])")
+        for i in noted.freed if noted.targets else [*noted.freed, *noted.roots]:
+            self._freed(names[i], noted.outs[noted.made[i].out])
+
+    def _freed(self, name: str, out: Any) -> None:
+        """A node for a tensor whose graph an inner backward has freed; written out, since most steps return a loss."""
+        dtype = self.const(out.dtype)
+        self.add(f"{name}._node = n = new(Node)")
+        self.add("n.op = FREED; n.parents = (); n.saved = n.extra = n.pins = None; n.seq = next_seq()")
+        self.add(f"n.shape = {self._shape(out.shape)}; n.dtype = {dtype}; n.device = device")
 
     def _fill(self, rebound: Rebound, names: dict[int, str]) -> None:
         place = rebound.place

@@ -8,12 +8,22 @@ from typing import Any, Final
 
 from ..backend import Device
 from ..ops.manipulation import broadcast_shapes
+from .identities import simplify
 from .ir import Graph, Instruction, Value, substituted
 
-__all__ = ["PASSES", "common_subexpressions", "dead_code", "fold_constants", "optimized", "push_broadcasts"]
+__all__ = [
+    "PASSES",
+    "common_subexpressions",
+    "dead_code",
+    "fold_constants",
+    "optimized",
+    "push_broadcasts",
+    "simplify",
+]
 
 _SMALL: Final = 1024
 _CREATION: Final = frozenset("zeros ones full eye arange linspace zeros_like ones_like full_like".split())
+_COMMUTE: Final = frozenset("add multiply".split())
 _BROADCASTS: Final = frozenset("add subtract multiply divide maximum minimum".split())
 
 
@@ -45,6 +55,10 @@ def _key(tree: Any) -> Any:
     return (tree.__class__, repr(tree) if isinstance(tree, (float, complex)) else tree)
 
 
+def _order(arg: Any) -> tuple[int, str]:
+    return (arg.number, "") if arg.__class__ is Value else (-1, repr(arg))
+
+
 def common_subexpressions(graph: Graph) -> Graph:
     """What is computed twice from the same values is computed once."""
     known: dict[Any, tuple[Value, ...]] = {}
@@ -53,7 +67,8 @@ def common_subexpressions(graph: Graph) -> Graph:
     for instruction in graph.instructions:
         now = _rewritten(instruction, lambda v: same.get(v, v))
         if not now.effect:
-            key = (now.op, _key(now.args), _key(now.kwargs))
+            args = sorted(now.args, key=_order) if now.op in _COMMUTE else now.args
+            key = (now.op, _key(tuple(args)), _key(now.kwargs))
             try:
                 before = known.get(key)
             except TypeError:  # an argument that cannot be compared
@@ -112,7 +127,7 @@ def push_broadcasts(graph: Graph) -> Graph:
     return graph.with_(instructions=tuple(kept))
 
 
-PASSES: Final = ("fold_constants", "push_broadcasts", "common_subexpressions", "dead_code")
+PASSES: Final = ("simplify", "fold_constants", "push_broadcasts", "common_subexpressions", "dead_code")
 """The passes in the order in which :func:`optimized` runs them."""
 
 

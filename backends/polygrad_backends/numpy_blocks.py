@@ -1,0 +1,252 @@
+"""Elementwise work on large arrays, block by block, so that intermediate results stay in the cache, by several threads
+(NumPy's ufuncs release the GIL).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from polygrad.graph import ELEMENTWISE, Graph, Instruction, Value
+
+__all__ = ["BLOCK_BYTES", "Group", "Step", "blocks", "grouped", "inputs_of", "is_whole", "team", "threads"]
+
+LARGE: Final = 1 << 16
+"""From how many elements on elementwise work is done in blocks."""
+BLOCK_BYTES: Final = 1 << 17
+"""What a block of an array takes: several of them fit the second-level cache (measured: 64 to 256 kB are alike)."""
+
+
+# -- threads -----------------------------------------------------------------------------------------
+
+
+def threads() -> int:
+    """How many threads work is spread over: ``POLYGRAD_NUM_THREADS``, ``OMP_NUM_THREADS``, or the cores that this process
+    may run on."""
+    for name in ("POLYGRAD_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "")
+        if value.isdigit() and int(value):
+            return int(value)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Member(threading.Thread):
+    """A thread that waits for work. Two locks hand it over and back: half the time of a queue and a future."""
+
+    def __init__(self, np: Any, number: int) -> None:
+        super().__init__(name=f"polygrad-{number}", daemon=True)
+        self.np = np
+        self.task: Callable[[], None] | None = None
+        self.error: BaseException | None = None
+        self.go, self.done = threading.Lock(), threading.Lock()
+        self.go.acquire()
+        self.done.acquire()
+        self.start()
+
+    def run(self) -> None:
+        with self.np.errstate(all="ignore"):
+            while True:
+                self.go.acquire()
+                try:
+                    assert self.task is not None
+                    self.task()
+                except BaseException as error:
+                    self.error = error
+                self.task = None  # it holds arrays
+                self.done.release()
+
+
+class Team:
+    """The process's worker threads; they work for one run at a time."""
+
+    def __init__(self, np: Any) -> None:
+        self._np = np
+        self._members: list[_Member] = []
+        self._free = threading.Lock()
+
+    def __call__(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Do all tasks, the first of them in this thread; all of them, one by one, while others use the team."""
+        if len(tasks) == 1 or not self._free.acquire(blocking=False):
+            for task in tasks:
+                task()
+            return
+        try:
+            while len(self._members) < len(tasks) - 1:
+                self._members.append(_Member(self._np, len(self._members) + 1))
+            called = self._members[: len(tasks) - 1]
+            for member, task in zip(called, tasks[1:]):
+                member.task = task
+                member.go.release()
+            try:
+                tasks[0]()
+            finally:
+                for member in called:
+                    member.done.acquire()
+            for member in called:
+                error, member.error = member.error, None
+                if error is not None:
+                    raise error
+        finally:
+            self._free.release()
+
+
+_team: Team | None = None
+_team_lock = threading.Lock()
+
+
+def team(np: Any) -> Team:
+    """The process's team."""
+    global _team
+    with _team_lock:
+        if _team is None:
+            _team = Team(np)
+        return _team
+
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
+
+    def _forget() -> None:
+        global _team, _team_lock
+        _team, _team_lock = None, threading.Lock()
+
+    os.register_at_fork(after_in_child=_forget)
+
+
+# -- groups ------------------------------------------------------------------------------------------
+
+
+class Group:
+    """Elementwise instructions on arrays of one shape, and sums over all of them, to be done block by block."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.instructions: list[Instruction] = []
+        self.made: set[Value] = set()
+
+    def add(self, instruction: Instruction) -> None:
+        self.instructions.append(instruction)
+        self.made.update(instruction.outputs)
+
+    @property
+    def size(self) -> int:
+        n = 1
+        for length in self.shape:
+            n *= length
+        return n
+
+    @property
+    def reduced(self) -> list[Instruction]:
+        """The sums."""
+        return [i for i in self.instructions if i.op in ("sum", "mean")]
+
+
+Step = Instruction | Group
+
+
+def inputs_of(step: Step) -> Iterator[Value]:
+    """The values a step takes from outside."""
+    if isinstance(step, Group):
+        for instruction in step.instructions:
+            for v in instruction.inputs:
+                if v not in step.made:
+                    yield v
+    else:
+        yield from step.inputs
+
+
+def is_whole(instruction: Instruction) -> bool:
+    """Whether it is the sum or mean over a whole array of floating numbers."""
+    if instruction.op not in ("sum", "mean") or len(instruction.args) != 1:
+        return False
+    options = dict(instruction.kwargs)
+    (x,) = instruction.inputs
+    axis = options.pop("axis", None)
+    axes = range(len(x.shape)) if axis is None else [axis] if isinstance(axis, int) else axis
+    if options.pop("keepdims", False) or options.pop("dtype", None) is not None or options:
+        return False
+    return x.dtype is not None and x.dtype.kind == "f" and {a % len(x.shape) for a in axes} == set(range(len(x.shape)))
+
+
+def _shape_of(instruction: Instruction) -> tuple[int, ...] | None:
+    """The shape whose blocks an instruction can be done in, or None."""
+    if is_whole(instruction):
+        shape = instruction.inputs[0].shape
+    elif instruction.op in ELEMENTWISE and len(instruction.outputs) == 1 and not instruction.kwargs:
+        shape = instruction.outputs[0].shape
+        if any(v.shape not in ((), shape) for v in instruction.inputs):
+            return None
+    else:
+        return None
+    n = 1
+    for length in shape:
+        n *= length
+    return shape if n >= LARGE else None
+
+
+def grouped(graph: Graph, ordered: set[Value]) -> list[Step]:
+    """The instructions with groups made of those that can be done block by block."""
+    steps: list[Step] = []
+    group: Group | None = None
+    others: list[Instruction] = []  # since the group began; nothing in it depends on them
+
+    def flush() -> None:
+        nonlocal group, others
+        steps.extend(others)
+        if group is not None:
+            steps.extend([group] if len(group.instructions) > 1 else group.instructions)
+        group, others = None, []
+
+    for instruction in graph.instructions:
+        shape = _shape_of(instruction) if ordered.issuperset(instruction.inputs) else None
+        taken = instruction.inputs
+        if shape is not None:
+            waiting = {v for other in others for v in other.outputs}
+            sums = {v for i in (group.reduced if group else ()) for v in i.outputs}
+            if group is None or group.shape != shape or any(v in waiting or v in sums for v in taken):
+                flush()
+                group = Group(shape)
+            group.add(instruction)
+        elif (group is not None and any(v in group.made for v in taken)) or instruction.effect:
+            flush()
+            steps.append(instruction)
+        else:
+            others.append(instruction)
+    flush()
+    return steps
+
+
+def blocks(
+    np: Any, body: Callable[..., None], arrays: Sequence[Any], scalars: Sequence[Any], kept: dict[int, list[Any]],
+    scratch: Sequence[Any], sums: Sequence[Any], size: int, block: int, most: int,
+) -> list[Any]:  # fmt: skip
+    """Run a group block by block, spread over threads; returns its sums, each the pairwise sum of the blocks' own.
+
+    The blocks are the same for any number of threads, and so are the sums. ``kept`` has each worker's scratch arrays; ``most`` is the number of threads.
+    """
+    count = -(-size // block)
+    count += count % 2  # two threads, equal shares
+    block = -(-size // count // 16 + 1) * 16 if count > 1 else size
+    count = -(-size // block)
+    partials = [np.empty(count, kind) for kind in sums]
+
+    def work(worker: int, first: int, end: int) -> None:
+        places = kept.get(worker)
+        if places is None:
+            places = kept[worker] = [np.empty(block, kind) for kind in scratch]
+        for at in range(first, end):
+            start = at * block
+            stop = min(start + block, size)
+            if stop - start < block:
+                places = [place[: stop - start] for place in places]
+            body(at, *[x[start:stop] for x in arrays], *scalars, *partials, *places)
+
+    n = min(most, count)
+    share = -(-count // n)
+    tasks = [
+        lambda worker=i, first=i * share: work(worker, first, min(first + share, count))
+        for i in range(-(-count // share))
+    ]
+    team(np)(tasks)
+    return [np.add.reduce(partial) for partial in partials]

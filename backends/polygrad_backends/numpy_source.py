@@ -1,0 +1,368 @@
+"""The Python text of a planned graph for NumPy: calls with places to write into, and views that are made once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from polygrad.graph import FRESH, Instruction, Value, Writer
+
+from .numpy_blocks import BLOCK_BYTES, Group, blocks, inputs_of, is_whole
+
+if TYPE_CHECKING:
+    from .numpy_executor import Plan
+
+__all__ = ["Source", "is_product", "reduction", "surely_fresh"]
+
+_VIEWS: Final = frozenset("matrix_transpose permute_dims expand_dims squeeze reshape getitem moveaxis".split())
+_SOLID: Final = frozenset("expand_dims squeeze reshape".split())
+"""Views of contiguous arrays that are contiguous themselves."""
+_REDUCES: Final = {"sum": "add", "mean": "add", "max": "maximum", "min": "minimum"}
+
+def surely_fresh(instruction: Instruction) -> bool:
+    """Whether what an instruction makes shares memory with nothing."""
+    op = instruction.op.removeprefix("xp.")
+    if op in ("floor", "ceil", "trunc", "round", "clip", "abs"):
+        return all(v.dtype is not None and v.dtype.kind in "fc" for v in instruction.outputs) and op != "clip"
+    return op in FRESH or op in ("sum_leading", "scatter_add") or instruction.effect
+
+
+def is_product(instruction: Instruction) -> bool:
+    """Whether ``ndarray.dot`` does what it does: products of matrices, and of a matrix and a vector."""
+    if instruction.op not in ("matmul", "matmul_2d") or instruction.kwargs:
+        return False
+    a, b = instruction.args
+    if a.__class__ is not Value or b.__class__ is not Value or a.dtype is not b.dtype or a.dtype is None:
+        return False
+    ranks = (len(a.shape), len(b.shape))
+    return a.dtype.kind in "fc" and (ranks in ((2, 2), (2, 1), (1, 2))) and 0 not in a.shape + b.shape
+
+
+def reduction(instruction: Instruction) -> tuple[str, Any, bool] | None:
+    """The ufunc, axis and keepdims of a sum, mean, maximum or minimum of floating numbers that a ufunc's ``reduce`` does."""
+    op = instruction.op
+    if op not in _REDUCES or not 1 <= len(instruction.args) <= 2 or instruction.args[0].__class__ is not Value:
+        return None
+    options = dict(instruction.kwargs)
+    axis = instruction.args[1] if len(instruction.args) == 2 else options.pop("axis", None)
+    keepdims = options.pop("keepdims", False)
+    x, (out,) = instruction.args[0], instruction.outputs
+    plain = options.pop("dtype", None) is None and not options and x.dtype is out.dtype
+    if not plain or x.dtype is None or x.dtype.kind not in "fc" or x.dtype.name == "float16" or x.size == 0:
+        return None
+    return (_REDUCES[op], axis, keepdims) if x.dtype.kind == "f" or op in ("sum", "mean") else None
+
+
+class Source(Writer):
+    """Writes a plan's function.
+
+    Attributes:
+        buffers: names of planned arrays, and what they hold.
+        views: names of views of them that are made once: source, function, arguments.
+        fresh: how many returned arrays may be those of the last run.
+        groups: how many groups there are.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.np = np = plan.np
+        self.buffers: dict[str, Value] = {}
+        self.views: dict[str, tuple[str, str, tuple[Any, ...], tuple[Any, ...]]] = {}
+        self.solid: set[str] = set()
+        self.fresh = 0
+        self.groups = 0
+        self._scalars: dict[Any, str] = {}
+        scope = {
+            "copy": plan.device.backend.copy, "np": np, "as_raw": np.asarray, "blocks": blocks,
+            "flat": lambda x: x.reshape(-1), "getrefcount": sys.getrefcount, "empty": np.empty, "zeros": np.zeros,
+            "tanh_vjp": _tanh_vjp(np),
+        }  # fmt: skip
+        super().__init__(plan.graph, plan.device, scope)
+
+    def text(self) -> str:
+        graph = self.graph
+        self.name_inputs()
+        lines: list[str] = []
+        for step in self.plan.steps:
+            lines += self._group(step) if isinstance(step, Group) else self._step(step)
+        returned = self.outputs(surely_fresh)
+        head = f"def run({', '.join(self.names[v] for v in graph.inputs)}):"
+        body = ["    " + line for line in lines]
+        return "\n".join(
+            [*self.functions_text, head, *body, f"    return ({', '.join(returned)}{',' if returned else ''})", ""]
+        )
+
+    # -- single steps --------------------------------------------------------------------------------
+
+    def _step(self, instruction: Instruction) -> list[str]:
+        made = instruction.outputs
+        out = made[0] if len(made) == 1 else None
+        if out is not None and self._made_once(instruction, out):
+            return []
+        lines: list[str] = []
+        into = None
+        if out is not None and out in self.plan.place:
+            into = self._buffer(out)
+        elif out is not None and out in self.plan.kept:
+            into = self._recent(out, lines)
+        return [*lines, *self._call_line(instruction, into)]
+
+    def _made_once(self, instruction: Instruction, out: Value) -> bool:
+        """Whether it is always the same view of always the same memory; then that is made with the buffers."""
+        op, args = instruction.op, instruction.args
+        if op not in _VIEWS or len(out.shape) > 32:
+            return False
+        source = self.names.get(args[0], "") if args[0].__class__ is Value else ""
+        if source not in self.buffers and source not in self.views:
+            return False
+        if any(v is not args[0] for v in instruction.inputs) or (op == "getitem" and not _is_static_key(args[1])):
+            return False
+        if op == "reshape" and (source not in self.solid or dict(instruction.kwargs).get("copy")):
+            return False
+        name = self.names[out] = f"w{len(self.views)}"
+        self.views[name] = (source, op, args[1:], instruction.kwargs)
+        if op in _SOLID and source in self.solid:
+            self.solid.add(name)
+        return True
+
+    def _call_line(self, instruction: Instruction, into: str | None) -> list[str]:
+        """The line of an instruction that writes into a named array, or else makes one."""
+        made, args = instruction.outputs, instruction.args
+        ufunc = self.plan.ufunc(instruction)
+        reduced = reduction(instruction)
+        place = "" if into is None else f", {into}"
+        if is_product(instruction):
+            call = f"{self.argument(args[0])}.dot({self.argument(args[1])}{place})"
+        elif ufunc is not None:
+            out = place.replace(", ", ", out=") if ufunc in ("maximum", "minimum") else place  # they refuse it by position
+            call = f"{self._function(ufunc)}({', '.join(self._operands(instruction))}{out})"
+        elif reduced is not None:
+            return self._reduce(instruction, reduced, into)
+        elif self.plan.is_column_sum(instruction):  # as the backend's kernel does it
+            ones = self._constant(self.np.ones(args[0].shape[0], self.plan.native(args[0])))
+            call = f"{ones}.dot({self.argument(args[0])}{place})"
+        elif instruction.op == "tanh_vjp" and into is not None:
+            call = f"tanh_vjp({', '.join(map(self.argument, args))}{place})"
+        elif instruction.op == "matmul" and into is not None:
+            call = f"{self._function('matmul')}({', '.join(map(self.argument, args))}{place})"
+        elif instruction.op == "scatter_add" and (lines := self._scatter(instruction)):
+            return lines
+        elif instruction.op == "matrix_transpose" and len(made[0].shape) == 2:
+            call = f"{self.argument(args[0])}.T"
+        else:
+            call = self.call(instruction)
+        if into is not None:
+            return [call]
+        targets = [self.names.setdefault(v, f"v{v.number}") for v in made]
+        if not targets:
+            return [call]
+        return [f"{', '.join(targets)}{',' if instruction.several and len(targets) == 1 else ''} = {call}"]
+
+    def _operands(self, instruction: Instruction) -> list[str]:
+        """The arguments of a ufunc; numbers as 0-d arrays, which NumPy takes in half the time of Python's."""
+        arrays = [a for a in instruction.args if a.__class__ is Value]
+        kinds = {v.dtype for v in arrays}
+        if len(kinds) != 1 or not (dtype := kinds.pop()) or dtype.kind not in "fc":
+            return [self.argument(a) for a in instruction.args]
+        return [
+            self._scalar(a, dtype) if a.__class__ in (int, float) else self.argument(a) for a in instruction.args
+        ]
+
+    def _scalar(self, number: float, dtype: Any) -> str:
+        native = self.plan.device.backend.to_native_dtype(dtype)
+        try:
+            with self.np.errstate(over="raise"):
+                array = self.np.asarray(number, native)
+        except (OverflowError, FloatingPointError):
+            return self.argument(number)
+        key = (repr(number), dtype)
+        name = self._scalars.get(key)
+        if name is None:
+            name = self._scalars[key] = f"s{len(self._scalars)}"
+            self.scope[name] = array
+        return name
+
+    def _reduce(self, instruction: Instruction, reduced: tuple[str, Any, bool], into: str | None) -> list[str]:
+        """A ufunc's own reduce, without the wrappers; a mean as NumPy makes it, a sum divided by a count."""
+        ufunc, axis, keepdims = reduced
+        x, (out,) = instruction.args[0], instruction.outputs
+        name = into or self.names.setdefault(out, f"v{out.number}")
+        more = ", ".join(["None", into or "None", "True"]) if keepdims else f"None, {into}" if into else ""
+        call = f"{self._function(ufunc)}.reduce({self.argument(x)}, {axis!r}{', ' if more else ''}{more})"
+        lines = [call if into else f"{name} = {call}"]
+        if instruction.op == "mean":
+            count = x.size // max(out.size, 1)
+            divided = f"{self._function('true_divide')}({name}, {self._scalar(count, out.dtype)}, {name})"
+            lines.append(divided if into else f"{name} = {name} / {count}")
+        return lines
+
+    def _scatter(self, instruction: Instruction) -> list[str]:
+        """Zeros to which parts are added, where each part is a plain slice."""
+        shape, dtype, parts = instruction.args
+        if any(not _selects_array(key, len(shape)) or value.__class__ is not Value for key, value in parts):
+            return []
+        (out,) = instruction.outputs
+        name = self.names.setdefault(out, f"v{out.number}")
+        lines = [f"{name} = zeros({shape!r}, {self._constant(dtype)})"]
+        for key, value in parts:
+            part, add = f"{name}[{self.key(key)}]", self._function("add")
+            lines.append(f"part = {part}; {add}(part, {self.argument(value)}, part)")
+        return lines
+
+    def call(self, instruction: Instruction) -> str:
+        if instruction.op == "getitem":
+            return f"{self.argument(instruction.args[0])}[{self.key(instruction.args[1])}]"
+        return super().call(instruction)
+
+    def key(self, key: Any) -> str:
+        """A key as Python writes it: slices as ``1:-1``, which is quicker than ``slice(1, -1, None)``."""
+
+        def part(k: Any) -> str:
+            if not isinstance(k, slice):
+                return self.argument(k)
+            ends = [k.start, k.stop] + ([k.step] if k.step is not None else [])
+            return ":".join("" if e is None else self.argument(e) for e in ends)
+
+        if isinstance(key, tuple) and key:
+            return ", ".join(map(part, key)) + ("," if len(key) == 1 else "")
+        return part(key)
+
+    def _function(self, name: str) -> str:
+        self.scope[f"np_{name}"] = getattr(self.np, name)
+        return f"np_{name}"
+
+    def _constant(self, thing: Any) -> str:
+        name = f"k{len(self.scope)}"
+        self.scope[name] = thing
+        return name
+
+    def _buffer(self, v: Value) -> str:
+        name = self.names[v] = f"b{v.number}"
+        self.buffers[name] = v
+        self.solid.add(name)
+        return name
+
+    def _recent(self, v: Value, lines: list[str]) -> str:
+        """A returned array: that of the last run or the one before, if nobody has kept it."""
+        name = self.names[v] = f"v{v.number}"
+        k, self.fresh = self.fresh, self.fresh + 2
+        dtype = self._constant(self.plan.native(v))
+        lines += [
+            f"{name} = recent[{k}]",
+            f"if {name} is None or getrefcount({name}) > 3:",
+            f"    recent[{k + 1}], recent[{k}] = {name}, recent[{k + 1}]; {name} = recent[{k}]",
+            f"    if {name} is None or getrefcount({name}) > 3: {name} = recent[{k}] = empty({v.shape!r}, {dtype})",
+        ]
+        return name
+
+    # -- blocks --------------------------------------------------------------------------------------
+
+    def _group(self, group: Group) -> list[str]:
+        """The lines that run a group; its body becomes a function of one block."""
+        plan, number = self.plan, self.groups
+        self.groups += 1
+        external = plan.external(group)
+        sums = {v: i for i in group.reduced for v in i.outputs}
+        whole = list(dict.fromkeys(v for v in inputs_of(group) if v.shape == group.shape))
+        scalars = list(dict.fromkeys(v for v in inputs_of(group) if v.shape != group.shape))
+        lines: list[str] = []
+        outs = [v for v in external if v not in sums]
+        for v in outs:
+            self._buffer(v) if v in plan.place else self._recent(v, lines)
+        body, scratch = self._body(group, outs, sums)
+        parameters = [f"x{v.number}" for v in (*whole, *outs)] + [f"x{v.number}" for v in scalars]
+        partials = [f"p{v.number}" for v in sums]
+        head = f"def block{number}(at, {', '.join([*parameters, *partials, *[f't{i}' for i in range(len(scratch))]])}):"
+        self.functions_text.append("\n".join([head, *("    " + line for line in body), ""]))
+        arrays = ", ".join(f"flat({self.names[v]})" for v in (*whole, *outs))
+        fixed = ", ".join(self.names[v] for v in scalars)
+        widest = max(
+            v.dtype.itemsize for i in group.instructions for v in (*i.inputs, *i.outputs) if v.dtype is not None
+        )
+        kinds = self._constant(tuple(scratch))
+        sum_kinds = self._constant(tuple(plan.native(v) for v in sums))
+        call = (
+            f"blocks(np, block{number}, ({arrays}{',' if arrays else ''}), ({fixed}{',' if fixed else ''}), "
+            f"kept[{number}], {kinds}, {sum_kinds}, {group.size}, {BLOCK_BYTES // widest}, threads)"
+        )
+        names = [self.names.setdefault(v, f"v{v.number}") for v in sums]
+        lines.append((", ".join(names) + ", = " if names else "") + call)
+        for v, i in sums.items():
+            if i.op == "mean":
+                lines.append(f"{self.names[v]} = {self.names[v]} / {group.size}")
+        return lines
+
+    def _body(self, group: Group, outs: Sequence[Value], sums: dict[Value, Instruction]) -> tuple[list[str], list[Any]]:
+        """The lines of one block, and the dtypes of its scratch arrays."""
+        last = {v: i for i, instruction in enumerate(group.instructions) for v in instruction.inputs}
+        names: dict[Value, str] = {v: f"x{v.number}" for v in (*inputs_of(group), *outs)}
+        scratch: list[Any] = []
+        free: dict[Any, list[int]] = {}
+        lines: list[str] = []
+        own = self.names
+        for i, instruction in enumerate(group.instructions):
+            (out,) = instruction.outputs
+            self.names = {**own, **names}
+            if out in sums:
+                lines.append(f"p{out.number}[at] = {self._function('add')}.reduce({self.argument(instruction.args[0])})")
+                continue
+            in_place = self.plan.ufunc(instruction) is not None
+            dying = [v for v in dict.fromkeys(instruction.inputs) if last[v] == i and names.get(v, "").startswith("t")]
+            into_place = in_place or self.plan.is_tanh_vjp(instruction)
+            for v in dying if in_place else ():  # a ufunc may write over what it reads
+                free.setdefault(self.plan.native(v), []).append(int(names[v][1:]))
+            if out not in names and into_place:
+                kind = self.plan.native(out)
+                if not free.get(kind):
+                    scratch.append(kind)
+                    free.setdefault(kind, []).append(len(scratch) - 1)
+                names[out] = f"t{free[kind].pop()}"
+            for v in () if in_place else dying:
+                free.setdefault(self.plan.native(v), []).append(int(names[v][1:]))
+            if into_place:
+                lines += self._call_line(instruction, names[out])
+            elif out in names:
+                lines.append(f"{names[out]}[...] = {self.call(instruction)}")
+            else:
+                names[out] = f"y{out.number}"
+                lines.append(f"{names[out]} = {self.call(instruction)}")
+        self.names = own
+        return lines, scratch
+
+
+def _is_static_key(key: Any) -> bool:
+    """Whether a key is made of whole numbers, slices of such, None and an ellipsis: then it gives a view."""
+    entries = key if isinstance(key, tuple) else (key,)
+    whole = (int, type(None))
+    return all(
+        k is None
+        or k is Ellipsis
+        or type(k) is int
+        or (isinstance(k, slice) and all(type(e) in whole for e in (k.start, k.stop, k.step)))
+        for k in entries
+    )
+
+
+def _selects_array(key: Any, ndim: int) -> bool:
+    """Whether a key gives a view that is an array, not one of NumPy's scalars."""
+    entries = key if isinstance(key, tuple) else (key,)
+    return _is_static_key(key) and (Ellipsis in entries or sum(type(k) is int for k in entries) < ndim)
+
+
+def _tanh_vjp(np: Any) -> Callable[..., None]:
+    """The backend's kernel, writing into a place: the same steps, so the same bits."""
+    multiply, subtract, exp, flatnonzero = np.multiply, np.subtract, np.exp, np.flatnonzero
+    one = {d: np.ones((), d) for d in (np.dtype("float32"), np.dtype("float64"))}
+
+    def into(g: Any, out: Any, x: Any, place: Any) -> None:
+        multiply(out, out, place)
+        subtract(one.get(place.dtype, 1), place, place)
+        if place.size and not place.item(place.argmin()) > 1e-3:  # digits are lost there, and only there
+            tail = flatnonzero(place <= 1e-3)
+            e = exp(-abs(x.take(tail)))
+            sech = 2 * e / (1 + e * e)
+            place.put(tail, sech * sech)
+        multiply(place, g, place)
+
+    return into
