@@ -13,6 +13,7 @@
 from .compiled import CacheInfo, Compiled, Spec, compile, trace
 from .draw import to_dot, to_mermaid, to_text
 from .execute import FRESH, Program, Writer, resolve
+from .executors import Pieces
 from .files import load
 from .infer import ELEMENTWISE
 from .ir import Graph, Instruction, Value
@@ -27,6 +28,7 @@ __all__ = [
     "Compiled",
     "Graph",
     "Instruction",
+    "Pieces",
     "Program",
     "Spec",
     "Value",

@@ -22,7 +22,8 @@ from ..ops.creation import to_tensor
 from ..transforms.batching import is_level
 from ..transforms.inputs import flatten
 from .entry import MISS, Entry, overlapping
-from .execute import runner
+from .execute import Program
+from .executors import Executor, executor_of
 from .guards import Surroundings
 from .ir import Graph
 from .noting import note
@@ -79,8 +80,16 @@ class Spec:
         return f"Spec({self.shape}, {self.dtype}, device={self.device.name!r}{more})"
 
 
-def _runner(device: Device, without: tuple[str, ...]) -> Callable[[Graph], Callable[..., tuple[Any, ...]]]:
-    return lambda graph: runner(graph, device, without)
+def _runner(
+    device: Device, without: tuple[str, ...], executor: str | Executor | None
+) -> Callable[[Graph], Callable[..., tuple[Any, ...]]]:
+    own = executor_of(device, executor)
+
+    def run(graph: Graph) -> Callable[..., tuple[Any, ...]]:
+        graph = optimized(graph, device, without)
+        return Program(graph, device).run if own is None else own(graph, device)
+
+    return run
 
 
 class Compiled(Generic[P, R]):
@@ -91,7 +100,12 @@ class Compiled(Generic[P, R]):
         f: the function itself.
     """
 
-    def __init__(self, f: Callable[P, R], without: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, f: Callable[P, R], without: tuple[str, ...] = (), executor: str | Executor | None = None
+    ) -> None:
+        if not (executor is None or isinstance(executor, str) or callable(executor)):
+            raise TypeError(f"compile: executor is a name or a function of a graph and a device, not {executor!r}")
+        self._executor = executor
         unknown = [name for name in without if name not in PASSES]
         if unknown:
             raise ValueError(f"compile: there is no pass {', '.join(unknown)}; there are {', '.join(PASSES)}")
@@ -178,11 +192,12 @@ class Compiled(Generic[P, R]):
 
     def _traced(self, leaves: Sequence[Any], structure: Any, before: Surroundings, pending: list[Any]) -> Entry:
         noted = traced(lambda: self._again(leaves, structure), self.f, leaves, before, pending)
+        runner = _runner(noted.trace.inner, self._without, self._executor)
         return Entry(
             noted,
             leaves,
             before,
-            _runner(noted.trace.inner, self._without),
+            runner,
             lambda again: self._again(again, structure),
         )
 
@@ -295,10 +310,14 @@ def _names(f: Any) -> list[str]:
 
 
 @overload
-def compile(f: Callable[P, R], /, *, without: tuple[str, ...] = ()) -> Compiled[P, R]: ...
+def compile(
+    f: Callable[P, R], /, *, without: tuple[str, ...] = (), executor: str | Executor | None = None
+) -> Compiled[P, R]: ...
 @overload
-def compile(f: None = None, /, *, without: tuple[str, ...] = ()) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
-def compile(f: Any = None, /, *, without: tuple[str, ...] = ()) -> Any:
+def compile(
+    f: None = None, /, *, without: tuple[str, ...] = (), executor: str | Executor | None = None
+) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
+def compile(f: Any = None, /, *, without: tuple[str, ...] = (), executor: str | Executor | None = None) -> Any:
     """The function, faster: each kind of call is traced once, then run as a static graph.
 
     Args:
@@ -306,6 +325,9 @@ def compile(f: Any = None, /, *, without: tuple[str, ...] = ()) -> Any:
             ``optimizer.step()``. Tensors that it reaches through closures, globals, modules and optimisers are read
             anew at each call, and what it writes to them is written.
         without: names of passes to leave out (:data:`polygrad.graph.PASSES`).
+        executor: what runs the graphs: ``"straight"`` (a line of calls, on every backend), ``"planned"`` (NumPy's
+            default), ``"jax.jit"`` (JAX's default), ``"torch.compile"`` (PyTorch, where asked for), one that another
+            backend has, or a function ``(graph, device) -> run``; by default what the backend of the arrays is best at.
 
     Returns:
         A :class:`Compiled` function with the same results as ``f``, or an error.
@@ -317,6 +339,7 @@ def compile(f: Any = None, /, *, without: tuple[str, ...] = ()) -> Any:
     Raises:
         TraceError: if the function reads a tensor's value in Python (``if x > 0``), makes an array whose shape
             depends on values, or changes something in Python that each run would have to change again.
+        ValueError: if there is no such pass; at the first call, if the backend has no such executor.
 
     >>> import polygrad as pg
     >>> w = pg.nn.Parameter([2.0])
@@ -331,7 +354,9 @@ def compile(f: Any = None, /, *, without: tuple[str, ...] = ()) -> Any:
     >>> [step(pg.ones(1)).item() for _ in range(3)]
     [16.0, 4.0, 1.0]
     """
-    return functools.partial(Compiled, without=without) if f is None else Compiled(f, without)
+    return (
+        functools.partial(Compiled, without=without, executor=executor) if f is None else Compiled(f, without, executor)
+    )
 
 
 def trace(f: Callable[..., Any], *examples: Any, **options: Any) -> Graph:
