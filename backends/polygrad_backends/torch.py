@@ -384,6 +384,7 @@ def _compile(torch: Any, graph: Any, device: Any) -> Any:
 
     def alone(instruction: Any) -> bool:
         """What only SciPy has."""
-        return instruction.op.removeprefix("xp.").startswith("special.")
+        op: str = instruction.op
+        return op.removeprefix("xp.").startswith("special.")
 
     return Pieces(graph, device, "torch.compile", alone, compiled)

@@ -216,6 +216,21 @@ class Compiled(Generic[P, R]):
             raise TraceError(f"{self!r} was not called yet, so there is no graph")
         return self._entries[0][1]
 
+    def passes(self, backward: bool = False) -> list[tuple[str, Graph]]:
+        """The graph of the kind of call that was traced last, and what each pass made of it; see :meth:`Graph.passes`.
+
+        Args:
+            backward: the graph that carries gradients through the call instead.
+
+        Raises:
+            TraceError: if there was no call yet, or nothing needs a gradient.
+        """
+        entry = self._last()
+        graph = entry.backward if backward else entry.graph
+        if graph is None:
+            raise TraceError(f"{self!r} has no backward: nothing that was given or reached requires grad")
+        return graph.passes(self._without)
+
     def explain(self) -> str:
         """What was made of the kind of call that was traced last: instructions before and after the passes, what is
         done in blocks and what is not, and the memory that was planned.

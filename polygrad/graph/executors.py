@@ -138,7 +138,9 @@ def checks_aside(graph: Graph) -> list[Instruction]:
     """The instructions, checks of what comes in before all others, checks of what is made behind them: none stands
     between what can be compiled as one. They only raise, and results are used when all is done."""
     given = {*graph.inputs, *graph.constants}
-    first, rest, last = [], [], []
+    first: list[Instruction] = []
+    rest: list[Instruction] = []
+    last: list[Instruction] = []
     for instruction in graph.instructions:
         kind = rest if instruction.op != "check" else first if given.issuperset(instruction.inputs) else last
         kind.append(instruction)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from .. import registry
 from ..dtypes import DType
 from ..errors import DependencyError
 
@@ -237,6 +238,27 @@ class Graph:
     def with_(self, **changes: Any) -> Graph:
         """The graph with some attributes replaced."""
         return replace(self, **changes)
+
+    def next_number(self) -> int:
+        """A number that no value of the graph has, nor any greater one."""
+        made = (v for i in self.instructions for v in i.outputs)
+        return 1 + max((v.number for v in (*self.inputs, *self.constants, *made)), default=-1)
+
+    def passes(self, without: Sequence[str] = ()) -> list[tuple[str, Graph]]:
+        """The graph as it is, under the name ``"traced"``, and after each pass but some: to be printed, drawn, compared.
+
+        >>> import polygrad as pg
+        >>> graph = pg.trace(lambda x: pg.sin(x) * 1 + pg.sin(x), pg.Spec(3))
+        >>> [(name, len(after.instructions)) for name, after in graph.passes(without=["push_transposes"])]
+        [('traced', 4), ('simplify', 3), ('fold_constants', 3), ('push_broadcasts', 3), ('common_subexpressions', 2), \
+('dead_code', 2)]
+        """
+        from .passes import PASSES, stages
+
+        unknown = [name for name in without if name not in PASSES]
+        if unknown:
+            raise ValueError(f"there is no pass {', '.join(unknown)}; there are {', '.join(PASSES)}")
+        return stages(self, registry.device(self.device), tuple(without))
 
     def made_by(self) -> dict[Value, Instruction]:
         """The instruction behind each value that one makes."""
