@@ -7,7 +7,7 @@ checks any of them. CONTRIBUTING.md has the recipe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib.util import find_spec
@@ -250,6 +250,8 @@ class Backend:
     """Faster versions of named functions that the standard lacks; the namespace has them under these names."""
     compile: Callable[..., Callable[..., Any]] | None = None
     """Turns a captured graph into a callable, or None for the generic executor."""
+    executors: Mapping[str, Callable[..., Callable[..., Any]]] = {}
+    """What can be asked for by ``pg.compile(executor=...)``, by name; ``"straight"`` there is always."""
 
     @classmethod
     def reason(cls) -> str | None:

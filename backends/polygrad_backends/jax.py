@@ -51,6 +51,8 @@ class JaxBackend(Backend):
             "sigmoid": jax.nn.sigmoid,
         }
         self._namespaces: dict[Any, RawNamespace] = {}
+        self.compile = partial(_compile, jax)
+        self.executors = {"jax.jit": self.compile}
 
     # -- the namespace -----------------------------------------------------------------------------
 
@@ -179,6 +181,17 @@ class JaxBackend(Backend):
         for key, values in parts:
             total = total.at[key].add(values)
         return total
+
+
+def _compile(jax: Any, graph: Any, device: Device) -> Any:
+    from polygrad.graph import Pieces  # only for those who compile
+
+    def alone(instruction: Any) -> bool:
+        """Special functions that SciPy is asked for: inside jax.jit they would be JAX's, less accurate."""
+        space, _, name = instruction.op.removeprefix("xp.").partition(".")
+        return space == "special" and name not in _EXACT.split() and device.native.platform == "cpu"
+
+    return Pieces(graph, device, "jax.jit", alone, jax.jit)
 
 
 def _check(x: Any, key: Any) -> None:

@@ -76,6 +76,7 @@ class NumpyBackend(Backend):
             **window_kernels(np, lambda name: partial(generic_kernel(name), self._namespace)),
         }
         self.compile = partial(_compile, np)
+        self.executors = {"planned": self.compile}
         self._namespace = RawNamespace(np, spaces={"special": scipy_special}, **self._mended(), **self.kernels)
 
     # -- the namespace -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -52,6 +53,7 @@ class TorchBackend(Backend):
         self.array_types = (torch.Tensor,)
         self.native_dtypes = {name: getattr(torch, name) for name in _DTYPES.split()}
         self.complex_dtypes = frozenset({torch.complex64, torch.complex128})
+        self.executors = {"torch.compile": partial(_compile, torch)}
         self.kernels = {
             "getitem": self._getitem,
             "matmul_2d": torch.matmul,
@@ -359,3 +361,30 @@ def _axes_taken(entry: Any) -> int:
     if entry is None or entry is Ellipsis:
         return 0
     return int(entry.ndim) if str(getattr(entry, "dtype", "")) == "torch.bool" else 1
+
+
+def _compile(torch: Any, graph: Any, device: Any) -> Any:
+    from polygrad.graph import Pieces  # only for those who compile
+
+    def compiled(f: Callable[..., Any]) -> Callable[..., Any]:
+        fast = torch.compile(f, fullgraph=True, dynamic=False)
+        compiles = [True]
+
+        def run(*inputs: Any) -> Any:  # a float would be fixed in what is compiled, and compiled again when it changes
+            arrays = [torch.as_tensor(x, dtype=torch.float64) if type(x) is float else x for x in inputs]
+            if compiles:
+                with warnings.catch_warnings():  # of what PyTorch deprecates and its compiler uses
+                    warnings.simplefilter("ignore")
+                    made = fast(*arrays)
+                compiles.clear()
+                return made
+            return fast(*arrays)
+
+        return run
+
+    def alone(instruction: Any) -> bool:
+        """What only SciPy has."""
+        op: str = instruction.op
+        return op.removeprefix("xp.").startswith("special.")
+
+    return Pieces(graph, device, "torch.compile", alone, compiled)

@@ -13,6 +13,8 @@
 from .compiled import CacheInfo, Compiled, Spec, compile, trace
 from .draw import to_dot, to_mermaid, to_text
 from .execute import FRESH, Program, Writer, resolve
+from .executors import Pieces
+from .files import load
 from .infer import ELEMENTWISE
 from .ir import Graph, Instruction, Value
 from .passes import PASSES
@@ -26,12 +28,14 @@ __all__ = [
     "Compiled",
     "Graph",
     "Instruction",
+    "Pieces",
     "Program",
     "Spec",
     "Value",
     "Writer",
     "compile",
     "is_tracing",
+    "load",
     "on_each_run",
     "resolve",
     "to_dot",

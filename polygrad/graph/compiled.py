@@ -13,7 +13,7 @@ import optree
 
 from .. import registry
 from ..backend import Device
-from ..core.cell import Cell, new_tensor, settle
+from ..core.cell import Cell, enter, new_tensor, settle
 from ..core.modes import GRAD, WATCHED, get_mode
 from ..core.node import leaf
 from ..dtypes import DType, as_dtype
@@ -22,7 +22,8 @@ from ..ops.creation import to_tensor
 from ..transforms.batching import is_level
 from ..transforms.inputs import flatten
 from .entry import MISS, Entry, overlapping
-from .execute import runner
+from .execute import Program
+from .executors import Executor, executor_of
 from .guards import Surroundings
 from .ir import Graph
 from .noting import note
@@ -79,8 +80,16 @@ class Spec:
         return f"Spec({self.shape}, {self.dtype}, device={self.device.name!r}{more})"
 
 
-def _runner(device: Device, without: tuple[str, ...]) -> Callable[[Graph], Callable[..., tuple[Any, ...]]]:
-    return lambda graph: runner(graph, device, without)
+def _runner(
+    device: Device, without: tuple[str, ...], executor: str | Executor | None
+) -> Callable[[Graph], Callable[..., tuple[Any, ...]]]:
+    own = executor_of(device, executor)
+
+    def run(graph: Graph) -> Callable[..., tuple[Any, ...]]:
+        graph = optimized(graph, device, without)
+        return Program(graph, device).run if own is None else own(graph, device)
+
+    return run
 
 
 class Compiled(Generic[P, R]):
@@ -91,7 +100,12 @@ class Compiled(Generic[P, R]):
         f: the function itself.
     """
 
-    def __init__(self, f: Callable[P, R], without: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, f: Callable[P, R], without: tuple[str, ...] = (), executor: str | Executor | None = None
+    ) -> None:
+        if not (executor is None or isinstance(executor, str) or callable(executor)):
+            raise TypeError(f"compile: executor is a name or a function of a graph and a device, not {executor!r}")
+        self._executor = executor
         unknown = [name for name in without if name not in PASSES]
         if unknown:
             raise ValueError(f"compile: there is no pass {', '.join(unknown)}; there are {', '.join(PASSES)}")
@@ -178,11 +192,12 @@ class Compiled(Generic[P, R]):
 
     def _traced(self, leaves: Sequence[Any], structure: Any, before: Surroundings, pending: list[Any]) -> Entry:
         noted = traced(lambda: self._again(leaves, structure), self.f, leaves, before, pending)
+        runner = _runner(noted.trace.inner, self._without, self._executor)
         return Entry(
             noted,
             leaves,
             before,
-            _runner(noted.trace.inner, self._without),
+            runner,
             lambda again: self._again(again, structure),
         )
 
@@ -200,6 +215,21 @@ class Compiled(Generic[P, R]):
         if not self._entries:
             raise TraceError(f"{self!r} was not called yet, so there is no graph")
         return self._entries[0][1]
+
+    def passes(self, backward: bool = False) -> list[tuple[str, Graph]]:
+        """The graph of the kind of call that was traced last, and what each pass made of it; see :meth:`Graph.passes`.
+
+        Args:
+            backward: the graph that carries gradients through the call instead.
+
+        Raises:
+            TraceError: if there was no call yet, or nothing needs a gradient.
+        """
+        entry = self._last()
+        graph = entry.backward if backward else entry.graph
+        if graph is None:
+            raise TraceError(f"{self!r} has no backward: nothing that was given or reached requires grad")
+        return graph.passes(self._without)
 
     def explain(self) -> str:
         """What was made of the kind of call that was traced last: instructions before and after the passes, what is
@@ -295,10 +325,14 @@ def _names(f: Any) -> list[str]:
 
 
 @overload
-def compile(f: Callable[P, R], /, *, without: tuple[str, ...] = ()) -> Compiled[P, R]: ...
+def compile(
+    f: Callable[P, R], /, *, without: tuple[str, ...] = (), executor: str | Executor | None = None
+) -> Compiled[P, R]: ...
 @overload
-def compile(f: None = None, /, *, without: tuple[str, ...] = ()) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
-def compile(f: Any = None, /, *, without: tuple[str, ...] = ()) -> Any:
+def compile(
+    f: None = None, /, *, without: tuple[str, ...] = (), executor: str | Executor | None = None
+) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
+def compile(f: Any = None, /, *, without: tuple[str, ...] = (), executor: str | Executor | None = None) -> Any:
     """The function, faster: each kind of call is traced once, then run as a static graph.
 
     Args:
@@ -306,6 +340,9 @@ def compile(f: Any = None, /, *, without: tuple[str, ...] = ()) -> Any:
             ``optimizer.step()``. Tensors that it reaches through closures, globals, modules and optimisers are read
             anew at each call, and what it writes to them is written.
         without: names of passes to leave out (:data:`polygrad.graph.PASSES`).
+        executor: what runs the graphs: ``"straight"`` (a line of calls, on every backend), ``"planned"`` (NumPy's
+            default), ``"jax.jit"`` (JAX's default), ``"torch.compile"`` (PyTorch, where asked for), one that another
+            backend has, or a function ``(graph, device) -> run``; by default what the backend of the arrays is best at.
 
     Returns:
         A :class:`Compiled` function with the same results as ``f``, or an error.
@@ -317,6 +354,7 @@ def compile(f: Any = None, /, *, without: tuple[str, ...] = ()) -> Any:
     Raises:
         TraceError: if the function reads a tensor's value in Python (``if x > 0``), makes an array whose shape
             depends on values, or changes something in Python that each run would have to change again.
+        ValueError: if there is no such pass; at the first call, if the backend has no such executor.
 
     >>> import polygrad as pg
     >>> w = pg.nn.Parameter([2.0])
@@ -331,7 +369,9 @@ def compile(f: Any = None, /, *, without: tuple[str, ...] = ()) -> Any:
     >>> [step(pg.ones(1)).item() for _ in range(3)]
     [16.0, 4.0, 1.0]
     """
-    return functools.partial(Compiled, without=without) if f is None else Compiled(f, without)
+    return (
+        functools.partial(Compiled, without=without, executor=executor) if f is None else Compiled(f, without, executor)
+    )
 
 
 def trace(f: Callable[..., Any], *examples: Any, **options: Any) -> Graph:
@@ -373,7 +413,7 @@ def trace(f: Callable[..., Any], *examples: Any, **options: Any) -> Graph:
 
     def call() -> Any:
         args, kwargs = optree.tree_unflatten(structure, made)
-        return f(*args, **kwargs)
+        return optree.tree_map(_own, f(*args, **kwargs))
 
     if running() is not None:
         raise TraceError("trace: a function is being traced already; call the inner one, it becomes part of the graph")
@@ -395,12 +435,18 @@ def _output(noted: Any, r: Any) -> Any:
     made = noted.made[r]
     if made.kind == "new":
         return noted.graph.outputs[made.out]
-    if made.kind == "same":
-        return noted.trace.entered[id(made.cell)].traced.value
-    raise TraceError(
-        "trace: a graph returns arrays of its own, but the function returned a view of another tensor, or one it never "
-        "used; copy it: pg.asarray(x, copy=True)"
-    )
+    return noted.trace.entered[id(made.cell)].traced.value
+
+
+def _own(x: Any) -> Any:
+    """What a graph returns for a tensor: a view becomes an array of its own, one that was never used an input."""
+    if not isinstance(x, Cell):
+        return x
+    settle(x)
+    enter(x)
+    if x._extra is not None and x._extra.base is not None:
+        return new_tensor(x._value, x._node, x._device)
+    return x
 
 
 def _placeholder(spec: Spec) -> Any:

@@ -6,13 +6,14 @@ and whatever adds in another order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
 from .ir import Graph, Instruction, Value, substituted
 
-__all__ = ["simplify"]
+__all__ = ["axes_of", "simplify", "transpose"]
 
 Rule = Callable[["_Known", Instruction], "Value | Instruction | None"]
 """A Value that is the same as what the instruction makes, an instruction that makes it more cheaply, or None."""
@@ -24,7 +25,7 @@ class _Known:
     def __init__(self, graph: Graph) -> None:
         self.made: dict[Value, Instruction] = {}
         self.more: list[Instruction] = []  # what a rule wants before its instruction
-        self.next = 1 + max((v.number for v in _values(graph)), default=-1)
+        self.next = graph.next_number()
 
     def is_one(self, x: Any) -> bool:
         """Whether every element is 1."""
@@ -34,6 +35,11 @@ class _Known:
         if i is None:
             return False
         return i.op == "ones" or (i.op == "broadcast_to" and self.is_one(i.args[0]))
+
+    def before(self, x: Any, *ops: str) -> Instruction | None:
+        """The instruction that made ``x``, if it is one of these, with no options."""
+        i = self.made.get(x) if x.__class__ is Value else None
+        return i if i is not None and i.op in ops and not i.kwargs else None
 
     def negated(self, x: Any) -> Any:
         """What ``x`` is the negative of, or None."""
@@ -48,15 +54,13 @@ class _Known:
         return made
 
 
-def _values(graph: Graph) -> Iterator[Value]:
-    yield from graph.inputs
-    yield from graph.constants
-    for i in graph.instructions:
-        yield from i.outputs
-
-
 def _alike(a: Any, b: Value) -> bool:
     return a.__class__ is Value and a.shape == b.shape and a.dtype is b.dtype
+
+
+def _plain(v: Value) -> bool:
+    """Not complex, whose product with 1 is nan where a part is infinite."""
+    return v.dtype is not None and v.dtype.kind != "c"
 
 
 def _real(v: Value) -> bool:
@@ -66,15 +70,18 @@ def _real(v: Value) -> bool:
 def _multiply(known: _Known, i: Instruction) -> Value | Instruction | None:
     a, b = i.args
     (out,) = i.outputs
-    if _alike(a, out) and known.is_one(b):
+    if _plain(out) and _alike(a, out) and known.is_one(b):
         return a  # type: ignore[no-any-return]
-    if _alike(b, out) and known.is_one(a):
+    if _plain(out) and _alike(b, out) and known.is_one(a):
         return b  # type: ignore[no-any-return]
     c, d = known.negated(a), known.negated(b)
     if c is not None and d is not None:
         return replace(i, args=(c, d))
     if not _real(out):
         return None  # the parts of a complex product are differences, and 0 has two signs
+    for x, y in ((a, b), (b, a)):
+        if _alike(x, out) and y.__class__ in (int, float) and y == -1:
+            return replace(i, op="negative", args=(x,))
     if c is not None and _alike(c, out):
         return replace(i, op="negative", args=(known.new(out, i.op, c, b),))
     if d is not None and _alike(d, out):
@@ -84,7 +91,7 @@ def _multiply(known: _Known, i: Instruction) -> Value | Instruction | None:
 
 def _divide(known: _Known, i: Instruction) -> Value | Instruction | None:
     a, b = i.args
-    if _alike(a, i.outputs[0]) and known.is_one(b):
+    if _plain(i.outputs[0]) and _alike(a, i.outputs[0]) and known.is_one(b):
         return a  # type: ignore[no-any-return]
     c, d = known.negated(a), known.negated(b)
     return replace(i, args=(c, d)) if c is not None and d is not None else None
@@ -101,6 +108,8 @@ def _add(known: _Known, i: Instruction) -> Value | Instruction | None:
 
 def _subtract(known: _Known, i: Instruction) -> Value | Instruction | None:
     a, b = i.args
+    if _alike(a, i.outputs[0]) and b.__class__ in (int, float) and b == 0 and math.copysign(1.0, b) > 0:
+        return a  # type: ignore[no-any-return]  # with either zero as a; a + 0 is not: -0.0 + 0 is 0
     d = known.negated(b)
     if d is not None:
         return replace(i, op="add", args=(a, d))
@@ -126,28 +135,80 @@ def _conj(known: _Known, i: Instruction) -> Value | Instruction | None:
 def _same_shape(known: _Known, i: Instruction) -> Value | Instruction | None:
     if _alike(i.args[0], i.outputs[0]) and all(k != "copy" or not v for k, v in i.kwargs):
         return i.args[0]  # type: ignore[no-any-return]
-    before = known.made.get(i.args[0])
-    if i.op == "reshape" and before is not None and before.op == "reshape" and not (before.kwargs or i.kwargs):
-        return replace(i, args=(before.args[0], *i.args[1:]))
-    return None
+    before = known.before(i.args[0], i.op)
+    return replace(i, args=(before.args[0], *i.args[1:])) if before is not None and not i.kwargs else None
+
+
+def axes_of(i: Instruction | None) -> tuple[int, ...] | None:
+    """The axes that a transpose takes its own from, or None for whatever else."""
+    if i is None or i.op not in ("matrix_transpose", "permute_dims") or i.args[0].__class__ is not Value:
+        return None
+    n = len(i.args[0].shape)
+    if i.op == "matrix_transpose":
+        return None if i.kwargs or n < 2 else (*range(n - 2), n - 1, n - 2)
+    axes = i.args[1] if len(i.args) > 1 else dict(i.kwargs).get("axes")
+    if not isinstance(axes, tuple) or len(axes) != n or any(type(a) is not int for a in axes):
+        return None
+    return tuple([a % n for a in axes])
+
+
+def transpose(x: Value, axes: tuple[int, ...], out: Value) -> Instruction:
+    """The instruction that permutes axes."""
+    n = len(axes)
+    if n > 1 and axes == (*range(n - 2), n - 1, n - 2):
+        return Instruction("matrix_transpose", (x,), (), (out,))
+    return Instruction("permute_dims", (x, axes), (), (out,))
 
 
 def _transpose(known: _Known, i: Instruction) -> Value | Instruction | None:
+    axes = axes_of(i)
+    if axes is None:
+        return None
+    if axes == tuple(range(len(axes))):
+        return i.args[0]  # type: ignore[no-any-return]
     before = known.made.get(i.args[0])
-    again = before is not None and before.op == "matrix_transpose" and not before.kwargs and not i.kwargs
-    return before.args[0] if before is not None and again else None
+    inner = axes_of(before)
+    if before is None or inner is None:
+        return None
+    both = tuple([inner[a] for a in axes])
+    return before.args[0] if both == tuple(range(len(both))) else transpose(before.args[0], both, i.outputs[0])
 
 
-def _permute(known: _Known, i: Instruction) -> Value | Instruction | None:
-    axes = i.args[1] if len(i.args) > 1 else dict(i.kwargs).get("axes")
-    plain = isinstance(axes, tuple) and all(type(a) is int for a in axes)
-    return i.args[0] if plain and tuple(axes) == tuple(range(len(axes))) else None
+def _astype(known: _Known, i: Instruction) -> Value | Instruction | None:
+    return i.args[0] if _alike(i.args[0], i.outputs[0]) and not dict(i.kwargs).get("copy") else None
+
+
+def _abs(known: _Known, i: Instruction) -> Value | Instruction | None:
+    (x,) = i.args
+    before = known.before(x, "abs", "negative")
+    if before is None or not _real(x):
+        return None  # the least integer is its own negative; complex numbers have real magnitudes
+    return x if before.op == "abs" else replace(i, args=before.args)  # type: ignore[no-any-return]
+
+
+def _invert(known: _Known, i: Instruction) -> Value | Instruction | None:
+    before = known.before(i.args[0], i.op)
+    back = before is not None and _alike(before.args[0], i.outputs[0])
+    if before is None or not back or (i.op == "logical_not" and i.outputs[0].dtype is not i.args[0].dtype):
+        return None
+    return before.args[0]  # type: ignore[no-any-return]
+
+
+def _extreme(known: _Known, i: Instruction) -> Value | Instruction | None:
+    a, b = i.args
+    return a if a is b and _alike(a, i.outputs[0]) else None
+
+
+def _where(known: _Known, i: Instruction) -> Value | Instruction | None:
+    a, b = i.args[1:]
+    return a if a is b and _alike(a, i.outputs[0]) else None
 
 
 _RULES: Final[dict[str, Rule]] = {
     "multiply": _multiply, "divide": _divide, "add": _add, "subtract": _subtract, "negative": _negative,
     "conj": _conj, "real": _conj, "positive": _conj, "reshape": _same_shape, "broadcast_to": _same_shape,
-    "matrix_transpose": _transpose, "permute_dims": _permute,
+    "matrix_transpose": _transpose, "permute_dims": _transpose, "astype": _astype, "abs": _abs,
+    "bitwise_invert": _invert, "logical_not": _invert, "maximum": _extreme, "minimum": _extreme, "where": _where,
 }  # fmt: skip
 
 

@@ -7,10 +7,12 @@ no code of its own, so that any backend can run it, and passes are functions fro
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from .. import registry
 from ..dtypes import DType
 from ..errors import DependencyError
 
@@ -160,9 +162,103 @@ class Graph:
 
         return run_graph(self, args)
 
+    @property
+    def own_inputs(self) -> tuple[Value, ...]:
+        """The inputs that a call gives: those no tensor of the traced function stands for."""
+        return tuple([v for v in self.inputs if v not in self.closed_over])
+
+    def vjp(self, argnums: int | Sequence[int] | None = None, closed_over: bool = True) -> Graph:
+        """The graph and its backward flow behind it, as one graph.
+
+        Args:
+            argnums: which of the graph's own inputs to differentiate by, counted as a call gives them; all floating and
+                complex ones unless told.
+            closed_over: differentiate by tensors that the function reached, too, where they require grad.
+
+        Returns:
+            A graph that takes what this one takes, then a cotangent for each floating or complex output, in order. It
+            returns a pair: what this one returns, and a tuple of cotangents: of the inputs that ``argnums`` says, then
+            of the tensors reached, in the order of :attr:`closed_over`. Those that no output depends on are zeros.
+
+        The derivatives are those of the graph's own instructions. An op that was noted as its parts is differentiated
+        part by part, which gives NaN at points where the op's own rule knows better (``std`` of equal numbers); where that
+        matters trace the derivative: ``pg.trace(pg.grad(f), ...)``.
+
+        Raises:
+            DTypeError: if an input of ``argnums`` is not floating or complex.
+            NoRuleError: if something on the way has no derivative.
+
+        >>> import polygrad as pg
+        >>> graph = pg.trace(lambda x: pg.sum(pg.sin(x)), pg.Spec(2))
+        >>> graph.vjp()(pg.zeros(2), pg.asarray(3.0))
+        (tensor(0., dtype=float64), (tensor([3., 3.], dtype=float64),))
+        """
+        from .derivatives import vjp
+
+        return vjp(self, argnums, closed_over)
+
+    def jvp(self, argnums: int | Sequence[int] | None = None, closed_over: bool = False) -> Graph:
+        """The graph and its derivative along tangents behind it (forward mode), as one graph.
+
+        Args:
+            argnums: which of the graph's own inputs have tangents; all floating and complex ones unless told.
+            closed_over: whether tensors that the function reached and that require grad have tangents, too.
+
+        Returns:
+            A graph that takes what this one takes, then a tangent for each input that ``argnums`` says, then for each of
+            the tensors reached. It returns a pair: what this one returns, and a tuple with the tangent of each floating
+            or complex output; zeros for those that depend on no such input.
+
+        Raises:
+            DTypeError, NoRuleError: as :meth:`vjp`.
+
+        >>> import polygrad as pg
+        >>> graph = pg.trace(lambda x: pg.sin(x), pg.Spec(2))
+        >>> graph.jvp()(pg.zeros(2), pg.asarray([1.0, 2.0]))
+        (tensor([0., 0.], dtype=float64), (tensor([1., 2.], dtype=float64),))
+        """
+        from .derivatives import jvp
+
+        return jvp(self, argnums, closed_over)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the graph to a file as data, whole or not at all; :func:`polygrad.graph.load` reads it.
+
+        Constants, and tensors that the function reached, are saved with the values they have now.
+
+        Raises:
+            TypeError: naming what cannot be saved: checks by Python functions, structures of classes of your own; nothing
+                is written then.
+            DependencyError: if safetensors is not installed.
+        """
+        from .files import save
+
+        save(self, path)
+
     def with_(self, **changes: Any) -> Graph:
         """The graph with some attributes replaced."""
         return replace(self, **changes)
+
+    def next_number(self) -> int:
+        """A number that no value of the graph has, nor any greater one."""
+        made = (v for i in self.instructions for v in i.outputs)
+        return 1 + max((v.number for v in (*self.inputs, *self.constants, *made)), default=-1)
+
+    def passes(self, without: Sequence[str] = ()) -> list[tuple[str, Graph]]:
+        """The graph as it is, under the name ``"traced"``, and after each pass but some: to be printed, drawn, compared.
+
+        >>> import polygrad as pg
+        >>> graph = pg.trace(lambda x: pg.sin(x) * 1 + pg.sin(x), pg.Spec(3))
+        >>> [(name, len(after.instructions)) for name, after in graph.passes(without=["push_transposes"])]
+        [('traced', 4), ('simplify', 3), ('fold_constants', 3), ('push_broadcasts', 3), ('common_subexpressions', 2), \
+('dead_code', 2)]
+        """
+        from .passes import PASSES, stages
+
+        unknown = [name for name in without if name not in PASSES]
+        if unknown:
+            raise ValueError(f"there is no pass {', '.join(unknown)}; there are {', '.join(PASSES)}")
+        return stages(self, registry.device(self.device), tuple(without))
 
     def made_by(self) -> dict[Value, Instruction]:
         """The instruction behind each value that one makes."""

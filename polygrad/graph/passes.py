@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from ..backend import Device
 from ..ops.manipulation import broadcast_shapes
-from .identities import simplify
+from .identities import axes_of, simplify, transpose
+from .infer import ELEMENTWISE
 from .ir import Graph, Instruction, Value, substituted
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "fold_constants",
     "optimized",
     "push_broadcasts",
+    "push_transposes",
     "simplify",
+    "stages",
 ]
 
 _SMALL: Final = 1024
@@ -127,13 +130,68 @@ def push_broadcasts(graph: Graph) -> Graph:
     return graph.with_(instructions=tuple(kept))
 
 
-PASSES: Final = ("simplify", "fold_constants", "push_broadcasts", "common_subexpressions", "dead_code")
+def push_transposes(graph: Graph) -> Graph:
+    """Elementwise work on transposed arrays is done on the arrays as they lie, and the result is transposed.
+
+    NumPy goes through a transposed array in memory's order anyway, so values and memory orders stay the same; but what lies in
+    its natural order can be done in planned buffers and blocks, and transposes that meet cancel.
+    """
+    made: dict[Value, Instruction] = {}
+    number = graph.next_number()
+    kept: list[Instruction] = []
+    returned = set(graph.outputs)  # as views they would have to be copied
+    for instruction in graph.instructions:
+        pushed = instruction.op in ELEMENTWISE and returned.isdisjoint(instruction.outputs)
+        moved = _before_transposes(instruction, made, number) if pushed else None
+        for i in (instruction,) if moved is None else moved:
+            kept.append(i)
+            made.update((v, i) for v in i.outputs)
+        number += moved is not None
+    return dead_code(simplify(graph.with_(instructions=tuple(kept))))
+
+
+def _before_transposes(
+    instruction: Instruction, made: dict[Value, Instruction], number: int
+) -> tuple[Instruction, Instruction] | None:
+    """An elementwise instruction of arrays that are all transposed alike, and the transpose behind it instead."""
+    if len(instruction.outputs) != 1 or instruction.kwargs or instruction.effect:
+        return None
+    (out,) = instruction.outputs
+    arrays = [v for v in instruction.inputs if v.dtype is not None and v.shape != ()]
+    found = {axes_of(made.get(v)) for v in arrays}
+    if len(found) != 1 or any(v.shape != out.shape for v in arrays):
+        return None
+    (axes,) = found
+    if axes is None:
+        return None
+    lying = Value(number, made[arrays[0]].args[0].shape, out.dtype)
+    args = substituted(instruction.args, lambda v: made[v].args[0] if v in arrays else v)
+    return replace(instruction, args=args, outputs=(lying,)), transpose(lying, axes, out)
+
+
+_ALL: Final[dict[str, Callable[[Graph, Device], Graph]]] = {
+    "simplify": lambda graph, device: simplify(graph),
+    "fold_constants": fold_constants,
+    "push_broadcasts": lambda graph, device: push_broadcasts(graph),
+    "push_transposes": lambda graph, device: push_transposes(graph),
+    "common_subexpressions": lambda graph, device: common_subexpressions(graph),
+    "dead_code": lambda graph, device: dead_code(graph),
+}
+
+PASSES: Final = tuple(_ALL)
 """The passes in the order in which :func:`optimized` runs them."""
 
 
 def optimized(graph: Graph, device: Device, leave_out: tuple[str, ...] = ()) -> Graph:
     """The graph after all passes but some."""
-    for name in PASSES:
+    return stages(graph, device, leave_out)[-1][1]
+
+
+def stages(graph: Graph, device: Device, leave_out: tuple[str, ...] = ()) -> list[tuple[str, Graph]]:
+    """The graph as it was traced, and after each pass but some, with the passes' names."""
+    found = [("traced", graph)]
+    for name, run in _ALL.items():
         if name not in leave_out:
-            graph = fold_constants(graph, device) if name == "fold_constants" else globals()[name](graph)
-    return graph
+            graph = run(graph, device)
+            found.append((name, graph))
+    return found

@@ -20,7 +20,7 @@ from .arrays import OPERATORS, Traced, TracingBackend, unreadable
 from .infer import Inference
 from .ir import Graph, Instruction, Value, values_in
 
-__all__ = ["Entered", "Host", "Trace", "paused", "running", "tracing"]
+__all__ = ["Check", "Entered", "Host", "Trace", "paused", "running", "tracing"]
 
 _running: ContextVar[Trace | None] = ContextVar("polygrad_trace", default=None)
 
@@ -62,6 +62,25 @@ class Entered:
         if cell._extra is not None:
             cell._extra.version += 1
             cell._extra.borrowed = self.borrowed
+
+
+class Check:
+    """What a check instruction calls with a raw array.
+
+    Attributes:
+        f: takes a Tensor, and raises where its values are wrong.
+        device: of the array.
+    """
+
+    def __init__(self, f: Callable[[Any], None], device: Device) -> None:
+        self.f = f
+        self.device = device
+
+    def __call__(self, raw: Any) -> None:
+        self.f(new_tensor(raw, None, self.device))
+
+    def __repr__(self) -> str:
+        return repr(self.f)
 
 
 class Host:
@@ -204,10 +223,7 @@ class Trace:
 
     def check(self, f: Callable[[Any], None], x: Any) -> None:
         """Note that each run must call ``f`` with a Tensor, which raises where its values are wrong."""
-        inner = self.inner
-        self.instructions.append(
-            Instruction("check", (lambda raw: f(new_tensor(raw, None, inner)), x._value.value), (), (), effect=True)
-        )
+        self.instructions.append(Instruction("check", (Check(f, self.inner), x._value.value), (), (), effect=True))
 
     def host(self, f: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Call a Python function, now and at each run, and take the floats and arrays of its result as inputs."""

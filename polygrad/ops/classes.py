@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.apply import apply
@@ -17,7 +18,7 @@ from ..typing import ArrayLike, Namespace, Raw
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["binary_entropy", "check_classes", "check_indices", "class_cross_entropy"]
+__all__ = ["InRange", "binary_entropy", "check_classes", "check_indices", "class_cross_entropy"]
 
 
 def _targets(xp: Namespace, target: Raw, ignore: int, axis: int) -> tuple[Raw, Raw]:
@@ -103,10 +104,31 @@ def at_each_run(check: Callable[[Any], None], x: Any) -> None:
 _HOST = 1  # DLPack's number for memory of the host
 
 
+@dataclass(frozen=True)
+class InRange:
+    """What each run of a static graph checks of integers: that they are 0 to n - 1; data, so that a graph can be saved.
+
+    Attributes:
+        name: of the function, for the error.
+        n: how many classes or rows there are.
+        ignore: a class that does not count; None for indices, of which all do.
+    """
+
+    name: str
+    n: int
+    ignore: int | None
+
+    def __call__(self, x: Any) -> None:
+        if self.ignore is None:
+            check_indices(self.name, x, self.n)
+        else:
+            check_classes(self.name, x, self.n, self.ignore)
+
+
 def check_classes(name: str, target: Any, classes: int, ignore: int) -> None:
     """Refuse targets that are no class. They are looked at on the host only: elsewhere it would mean to wait."""
     if is_traced(target):
-        at_each_run(lambda x: check_classes(name, x, classes, ignore), target)
+        at_each_run(InRange(name, classes, ignore), target)
         return
     outside = _outside(name, "targets must be integer classes", target, classes, ignore)
     if outside is not None:
@@ -119,7 +141,7 @@ def check_classes(name: str, target: Any, classes: int, ignore: int) -> None:
 def check_indices(name: str, indices: Any, n: int) -> None:
     """Refuse indices that are none of 0 to n - 1, looked at on the host only."""
     if is_traced(indices):
-        at_each_run(lambda x: check_indices(name, x, n), indices)
+        at_each_run(InRange(name, n, None), indices)
         return
     outside = _outside(name, "indices must be integers", indices, n, None)
     if outside is not None:

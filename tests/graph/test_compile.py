@@ -636,3 +636,15 @@ def test_trace_gives_a_graph() -> None:
     gradient = pg.trace(pg.grad(lambda x: pg.sum(pg.sin(x))), pg.Spec(3))
     equal(gradient(pg.zeros(3)), pg.ones(3))
     assert gradient.stats()["ops"]["cos"] == 1
+
+
+def test_trace_returns_views_and_tensors_that_were_never_used() -> None:
+    w = tensor()
+    graph = pg.trace(lambda x: (pg.reshape(x, (4, 3)), x[1], pg.matrix_transpose(w), w, x), pg.Spec((3, 4)))
+    for x in (tensor(), tensor() + 1):
+        out = graph(x)
+        for a, b in zip(out, (pg.reshape(x, (4, 3)), x[1], pg.matrix_transpose(w), w, x), strict=True):
+            equal(a, b)
+        out[0][0, 0] = out[3][0, 0] = out[4][0, 0] = 50.0
+        assert x[0, 0].item() != 50
+        assert w[0, 0].item() == X[0, 0]

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polygrad_backends import numpy_executor
+from table import Row
+from test_table import CASES, arrays, function
 
 import polygrad as pg
 from polygrad.graph import passes
@@ -60,6 +62,129 @@ def test_broadcasts_are_pushed() -> None:
     graph = pg.trace(pg.grad(lambda x: pg.sum(x * x)), pg.Spec(3))
     assert count(graph, "broadcast_to") == 1
     assert count(passes.optimized(graph, CPU), "broadcast_to") == 0
+
+
+# -- identities, transposes ------------------------------------------------------------------------------------
+
+X, N, B, Z = pg.Spec((3, 4)), pg.Spec((3, 4), "int64"), pg.Spec((3, 4), "bool"), pg.Spec((3, 4), "complex128")
+KEPT: list[tuple[Any, Any, int]] = [  # a function, what it is of, how many instructions are left
+    (lambda x: x * 1, X, 0), (lambda x: 1.0 * x, X, 0), (lambda x: x * pg.ones_like(x), X, 0), (lambda x: x / 1, X, 0),
+    (lambda x: x - 0, X, 0), (lambda x: x - 0.0, X, 0), (lambda x: x - (-0.0), X, 1), (lambda x: x + 0, X, 1),
+    (lambda x: x * 0, X, 1), (lambda x: x - x, X, 1), (lambda x: x / x, X, 1),
+    (lambda x: pg.negative(-x), X, 0), (lambda x: pg.negative(pg.negative(-x)), X, 1), (lambda x: x * -1, X, 1),
+    (lambda x: x + -x * 2, X, 2), (lambda x: -x * -x, X, 1), (lambda x: -x / -x, X, 1), (lambda x: abs(abs(x)), X, 1),
+    (lambda x: abs(-x), X, 1), (lambda x: abs(abs(x)), N, 2), (lambda x: abs(-x), N, 2), (lambda x: abs(abs(x)), Z, 1),
+    (lambda x: pg.astype(x, "float64"), X, 0), (lambda x: pg.astype(x, "float32"), X, 1),
+    (lambda x: pg.astype(pg.astype(x, "float32"), "float64"), X, 2), (lambda x: +x, X, 0), (pg.real, X, 0), (pg.conj, X, 0),
+    (lambda x: pg.conj(pg.conj(x)), Z, 0), (lambda x: x * 1, Z, 1), (lambda x: x / 1, Z, 1),
+    (lambda x: pg.reshape(pg.reshape(x, (12,)), (4, 3)), X, 1), (lambda x: pg.reshape(x, (3, 4)), X, 0),
+    (lambda x: pg.broadcast_to(x, (3, 4)), X, 0), (lambda x: pg.broadcast_to(pg.broadcast_to(x, (1, 3, 4)), (2, 3, 4)), X, 1),
+    (lambda x: x.mT.mT, X, 0), (lambda x: pg.permute_dims(x, (0, 1)), X, 0),
+    (lambda x: pg.permute_dims(pg.permute_dims(pg.reshape(x, (3, 2, 2)), (1, 2, 0)), (2, 0, 1)), X, 1),
+    (lambda x: pg.permute_dims(pg.permute_dims(pg.reshape(x, (3, 2, 2)), (1, 2, 0)), (1, 2, 0)), X, 2),
+    (lambda x: ~~x, N, 0), (lambda x: pg.logical_not(pg.logical_not(x)), B, 0), (lambda x: pg.maximum(x, x), X, 0),
+    (lambda x: pg.where(x > 0, x, x), X, 0), (lambda x: pg.where(x > 0, x, 1.0), X, 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("f", "spec", "left"), KEPT)
+@pytest.mark.parametrize("place", ["cpu", "strict"])
+def test_identities_and_what_is_none(f: Any, spec: Any, left: int, place: str) -> None:
+    graph = pg.trace(f, pg.Spec(spec.shape, spec.dtype, device=place))
+    after = passes.dead_code(passes.simplify(graph))
+    assert len(after.instructions) == left, f"\n{graph}\n{after}"
+    special = [0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, -1.5, 2.0, 1e308, -1e308, 1.0, -1.0]
+    values = np.asarray(special).reshape(3, 4)
+    if spec.dtype is pg.complex128:
+        values = np.stack([values, values[::-1]], axis=-1).view(complex)[..., 0]
+    elif spec.dtype is pg.int64:
+        values = np.asarray([0, 1, -1, 2**63 - 1, -(2**63), 5] * 2).reshape(3, 4)
+    elif spec.dtype is pg.bool:
+        values = values > 0
+    same_bits(graph, after, [pg.asarray(values, device=place)])
+
+
+def same_bits(graph: Any, after: Any, xs: list[Any]) -> None:
+    device = pg.Device(graph.device)
+    own = iter(xs)
+    given = [(graph.closed_over[v] if v in graph.closed_over else next(own))._value for v in graph.inputs]
+    one, two = (Program(g, device).run(*given) for g in (graph, after))
+    for a, b in zip(one, two, strict=True):
+        if a is None:
+            assert b is None
+            continue
+        p, q = np.asarray(device.backend.to_numpy(a)), np.asarray(device.backend.to_numpy(b))
+        assert (p.dtype, p.shape) == (q.dtype, q.shape)
+        np.testing.assert_array_equal(np.isnan(p), np.isnan(q))  # a nan's sign and payload mean nothing
+        p, q = (np.where(np.isnan(x), 0, x) for x in (p, q))
+        assert p.tobytes() == q.tobytes()
+
+
+BY_VALUES = {"nonzero", "unique_all", "unique_counts", "unique_inverse", "unique_values", "x[mask]"}
+FIXED = [c for c in CASES if c.values[0].name not in BY_VALUES]
+
+
+@pytest.mark.parametrize(("row", "sample"), FIXED[::3])
+def test_every_pass_keeps_what_ops_and_their_derivatives_give(row: Row, sample: Any) -> None:
+    each_pass(row, sample, CPU)
+
+
+@pytest.mark.parametrize(("row", "sample"), FIXED[::15])
+def test_on_strict_too(row: Row, sample: Any) -> None:
+    each_pass(row, sample, pg.Device("strict"))
+
+
+def each_pass(row: Row, sample: Any, device: Any) -> None:
+    xs = arrays(sample, device)
+    graph = pg.trace(function(row, device), *xs)
+    graphs = [(graph, xs)]
+    if row.differentiable and not row.name.startswith("linalg.expm"):
+        backward = graph.vjp()
+        more = backward.own_inputs[len(xs) :]
+        graphs.append((backward, [*xs, *[pg.ones(v.shape, dtype=v.dtype, device=device) for v in more]]))
+    for before, takes in graphs:
+        (_, first), *after = before.passes()
+        assert first is before
+        for _, one in after:  # one after the other, as they are run
+            same_bits(before, one, takes)
+        for name in pg.graph.PASSES:  # and each by itself
+            alone = before.passes(without=[p for p in pg.graph.PASSES if p != name])
+            assert [n for n, _ in alone] == ["traced", name]
+            same_bits(before, alone[1][1], takes)
+
+
+def test_transposes_are_pushed_behind_elementwise_work() -> None:
+    def f(x: Any, y: Any) -> Any:
+        return pg.matrix_transpose(pg.sin(x.mT) * y.mT + 1) @ pg.exp(y.mT)
+
+    graph = pg.trace(f, pg.Spec((3, 3)), pg.Spec((3, 3)))
+    after = passes.push_transposes(graph)
+    assert [i.op for i in after.instructions] == ["sin", "multiply", "add", "exp", "matrix_transpose", "matmul_2d"]
+    rng = np.random.default_rng(0)
+    same_bits(graph, after, [pg.asarray(rng.standard_normal((3, 3))) for _ in range(2)])
+    graph = pg.trace(lambda x: pg.sin(x.mT), pg.Spec((3, 4)))
+    assert str(passes.push_transposes(graph)) == str(graph)  # a view would have to be copied
+    graph = pg.trace(lambda x, y: (x.mT + y) * 2, pg.Spec((3, 3)), pg.Spec((3, 3)))
+    assert str(passes.push_transposes(graph)) == str(graph)
+
+
+def test_the_graph_after_each_pass_is_there_to_be_looked_at() -> None:
+    w = pg.asarray([1.0, 2.0], requires_grad=True)
+    step = pg.compile(lambda x: pg.sum(pg.sin(w * x) * 1 + pg.sin(w * x)), without=("dead_code",))
+    step(pg.ones(2))
+    assert [name for name, _ in step.passes()] == ["traced", *[p for p in pg.graph.PASSES if p != "dead_code"]]
+    assert count(step.passes()[0][1], "sin") == 2
+    assert count(step.passes()[-1][1], "sin") == 1
+    assert "digraph" in str(pg.draw(step.passes(backward=True)[-1][1]))
+    g = pg.compile(lambda x: x * 2)
+    g(pg.ones(2))
+    with pytest.raises(pg.errors.TraceError, match="has no backward"):
+        g.passes(backward=True)
+    with pytest.raises(ValueError, match="no pass fold; there are simplify"):
+        step.graph.passes(without=["fold"])
+
+
+# -- random programs ---------------------------------------------------------------------------------------------
 
 
 def programs() -> Any:
