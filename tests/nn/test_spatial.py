@@ -195,7 +195,11 @@ def test_wrong_use_is_told() -> None:
         (lambda: F.local_response_norm(x, 0), ValueError, "size must be a whole number"),
         (lambda: nn.Dropout2d(1.5), ValueError, "Dropout2d: p is a probability"),
         (lambda: F.alpha_dropout(x, -1.0), ValueError, "alpha_dropout: p is a probability"),
-        (lambda: F.feature_alpha_dropout(pg.ones(3), 0.5, True), errors.ShapeError, "feature_alpha_dropout: x must be"),
+        (
+            lambda: F.feature_alpha_dropout(pg.ones(3), 0.5, True),
+            errors.ShapeError,
+            "feature_alpha_dropout: input must be",
+        ),
         (lambda: F.dropout(pg.ones(3, dtype="int64")), errors.DTypeError, "dropout: needs a floating dtype"),
     ]:
         with pytest.raises(error, match=words):

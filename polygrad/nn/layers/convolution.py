@@ -162,6 +162,11 @@ class _ConvTranspose(_Convolution):
         )
         self.output_padding = spread(type(self).__name__, "output_padding", output_padding, self.axes, 0)
 
+    def extra_repr(self) -> str:
+        more = f", output_padding={self.output_padding}" if any(self.output_padding) else ""
+        text, bias, rest = super().extra_repr().partition(", bias=False")
+        return text + more + bias + rest
+
     def forward(self, input: pg.Tensor, output_size: Any = None) -> pg.Tensor:
         """``input`` of shape (N, C, *lengths) or (C, *lengths); with ``output_size`` the output has these lengths."""
         more = self.output_padding if output_size is None else self._padding_for(input, tuple(output_size))

@@ -60,6 +60,12 @@ class LayerNorm(_Affine):
         """``input`` of shape (..., *normalized_shape)."""
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.weight is not None}, "
+            f"bias={self.bias is not None}"
+        )
+
 
 class RMSNorm(Module):
     """See :func:`polygrad.nn.functional.rms_norm`.
