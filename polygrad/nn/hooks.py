@@ -170,6 +170,12 @@ def _through(
     return tuple(made)
 
 
+def _name(module: Hooked, error: Exception) -> None:
+    """Note at an error of ours in which layer it came up: the innermost one, with its settings."""
+    if isinstance(error, (pg.errors.PolygradError, IndexError)) and not hasattr(error, "__notes__"):
+        error.add_note(f"in the layer {module!r}")
+
+
 def _after(module: Hooked, hook: Hook, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
     changed = hook.function(module, args, *([kwargs] if hook.with_kwargs else []), result)
     return result if changed is None else changed
@@ -188,7 +194,11 @@ class Hooked:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not (self._hooks or self._pre_hooks or self._backward_hooks or self._backward_pre_hooks):
-            return self.forward(*args, **kwargs)
+            try:
+                return self.forward(*args, **kwargs)
+            except (pg.errors.PolygradError, IndexError) as error:
+                _name(self, error)
+                raise
         result, called = None, set()
         try:
             args, kwargs = self._before(args, kwargs)
@@ -200,13 +210,14 @@ class Hooked:
                 called.add(key)
                 result = _after(self, hook, args, kwargs, result)
             return result if watch is None else watch.results(result)
-        except Exception:
+        except Exception as error:
+            _name(self, error)
             for key, hook in tuple(self._hooks.items()):
                 if hook.always_call and key not in called:
                     try:
                         _after(self, hook, args, kwargs, result)
-                    except Exception as error:  # the first fault is the one to be told
-                        warnings.warn(f"a forward hook with always_call=True failed too: {error!r}", stacklevel=2)
+                    except Exception as second:  # the first fault is the one to be told
+                        warnings.warn(f"a forward hook with always_call=True failed too: {second!r}", stacklevel=2)
             raise
 
     def _before(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
