@@ -342,7 +342,7 @@ def _compile(np: Any, graph: Any, device: Any) -> Callable[..., Any]:
 
 
 def _relu_linear(np: Any, g: Any, out: Any) -> Any:
-    if g.dtype.kind != "f" or g.shape != out.shape or g.dtype.itemsize > 8 or not isinstance(g, np.ndarray):
+    if g.dtype.kind != "f" or g.shape != out.shape or g.shape == () or g.dtype.itemsize > 8:
         return np.where(out <= 0, 0, g)
     left = np.less_equal(out, 0)
     return kept(np, g, np.logical_not(left, left))  # nan in ``out`` lets everything through

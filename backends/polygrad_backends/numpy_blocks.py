@@ -128,7 +128,8 @@ def blocks(
 ) -> list[Any]:  # fmt: skip
     """Run a group block by block, spread over threads; returns its sums, each the pairwise sum of the blocks' own.
 
-    The blocks are the same for any number of threads, and so are the sums. ``kept`` has each worker's scratch arrays; ``most`` is the number of threads.
+    The blocks are the same for any number of threads, and so are the sums. ``kept`` has each worker's scratch arrays;
+    ``most`` is the number of threads.
     """
     count = -(-size // block)
     count += count % 2  # two threads, equal shares

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from polygrad.graph import ELEMENTWISE, Graph, Instruction, Program, Value, resolve
 
-from .numpy_blocks import Group, Step, grouped, inputs_of, is_whole
+from .numpy_blocks import Group, Step, grouped, inputs_of
 from .numpy_source import Source, is_product, reduction, surely_fresh
 from .numpy_threads import threads
 
@@ -29,7 +28,6 @@ _UFUNCS: Final = {
 _MAKES_ORDER: Final = frozenset("matmul_2d zeros ones full stack concat".split())
 _KEEPS_ORDER: Final = frozenset("sum mean max min prod reshape expand_dims squeeze matmul".split())
 _ALIGNED: Final = 64
-_SMALL_SUM: Final = 4096
 _KEPT_BYTES: Final = 1 << 17
 """From this size on a returned array is one of the last runs, if nobody has kept it: new memory has to be paged in."""
 
@@ -71,7 +69,7 @@ class Plan:
 
     def __init__(self, np: Any, graph: Graph, device: Any) -> None:
         self.np = np
-        self.graph = graph = summed_products(graph)
+        self.graph = graph
         self.device = device
         self.taken = {v for i in graph.instructions for v in i.inputs}
         self.ordered = self._ordered()
@@ -144,7 +142,7 @@ class Plan:
             return None  # scalars are quicker without
         if made[0] not in self.ordered:
             return None  # NumPy makes it in another order, in which later sums go
-        if op == "summed_product" or (op == "tanh" and made[0].dtype.kind == "c"):
+        if op == "tanh" and made[0].dtype.kind == "c":
             return None
         if op in _UFUNCS:
             return _UFUNCS[op]
@@ -176,7 +174,13 @@ class Plan:
         if len(step.outputs) != 1 or step.outputs[0].shape == () or step.outputs[0] not in self.ordered:
             return []
         batched = step.op == "matmul" and all(len(v.shape) > 1 and v in self.ordered for v in step.inputs)
-        if is_product(step) or self.is_column_sum(step) or batched or reduction(step) is not None or self.is_tanh_vjp(step):
+        if (
+            is_product(step)
+            or self.is_column_sum(step)
+            or batched
+            or reduction(step) is not None
+            or self.is_tanh_vjp(step)
+        ):
             return list(step.outputs)
         return list(step.outputs) if self.ufunc(step) else []
 
@@ -258,28 +262,3 @@ def _aligned(np: Any, nbytes: int) -> Any:
     memory = np.empty(max(nbytes, 1) + _ALIGNED, np.uint8)
     start = -memory.ctypes.data % _ALIGNED
     return memory[start : start + nbytes]
-
-
-def summed_products(graph: Graph) -> Graph:
-    """Where a product is only summed up, and neither is large, BLAS's inner product does both: ``summed_product(a, b)``.
-
-    Larger ones keep NumPy's pairwise sums, which lose less.
-    """
-    uses: dict[Value, int] = {}
-    for v in (*(v for i in graph.instructions for v in i.inputs), *(v for v in graph.outputs if v is not None)):
-        uses[v] = uses.get(v, 0) + 1
-    made = graph.made_by()
-    kept: list[Instruction] = []
-    for i in graph.instructions:
-        product = made.get(i.args[0]) if is_whole(i) and i.args[0].__class__ is Value else None
-        if product is None or product.op != "multiply" or product.kwargs or uses[i.args[0]] != 1:
-            kept.append(i)
-            continue
-        a, b = product.args
-        (x,) = product.outputs
-        alike = all(v.__class__ is Value and v.shape == x.shape and v.dtype is x.dtype for v in (a, b))
-        plain = alike and x.dtype is not None and x.dtype.name in ("float32", "float64") and 0 < x.size <= _SMALL_SUM
-        kept.append(replace(i, op="summed_product", args=(a, b, x.size if i.op == "mean" else 1), kwargs=()) if plain else i)
-    needed = {v for i in kept for v in i.inputs} | {v for v in graph.outputs if v is not None}
-    left = [i for i in kept if i.op != "multiply" or i.outputs[0] in needed]
-    return graph.with_(instructions=tuple(left))

@@ -113,7 +113,9 @@ _SHARED = 1 << 17
 
 def _gelu(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
     add, multiply, subtract, exp = np.add, np.multiply, np.subtract, np.exp
-    zero, one, minus_half, edge, density = (np.asarray(v, np.float32) for v in (0, 1, -0.5, 8**-0.5, 0.3989422804014327))
+    zero, one, minus_half, edge, density = (
+        np.asarray(v, np.float32) for v in (0, 1, -0.5, 8**-0.5, 0.3989422804014327)
+    )
     first, *others = (np.asarray(c, np.float32) for c in _FIT)
 
     def block(x: Any, y: Any, slope: Any, t: Any, p: Any, e: Any, mask: Any) -> None:

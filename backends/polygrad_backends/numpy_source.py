@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from polygrad.graph import FRESH, Instruction, Value, Writer
 
-from .numpy_blocks import BLOCK_BYTES, Group, blocks, inputs_of, is_whole
+from .numpy_blocks import BLOCK_BYTES, Group, blocks, inputs_of
 
 if TYPE_CHECKING:
     from .numpy_executor import Plan
@@ -20,12 +20,13 @@ _SOLID: Final = frozenset("expand_dims squeeze reshape".split())
 """Views of contiguous arrays that are contiguous themselves."""
 _REDUCES: Final = {"sum": "add", "mean": "add", "max": "maximum", "min": "minimum"}
 
+
 def surely_fresh(instruction: Instruction) -> bool:
     """Whether what an instruction makes shares memory with nothing."""
     op = instruction.op.removeprefix("xp.")
     if op in ("floor", "ceil", "trunc", "round", "clip", "abs"):
         return all(v.dtype is not None and v.dtype.kind in "fc" for v in instruction.outputs) and op != "clip"
-    return op in FRESH or op in ("sum_leading", "scatter_add", "summed_product") or instruction.effect
+    return op in FRESH or op in ("sum_leading", "scatter_add") or instruction.effect
 
 
 def is_product(instruction: Instruction) -> bool:
@@ -135,13 +136,12 @@ class Source(Writer):
         if is_product(instruction):
             call = f"{self.argument(args[0])}.dot({self.argument(args[1])}{place})"
         elif ufunc is not None:
-            out = place.replace(", ", ", out=") if ufunc in ("maximum", "minimum") else place  # they refuse it by position
+            out = (
+                place.replace(", ", ", out=") if ufunc in ("maximum", "minimum") else place
+            )  # they refuse it by position
             call = f"{self._function(ufunc)}({', '.join(self._operands(instruction))}{out})"
         elif reduced is not None:
             return self._reduce(instruction, reduced, into)
-        elif instruction.op == "summed_product":
-            a, b, count = args
-            call = f"{self._flat(a)}.dot({self._flat(b)})" + (f" / {count}" if count > 1 else "")
         elif self.plan.is_column_sum(instruction):  # as the backend's kernel does it
             ones = self._constant(self.np.ones(args[0].shape[0], self.plan.native(args[0])))
             call = f"{ones}.dot({self.argument(args[0])}{place})"
@@ -169,9 +169,7 @@ class Source(Writer):
         kinds = {v.dtype for v in arrays}
         if len(kinds) != 1 or not (dtype := kinds.pop()) or dtype.kind not in "fc":
             return [self.argument(a) for a in instruction.args]
-        return [
-            self._scalar(a, dtype) if a.__class__ in (int, float) else self.argument(a) for a in instruction.args
-        ]
+        return [self._scalar(a, dtype) if a.__class__ in (int, float) else self.argument(a) for a in instruction.args]
 
     def _scalar(self, number: float, dtype: Any) -> str:
         native = self.plan.device.backend.to_native_dtype(dtype)
@@ -200,17 +198,6 @@ class Source(Writer):
             divided = f"{self._function('true_divide')}({name}, {self._scalar(count, out.dtype)}, {name})"
             lines.append(divided if into else f"{name} = {name} / {count}")
         return lines
-
-    def _flat(self, v: Value) -> str:
-        """An array as one row."""
-        name = self.names[v]
-        if len(v.shape) == 1:
-            return name
-        if name not in self.solid:
-            return f"{name}.reshape(-1)"
-        made = f"w{len(self.views)}"
-        self.views[made] = (name, "reshape", ((-1,),), ())
-        return made
 
     def _scatter(self, instruction: Instruction) -> list[str]:
         """Zeros to which parts are added, where each part is a plain slice."""
@@ -320,7 +307,9 @@ class Source(Writer):
             (out,) = instruction.outputs
             self.names = {**own, **names}
             if out in sums:
-                lines.append(f"p{out.number}[at] = {self._function('add')}.reduce({self.argument(instruction.args[0])})")
+                lines.append(
+                    f"p{out.number}[at] = {self._function('add')}.reduce({self.argument(instruction.args[0])})"
+                )
                 continue
             in_place = self.plan.ufunc(instruction) is not None
             dying = [v for v in dict.fromkeys(instruction.inputs) if last[v] == i and names.get(v, "").startswith("t")]
