@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
+import shutil
+import sys
 
 import numpy as np
 
 import polygrad as pg
 
 from . import processes
+from .gaussian_process import PROCESSES
 from .harness import check, measure, report
 from .networks_images import IMAGES
 from .networks_sequence import SEQUENCES
 from .workloads import ALL, PEERS
 
-ALL |= IMAGES | SEQUENCES
+ALL |= PROCESSES | IMAGES | SEQUENCES
+
+_THREADS = "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS POLYGRAD_NUM_THREADS".split()
+
+
+def _again_with(threads: int) -> None:
+    """Start this program anew on so many cores, for libraries look at these things when they are loaded."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    for name in _THREADS:
+        os.environ[name] = str(threads)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,7 +39,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("workloads", nargs="*", help=f"of {', '.join(ALL)}, processes; all by default")
     parser.add_argument("--rounds", type=int, default=11, help="how often each contestant takes its turn")
     parser.add_argument("--seconds", type=float, default=0.1, help="how long a turn is")
+    parser.add_argument("--threads", type=int, help="keep every contestant to so many cores and threads")
+    parser.add_argument("--torch-compile", action="store_true", help="torch.compile too, where there is a C++ compiler")
     options = parser.parse_args(argv)
+    if options.threads and os.environ.get(_THREADS[-1]) != str(options.threads):
+        _again_with(options.threads)
+    if options.torch_compile:
+        if "torch" not in PEERS or not (shutil.which("c++") or shutil.which("g++")):
+            parser.error("--torch-compile needs PyTorch and a C++ compiler")
+        PEERS.append("torch.compile")
     unknown = set(options.workloads) - set(ALL) - {"processes"}
     if unknown:
         parser.error(f"unknown workloads: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}, processes")

@@ -76,9 +76,13 @@ def _functional(value_and_grad: Any, loss_of: Any, arrays: list[Any], ready: Any
 
 
 def contestants(
-    hand: Run, loss: Callable[..., Callable[[list[Any]], Any]], arrays: list[Any], consts: list[Any]
+    hand: Run,
+    loss: Callable[..., Callable[[list[Any]], Any]],
+    arrays: list[Any],
+    consts: list[Any],
+    without: tuple[str, ...] = (),
 ) -> dict[str, Run]:
-    """One loss in every library: ``loss(xp, constants)`` gives the function of the parameters."""
+    """One loss in every library but some: ``loss(xp, constants)`` gives the function of the parameters."""
     found: dict[str, Run] = {"hand-written": hand}
     found["polygrad"] = _backward(loss(pg, [pg.asarray(c, copy=True) for c in consts]), _leaves(pg, arrays))
     found["polygrad compiled"] = _compiled(loss(pg, [pg.asarray(c, copy=True) for c in consts]), _leaves(pg, arrays))
@@ -86,6 +90,9 @@ def contestants(
         import torch
 
         found["torch"] = _backward(loss(torch, [torch.tensor(c) for c in consts]), _leaves(torch, arrays))
+        if "torch.compile" in PEERS:
+            compiled = torch.compile(loss(torch, [torch.tensor(c) for c in consts]))
+            found["torch.compile"] = _backward(compiled, _leaves(torch, arrays))
     if "jax" in PEERS:
         import jax
         import jax.numpy as jnp
@@ -99,7 +106,7 @@ def contestants(
         import autograd.numpy as anp
 
         found["autograd"] = _functional(autograd.value_and_grad, loss(anp, consts), arrays)
-    if "mygrad" in PEERS:
+    if "mygrad" in PEERS and "mygrad" not in without:
         import mygrad
 
         found["mygrad"] = _mygrad(loss(mygrad, consts), arrays)
@@ -251,11 +258,15 @@ ALL: dict[str, Callable[[], Workload]] = {
     "mlp-16x32": lambda: mlp(
         16, 32, {"hand-written": 3.5, "torch": 0.65}, {"hand-written": 0.9, "jax jit": 0.5, "torch": 0.2}
     ),
-    "mlp-128x256": lambda: mlp(128, 256, {"hand-written": 1.6}, {"hand-written": 0.9, "jax jit": 1.1, "torch": 1.1}),
-    "mlp-256x1024": lambda: mlp(256, 1024, {}, {"hand-written": 1.1, "jax jit": 1.1, "torch": 1.1}),
-    "elementwise-1k": lambda: elementwise(1_000, {}, {"jax jit": 0.6}),
-    "elementwise-100k": lambda: elementwise(100_000, {"hand-written": 1.3}, {"jax jit": 0.6}),
-    "elementwise-4m": lambda: elementwise(4_000_000, {"hand-written": 1.3}, {"jax jit": 0.6}),
+    "mlp-128x256": lambda: mlp(
+        128, 256, {"hand-written": 1.6}, {"hand-written": 0.9, "jax jit": 1.1, "torch": 1.1, "torch.compile": 1.1}
+    ),
+    "mlp-256x1024": lambda: mlp(
+        256, 1024, {}, {"hand-written": 1.1, "jax jit": 1.1, "torch": 1.1, "torch.compile": 1.1}
+    ),
+    "elementwise-1k": lambda: elementwise(1_000, {}, {"jax jit": 0.6, "torch.compile": 0.6}),
+    "elementwise-100k": lambda: elementwise(100_000, {"hand-written": 1.3}, {"jax jit": 0.6, "torch.compile": 0.6}),
+    "elementwise-4m": lambda: elementwise(4_000_000, {"hand-written": 1.3}, {"jax jit": 0.6, "torch.compile": 0.6}),
     "rosenbrock-1k": lambda: rosenbrock(1_000, {}, {"hand-written": 0.9}),
     "ode-100": lambda: ode(100, {"torch": 0.8}, {"torch": 0.2}),
 }

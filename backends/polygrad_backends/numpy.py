@@ -13,6 +13,7 @@ from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad_backends import host
 
 from .numpy_networks import network_kernels
+from .numpy_threads import one_blas_thread
 from .special import scipy_special
 from .windows import kept, window_kernels
 
@@ -29,6 +30,7 @@ where roll stack moveaxis repeat tile tril triu zeros ones full empty eye linspa
 matmul tensordot vecdot result_type can_cast finfo iinfo isdtype searchsorted broadcast_arrays count_nonzero
 diff isin unstack unique_all unique_counts unique_inverse clip newaxis e pi inf nan
 """
+_FACTORS = "cholesky det eigh eigvalsh inv qr slogdet solve svd svdvals"
 _DTYPES = """
 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128
 """
@@ -108,6 +110,7 @@ class NumpyBackend(Backend):
             "argsort": self._argsort,
             "unique_values": lambda x: np.unique(x, equal_nan=False),
             "meshgrid": lambda *arrays, indexing="xy": tuple(np.meshgrid(*arrays, indexing=indexing)),
+            **{f"linalg.{name}": one_blas_thread.around(getattr(np.linalg, name)) for name in _FACTORS.split()},
             # NumPy gives real results where no eigenvalue happens to be complex.
             "linalg.eig": lambda x: tuple(v.astype(np.result_type(x, 1j), copy=False) for v in np.linalg.eig(x)),
             "linalg.eigvals": lambda x: np.linalg.eigvals(x).astype(np.result_type(x, 1j), copy=False),
@@ -301,19 +304,26 @@ class NumpyBackend(Backend):
         return self._generic("p_norm")(x, axes, p, keepdims)
 
     def _solve_triangular(self, a: Any, b: Any, upper: bool = False, unit_diagonal: bool = False) -> Any:
-        if self._triangular is not None and a.ndim == 2 == b.ndim and 0 not in b.shape:
-            if unit_diagonal or a.diagonal().all():  # else SciPy raises
-                return self._triangular(a, b, lower=not upper, unit_diagonal=unit_diagonal, check_finite=False)
-        return self._generic("solve_triangular")(a, b, upper=upper, unit_diagonal=unit_diagonal)
+        solve = self._triangular.get(a.dtype.char) if a.dtype == b.dtype and a.ndim == 2 == b.ndim else None
+        if solve is None or 0 in b.shape or not (unit_diagonal or a.diagonal().all()):  # BLAS divides by zeros
+            return self._generic("solve_triangular")(a, b, upper=upper, unit_diagonal=unit_diagonal)
+        # X^T A^T = B^T: what is in C order here is in BLAS's order there, the result too
+        turned = a.flags.f_contiguous and not a.flags.c_contiguous
+        factor, lower = (a, not upper) if turned else (self.np.ascontiguousarray(a).T, upper)
+        options = {"side": 1, "lower": lower, "trans_a": turned, "diag": unit_diagonal}
+        if not one_blas_thread.suits(a.shape):
+            return solve(1.0, factor, b.T, **options).T
+        with one_blas_thread:
+            return solve(1.0, factor, b.T, **options).T
 
     @cached_property
-    def _triangular(self) -> Any:
-        """SciPy's function for one matrix, where SciPy is installed."""
+    def _triangular(self) -> dict[str, Any]:
+        """BLAS's functions for one matrix, where SciPy is installed."""
         if find_spec("scipy") is None:
-            return None
-        from scipy.linalg import solve_triangular
+            return {}
+        from scipy.linalg import blas
 
-        return solve_triangular
+        return {char: getattr(blas, f"{name}trsm") for char, name in zip("fdFD", "sdcz")}
 
     def _scatter_add(self, shape: tuple[int, ...], dtype: Any, parts: Sequence[tuple[Any, Any]]) -> Any:
         """Zeros of ``shape`` with each ``values`` added at its ``key``, repeated indices summing."""

@@ -16,7 +16,7 @@ from polygrad.graph import ELEMENTWISE, Graph, Instruction, Program, Value, reso
 
 from .numpy_blocks import Group, Step, grouped, inputs_of
 from .numpy_source import Source, is_product, reduction, surely_fresh
-from .numpy_threads import threads
+from .numpy_threads import one_blas_thread, threads
 
 __all__ = ["Plan", "compile_graph", "threads"]
 
@@ -25,9 +25,12 @@ _UFUNCS: Final = {
     "equal": "equal", "not_equal": "not_equal", "less": "less", "less_equal": "less_equal", "greater": "greater",
     "greater_equal": "greater_equal", "tanh": "tanh",
 }  # fmt: skip
-_MAKES_ORDER: Final = frozenset("matmul_2d zeros ones full stack concat".split())
+_MAKES_ORDER: Final = frozenset(
+    "matmul_2d zeros ones full stack concat linalg.cholesky linalg.inv linalg.solve linalg.solve_triangular tril triu".split()
+)
 _KEEPS_ORDER: Final = frozenset("sum mean max min prod reshape expand_dims squeeze matmul".split())
 _ALIGNED: Final = 64
+_LARGE_PRODUCT: Final = 1 << 24
 _KEPT_BYTES: Final = 1 << 17
 """From this size on a returned array is one of the last runs, if nobody has kept it: new memory has to be paged in."""
 
@@ -38,6 +41,7 @@ def compile_graph(np: Any, graph: Graph, device: Any) -> Callable[..., tuple[Any
     idle: list[Callable[..., tuple[Any, ...]]] = []
     ordered = [i for i, v in enumerate(graph.inputs) if plan.needs_order(v)]
     straight: list[Callable[..., tuple[Any, ...]]] = []
+    alone = plan.wants_one_blas_thread()
 
     def run(*inputs: Any) -> tuple[Any, ...]:
         for i in ordered:
@@ -50,7 +54,10 @@ def compile_graph(np: Any, graph: Graph, device: Any) -> Callable[..., tuple[Any
         except IndexError:
             instance = plan.instance()
         try:
-            return instance(*inputs)
+            if not alone:
+                return instance(*inputs)
+            with one_blas_thread:
+                return instance(*inputs)
         finally:
             idle.append(instance)
 
@@ -193,6 +200,13 @@ class Plan:
         return not products or any(
             i.op != "matmul_2d" for i in self.graph.instructions if transposed.intersection(i.inputs)
         )
+
+    def wants_one_blas_thread(self) -> bool:
+        """Whether it factors matrices for which BLAS's threads do harm, and multiplies none for which they are needed."""
+        factored = [i for i in self.graph.instructions if i.op.startswith("linalg.") and i.inputs]
+        products = [i for i in self.graph.instructions if i.op in ("matmul", "matmul_2d")]
+        large = any(i.outputs[0].size * i.inputs[0].shape[-1] > _LARGE_PRODUCT for i in products if i.inputs[0].shape)
+        return any(one_blas_thread.suits(i.inputs[0].shape) for i in factored) and not large
 
     def _kept(self) -> set[Value]:
         """Returned arrays that are written into memory of earlier runs."""

@@ -24,7 +24,7 @@ __all__ = [
     "stages",
 ]
 
-_SMALL: Final = 1024
+_SMALL: Final = 1 << 16
 _CREATION: Final = frozenset("zeros ones full eye arange linspace zeros_like ones_like full_like".split())
 _COMMUTE: Final = frozenset("add multiply".split())
 _BROADCASTS: Final = frozenset("add subtract multiply divide maximum minimum".split())
