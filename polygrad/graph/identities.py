@@ -123,7 +123,7 @@ def _conj(known: _Known, i: Instruction) -> Value | Instruction | None:
     if x.__class__ is not Value or x.dtype is None or i.kwargs:
         return None
     if x.dtype.kind != "c":
-        return x  # type: ignore[no-any-return]
+        return x
     before = known.made.get(x)
     return before.args[0] if i.op == "conj" and before is not None and before.op == "conj" else None
 
@@ -179,7 +179,7 @@ def _abs(known: _Known, i: Instruction) -> Value | Instruction | None:
     before = known.before(x, "abs", "negative")
     if before is None or not _real(x):
         return None  # the least integer is its own negative; complex numbers have real magnitudes
-    return x if before.op == "abs" else replace(i, args=before.args)  # type: ignore[no-any-return]
+    return x if before.op == "abs" else replace(i, args=before.args)
 
 
 def _invert(known: _Known, i: Instruction) -> Value | Instruction | None:
@@ -223,7 +223,7 @@ def _once(graph: Graph) -> tuple[Graph, bool]:
         rule = None if now.effect or len(now.outputs) != 1 else _RULES.get(now.op)
         found = None if rule is None else rule(known, now)
         if found.__class__ is Value:
-            same[now.outputs[0]] = found  # type: ignore[assignment]
+            same[now.outputs[0]] = found
             changed = True
             continue
         if found is not None:

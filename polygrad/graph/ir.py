@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from .. import registry
 from ..dtypes import DType
-from ..errors import DependencyError
 
 __all__ = ["Graph", "Instruction", "Value", "substituted", "values_in"]
 
@@ -308,12 +307,14 @@ class Graph:
 
     def _repr_svg_(self) -> str | None:
         """A picture for notebooks, where Graphviz is installed."""
-        from .draw import draw
+        from .draw import show
 
-        try:
-            return str(draw(self, format="svg"))
-        except DependencyError:
-            return None
+        return show(self)._repr_svg_()
+
+    def _repr_markdown_(self) -> str:
+        from .draw import show
+
+        return show(self)._repr_markdown_()
 
     def __str__(self) -> str:
         return to_text(self)
