@@ -9,25 +9,26 @@ import numpy as np
 
 import polygrad as pg
 
-from . import processes
+from . import plans, processes
 from .harness import check, measure, report
 from .networks_images import IMAGES
 from .networks_sequence import SEQUENCES
 from .workloads import ALL, PEERS
 
 ALL |= IMAGES | SEQUENCES
+MORE = ("memory", "compile-time", "processes")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the workloads named on the command line, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("workloads", nargs="*", help=f"of {', '.join(ALL)}, processes; all by default")
+    parser.add_argument("workloads", nargs="*", help=f"of {', '.join([*ALL, *MORE])}; all by default")
     parser.add_argument("--rounds", type=int, default=11, help="how often each contestant takes its turn")
     parser.add_argument("--seconds", type=float, default=0.1, help="how long a turn is")
     options = parser.parse_args(argv)
-    unknown = set(options.workloads) - set(ALL) - {"processes"}
+    unknown = set(options.workloads) - set(ALL) - set(MORE)
     if unknown:
-        parser.error(f"unknown workloads: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}, processes")
+        parser.error(f"unknown workloads: {', '.join(sorted(unknown))}; there are {', '.join([*ALL, *MORE])}")
     print(
         f"polygrad {pg.__version__}, NumPy {np.__version__}, Python {platform.python_version()}; peers: {', '.join(PEERS)}"
     )
@@ -36,6 +37,10 @@ def main(argv: list[str] | None = None) -> None:
             workload = make()
             check(workload)
             print(report(workload, measure(workload, options.rounds, options.seconds)), flush=True)
+    if not options.workloads or "memory" in options.workloads:
+        print("memory of compiled steps, in MB\n" + plans.memory(ALL), flush=True)
+    if not options.workloads or "compile-time" in options.workloads:
+        print("time to trace and compile, for each kind of call\n" + plans.compile_times(ALL), flush=True)
     if not options.workloads or "processes" in options.workloads:
         print("whole processes\n" + processes.report(options.rounds))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.apply import apply_multiple
 from ..core.declare import op
@@ -114,4 +114,4 @@ def attention_weights(q: ArrayLike, k: ArrayLike, mask: ArrayLike | None = None,
         raise DTypeError(
             f"attention: needs one floating dtype, got {', '.join(str(x.dtype) for x in arrays)}; cast with pg.astype"
         )
-    return _on_tensors(*arrays[:2], None if mask is None else arrays[2], scale)  # type: ignore[no-any-return]
+    return _on_tensors(arrays[0], arrays[1], None if mask is None else arrays[2], scale)  # type: ignore[no-any-return]
