@@ -25,6 +25,7 @@ from .ops.activations import (
 from .ops.attention import attention_weights
 from .ops.classes import binary_entropy, check_classes, check_indices, class_cross_entropy
 from .ops.convolution import conv, conv_input, conv_weight
+from .ops.linear_algebra import linear
 from .ops.pooling import max_pool, spread_windows, sum_windows
 from .ops.recurrent import gru, lstm, rnn
 
@@ -45,6 +46,7 @@ __all__ = [
     "hardswish",
     "hardtanh",
     "leaky_relu",
+    "linear",
     "log_sigmoid",
     "lstm",
     "max_pool",

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
-from polygrad.backend import Backend, Device, RawNamespace
+from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 
+from .jax_networks import network_kernels
 from .special import OwnFunctions, SpecialFunctions
 
 __all__ = ["JaxBackend"]
@@ -49,6 +50,7 @@ class JaxBackend(Backend):
             "running_extreme": lambda x, axis, smallest: (jax.lax.cummin if smallest else jax.lax.cummax)(x, axis),
             "running_logsumexp": jax.lax.cumlogsumexp,
             "sigmoid": jax.nn.sigmoid,
+            **network_kernels(jax, lambda name, native, *args: generic_kernel(name)(self.namespace(native), *args)),
         }
         self._namespaces: dict[Any, RawNamespace] = {}
         self.compile = partial(_compile, jax)

@@ -14,7 +14,7 @@ from polygrad_backends import host
 
 from .numpy_networks import network_kernels
 from .special import scipy_special
-from .windows import window_kernels
+from .windows import kept, window_kernels
 
 __all__ = ["NumpyBackend"]
 
@@ -56,7 +56,7 @@ class NumpyBackend(Backend):
             "floor_quotient": partial(host.floor_divide, np),
             "getitem": getitem,
             "relu": lambda x: np.maximum(x, 0),
-            "relu_linear": lambda g, out: np.where(out <= 0, 0, g),
+            "relu_linear": partial(_relu_linear, np),
             "running_extreme": lambda x, axis, smallest: (np.minimum if smallest else np.maximum).accumulate(x, axis),
             "running_logsumexp": np.logaddexp.accumulate,
             "scatter_add": self._scatter_add,
@@ -339,6 +339,13 @@ def _compile(np: Any, graph: Any, device: Any) -> Callable[..., Any]:
     from .numpy_executor import compile_graph  # only for those who compile
 
     return compile_graph(np, graph, device)
+
+
+def _relu_linear(np: Any, g: Any, out: Any) -> Any:
+    if g.dtype.kind != "f" or g.shape != out.shape or g.shape == () or g.dtype.itemsize > 8:
+        return np.where(out <= 0, 0, g)
+    left = np.less_equal(out, 0)
+    return kept(np, g, np.logical_not(left, left))  # nan in ``out`` lets everything through
 
 
 def _tanh(np: Any) -> Callable[[Any], Any]:

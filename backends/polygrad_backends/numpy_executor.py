@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from polygrad.graph import ELEMENTWISE, Graph, Instruction, Program, Value, resolve
 
-from .numpy_blocks import Group, Step, grouped, inputs_of, threads
+from .numpy_blocks import Group, Step, grouped, inputs_of
 from .numpy_source import Source, is_product, reduction, surely_fresh
+from .numpy_threads import threads
 
 __all__ = ["Plan", "compile_graph", "threads"]
 
@@ -173,7 +174,13 @@ class Plan:
         if len(step.outputs) != 1 or step.outputs[0].shape == () or step.outputs[0] not in self.ordered:
             return []
         batched = step.op == "matmul" and all(len(v.shape) > 1 and v in self.ordered for v in step.inputs)
-        if is_product(step) or self.is_column_sum(step) or batched or reduction(step) is not None or self.is_tanh_vjp(step):
+        if (
+            is_product(step)
+            or self.is_column_sum(step)
+            or batched
+            or reduction(step) is not None
+            or self.is_tanh_vjp(step)
+        ):
             return list(step.outputs)
         return list(step.outputs) if self.ufunc(step) else []
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .numpy_recurrent import recurrent_kernels
+from .numpy_threads import team, threads
 
 __all__ = ["network_kernels"]
 
@@ -98,54 +100,63 @@ def _fits(mask: Any, scores: Any) -> bool:
 
 
 # -- GELU --------------------------------------------------------------------------------------------
-# In float32 from erfc's Chebyshev fit (Numerical Recipes, erfcc: relative error below 1.2e-7 everywhere), in blocks that
-# stay in the cache: three times as fast as SciPy's erfc, which float64 keeps.
+# In float32 Phi(-|x|) = exp(-x^2 / 2) t Q(t) with t = 1 / (1 + |x| / sqrt(8)), where Q is a minimax fit of
+# erfcx(|x| / sqrt(2)) / (2 t) of degree 8 (relative error below 1e-7 up to |x| = 30), in blocks that stay in the cache: a
+# fifth of the time of SciPy's erfc, which float64 keeps.
 
-_FIT = (0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806, 0.09678418, 0.37409196, 1.00002368,
-        -1.26551223)  # fmt: skip
-_BLOCK = 16384
+_FIT = (-0.028191570909573996, 0.136589685866416, -0.23354754926686338, 0.129480882643202, -0.008021079824821326,
+        0.09961811675871217, 0.12186875865767005, 0.1411586403152485, 0.1410441579733102)  # fmt: skip
+_BLOCK = 1 << 15
+_SHARED = 1 << 17
+"""From this size on two threads are quicker than one, each with blocks twice as large: fewer turns of the GIL."""
 
 
 def _gelu(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
-    add, multiply, exp = np.add, np.multiply, np.exp
-    fit = [np.float32(c) for c in _FIT]
-    one, half, root, scale, edge = (np.float32(v) for v in (1.0, 0.5, 0.7071067811865476, 0.3989422804014327, 30.0))
+    add, multiply, subtract, exp = np.add, np.multiply, np.subtract, np.exp
+    zero, one, minus_half, edge, density = (
+        np.asarray(v, np.float32) for v in (0, 1, -0.5, 8**-0.5, 0.3989422804014327)
+    )
+    first, *others = (np.asarray(c, np.float32) for c in _FIT)
 
-    def block(x: Any, y: Any, slope: Any, buffers: Any) -> None:
-        z, t, p, e = (b[: x.size] for b in buffers)
-        np.abs(x, z)
-        multiply(z, root, z)
-        np.minimum(z, edge, out=z)  # beyond, both are 0, and the square could overflow
-        multiply(z, half, t)
+    def block(x: Any, y: Any, slope: Any, t: Any, p: Any, e: Any, mask: Any) -> None:
+        np.abs(x, t)
+        multiply(t, edge, t)
         add(t, one, t)
         np.divide(one, t, t)
-        multiply(t, fit[0], p)
-        for c in fit[1:-1]:
+        multiply(t, first, p)
+        for c in others:
             add(p, c, p)
             multiply(p, t, p)
-        add(p, fit[-1], p)
-        exp(p, p)
-        multiply(z, z, e)
-        np.negative(e, e)
-        exp(e, e)  # exp(-x^2 / 2)
-        multiply(p, e, p)
-        multiply(p, t, p)
-        multiply(p, half, p)  # Phi(-|x|)
-        np.subtract(one, p, out=p, where=x > 0)
-        multiply(e, scale, e)
+        multiply(x, x, e)
+        multiply(e, minus_half, e)
+        exp(e, e)
+        multiply(p, e, p)  # Phi(-|x|)
+        np.greater(x, zero, mask)
+        np.copyto(t, mask)
+        subtract(t, p, t)
+        np.abs(t, t)  # Phi(x) is 1 - p where x > 0, else p
+        multiply(e, density, e)
         multiply(e, x, e)
-        add(e, p, slope)
-        multiply(x, p, y)
+        add(e, t, slope)
+        multiply(x, t, y)
 
     def gelu_parts(x: Any) -> Any:
         if x.dtype.char != "f":
             return generic("gelu_parts")(x)
         y, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
         flat, own, slopes = x.reshape(-1), y.reshape(-1), slope.reshape(-1)
-        buffers = np.empty((4, min(_BLOCK, flat.size)), x.dtype)
-        for i in range(0, flat.size, _BLOCK):
-            there = slice(i, i + _BLOCK)
-            block(flat[there], own[there], slopes[there], buffers)
+        n = threads() if flat.size >= _SHARED else 1
+        size = min(_BLOCK if n == 1 else 2 * _BLOCK, flat.size)
+
+        def work(start: int, stop: int) -> None:
+            buffers = [*np.empty((3, size), x.dtype), np.empty(size, np.bool)]
+            with np.errstate(all="ignore"):
+                for i in range(start, stop, size):
+                    there = slice(i, min(i + size, stop))
+                    block(flat[there], own[there], slopes[there], *[b[: there.stop - i] for b in buffers])
+
+        share = -(-flat.size // n)
+        team(np)([partial(work, i, min(i + share, flat.size)) for i in range(0, flat.size, share)])
         return y, slope
 
     return {"gelu_parts": gelu_parts}

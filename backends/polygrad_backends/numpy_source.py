@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from polygrad.graph import FRESH, Instruction, Value, Writer
 
-from .numpy_blocks import BLOCK_BYTES, Group, blocks, inputs_of, is_whole
+from .numpy_blocks import BLOCK_BYTES, Group, blocks, inputs_of
 
 if TYPE_CHECKING:
     from .numpy_executor import Plan
@@ -19,6 +19,7 @@ _VIEWS: Final = frozenset("matrix_transpose permute_dims expand_dims squeeze res
 _SOLID: Final = frozenset("expand_dims squeeze reshape".split())
 """Views of contiguous arrays that are contiguous themselves."""
 _REDUCES: Final = {"sum": "add", "mean": "add", "max": "maximum", "min": "minimum"}
+
 
 def surely_fresh(instruction: Instruction) -> bool:
     """Whether what an instruction makes shares memory with nothing."""
@@ -135,7 +136,9 @@ class Source(Writer):
         if is_product(instruction):
             call = f"{self.argument(args[0])}.dot({self.argument(args[1])}{place})"
         elif ufunc is not None:
-            out = place.replace(", ", ", out=") if ufunc in ("maximum", "minimum") else place  # they refuse it by position
+            out = (
+                place.replace(", ", ", out=") if ufunc in ("maximum", "minimum") else place
+            )  # they refuse it by position
             call = f"{self._function(ufunc)}({', '.join(self._operands(instruction))}{out})"
         elif reduced is not None:
             return self._reduce(instruction, reduced, into)
@@ -143,7 +146,8 @@ class Source(Writer):
             ones = self._constant(self.np.ones(args[0].shape[0], self.plan.native(args[0])))
             call = f"{ones}.dot({self.argument(args[0])}{place})"
         elif instruction.op == "tanh_vjp" and into is not None:
-            call = f"tanh_vjp({', '.join(map(self.argument, args))}{place})"
+            one = self._scalar(1, made[0].dtype)
+            call = f"tanh_vjp({', '.join(map(self.argument, args))}{place}, {one})"
         elif instruction.op == "matmul" and into is not None:
             call = f"{self._function('matmul')}({', '.join(map(self.argument, args))}{place})"
         elif instruction.op == "scatter_add" and (lines := self._scatter(instruction)):
@@ -165,9 +169,7 @@ class Source(Writer):
         kinds = {v.dtype for v in arrays}
         if len(kinds) != 1 or not (dtype := kinds.pop()) or dtype.kind not in "fc":
             return [self.argument(a) for a in instruction.args]
-        return [
-            self._scalar(a, dtype) if a.__class__ in (int, float) else self.argument(a) for a in instruction.args
-        ]
+        return [self._scalar(a, dtype) if a.__class__ in (int, float) else self.argument(a) for a in instruction.args]
 
     def _scalar(self, number: float, dtype: Any) -> str:
         native = self.plan.device.backend.to_native_dtype(dtype)
@@ -305,7 +307,9 @@ class Source(Writer):
             (out,) = instruction.outputs
             self.names = {**own, **names}
             if out in sums:
-                lines.append(f"p{out.number}[at] = {self._function('add')}.reduce({self.argument(instruction.args[0])})")
+                lines.append(
+                    f"p{out.number}[at] = {self._function('add')}.reduce({self.argument(instruction.args[0])})"
+                )
                 continue
             in_place = self.plan.ufunc(instruction) is not None
             dying = [v for v in dict.fromkeys(instruction.inputs) if last[v] == i and names.get(v, "").startswith("t")]
@@ -353,11 +357,10 @@ def _selects_array(key: Any, ndim: int) -> bool:
 def _tanh_vjp(np: Any) -> Callable[..., None]:
     """The backend's kernel, writing into a place: the same steps, so the same bits."""
     multiply, subtract, exp, flatnonzero = np.multiply, np.subtract, np.exp, np.flatnonzero
-    one = {d: np.ones((), d) for d in (np.dtype("float32"), np.dtype("float64"))}
 
-    def into(g: Any, out: Any, x: Any, place: Any) -> None:
+    def into(g: Any, out: Any, x: Any, place: Any, one: Any) -> None:
         multiply(out, out, place)
-        subtract(one.get(place.dtype, 1), place, place)
+        subtract(one, place, place)
         if place.size and not place.item(place.argmin()) > 1e-3:  # digits are lost there, and only there
             tail = flatnonzero(place <= 1e-3)
             e = exp(-abs(x.take(tail)))

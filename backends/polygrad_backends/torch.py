@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
-from polygrad.backend import Backend, RawNamespace
+from polygrad.backend import Backend, RawNamespace, generic_kernel
 from polygrad.errors import DetachError
 
 from .special import OwnFunctions, SpecialFunctions, scipy_special
+from .torch_networks import network_kernels
 
 __all__ = ["TorchBackend"]
 
@@ -63,6 +64,7 @@ class TorchBackend(Backend):
             "running_logsumexp": torch.logcumsumexp,
             "sliding_windows": _sliding_windows,
             "sigmoid": torch.sigmoid,
+            **network_kernels(torch, lambda name, x, *args: generic_kernel(name)(self.namespace(x.device), x, *args)),
         }
         self._mended = self._functions() | self.native_dtypes | self.kernels
         self._namespaces: dict[Any, RawNamespace] = {}

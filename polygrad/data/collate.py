@@ -10,7 +10,7 @@ import polygrad as pg
 __all__ = ["default_collate", "to_device"]
 
 
-def default_collate(samples: Sequence[Any]) -> Any:
+def default_collate(batch: Sequence[Any]) -> Any:
     """A list of samples as one batch: tensors and arrays are stacked along a new first axis, numbers become a
     tensor, tuples, lists and dicts are batched entry by entry, strings stay a list.
 
@@ -23,9 +23,9 @@ def default_collate(samples: Sequence[Any]) -> Any:
     >>> pg.data.default_collate([{"x": 1.0, "name": "a"}, {"x": 2.0, "name": "b"}])
     {'x': tensor([1., 2.], dtype=float64), 'name': ['a', 'b']}
     """
-    if not len(samples):
+    if not len(batch):
         raise ValueError("default_collate: a batch needs at least one sample")
-    return _collate(list(samples), "")
+    return _collate(list(batch), "")
 
 
 def _collate(samples: list[Any], where: str) -> Any:

@@ -213,7 +213,8 @@ class _Writer:
         self.surroundings = surroundings
         self.scope: dict[str, Any] = {
             "MISS": MISS, "same": same, "settle": settle, "tensor": new_tensor, "write": write, "run": entry.run,
-            "hosts": entry.hosts, "attach": entry.attach, "FREED": _FREED, "Node": Node, "next_seq": next_seq, "GRAD": GRAD, "get_mode": get_mode,
+            "hosts": entry.hosts, "attach": entry.attach, "FREED": _FREED, "Node": Node,
+            "next_seq": next_seq, "GRAD": GRAD, "get_mode": get_mode,
             "default": registry.default_device, "LEAF": LEAF, "flatten": optree.tree_flatten, "Cell": Cell,
             "unflatten": optree.tree_unflatten, "overlapping": overlapping, "entry": entry, "new": object.__new__,
             "Tensor": type(new_tensor(None, None, None)), "device": entry.device,

@@ -111,7 +111,11 @@ def _subtract(known: _Known, i: Instruction) -> Value | Instruction | None:
     if _alike(a, i.outputs[0]) and b.__class__ in (int, float) and b == 0 and math.copysign(1.0, b) > 0:
         return a  # type: ignore[no-any-return]  # with either zero as a; a + 0 is not: -0.0 + 0 is 0
     d = known.negated(b)
-    return None if d is None else replace(i, op="add", args=(a, d))
+    if d is not None:
+        return replace(i, op="add", args=(a, d))
+    if known.negated(a) is b and _real(i.outputs[0]) and _alike(b, i.outputs[0]):
+        return replace(i, op="multiply", args=(b, -2.0))  # -b - b: doubling is exact
+    return None
 
 
 def _negative(known: _Known, i: Instruction) -> Value | Instruction | None:

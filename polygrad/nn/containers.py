@@ -44,6 +44,12 @@ class _Ordered(Module):
         del kept[i]
         self._renumber(kept)
 
+    def pop(self, i: int | slice) -> Module:
+        """Take a module out; returns it."""
+        found = self[i]
+        del self[i]
+        return found
+
     def _renumber(self, modules: list[Module]) -> None:
         self._modules.clear()
         for k, module in enumerate(modules):
@@ -86,11 +92,24 @@ class Sequential(_Ordered):
         self.add_module(str(len(self)), module)
         return self
 
-    def forward(self, x: Any) -> Any:
-        """What the last module makes of what the one before made ... of ``x``."""
+    def extend(self, modules: Iterable[Module]) -> Sequential:
+        """Add several modules at the end; returns itself."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Sequential:
+        """Add a module before the one of that number; returns itself."""
+        modules = list(self)
+        modules.insert(index, module)
+        self._renumber(modules)
+        return self
+
+    def forward(self, input: Any) -> Any:
+        """What the last module makes of what the one before made ... of ``input``."""
         for module in self._modules.values():
-            x = module(x)  # type: ignore[misc]
-        return x
+            input = module(input)  # type: ignore[misc]
+        return input
 
 
 class ModuleList(_Ordered):
@@ -102,8 +121,8 @@ class ModuleList(_Ordered):
     (3, 6)
     """
 
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
-        self.extend(modules)
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        self.extend(modules or ())
 
     @classmethod
     def _of(cls, items: list[tuple[str, Module | None]]) -> _Ordered:
@@ -120,8 +139,8 @@ class ModuleList(_Ordered):
             self.append(module)
         return self
 
-    def insert(self, i: int, module: Module) -> None:
-        """Add a module before the ``i``-th."""
+    def insert(self, index: int, module: Module) -> None:
+        """Add a module before the one of that number."""
         modules = list(self)
-        modules.insert(i, module)
+        modules.insert(index, module)
         self._renumber(modules)

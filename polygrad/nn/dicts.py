@@ -25,8 +25,8 @@ class ModuleDict(Module):
     (['a', 'b'], (3,))
     """
 
-    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
-        self.update(modules)
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
+        self.update(modules or ())
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Add or replace several modules."""
@@ -71,11 +71,15 @@ class ModuleDict(Module):
         """The names with the modules."""
         return ((name, module) for name, module in self._modules.items() if module is not None)
 
-    def pop(self, name: str) -> Module:
+    def pop(self, key: str) -> Module:
         """Take a module out; returns it."""
-        module = self[name]
-        del self[name]
+        module = self[key]
+        del self[key]
         return module
+
+    def clear(self) -> None:
+        """Take all modules out."""
+        self._modules.clear()
 
 
 class _Parameters(Module):
@@ -100,8 +104,8 @@ class ParameterList(_Parameters):
     (['0', '1'], (3,))
     """
 
-    def __init__(self, values: Iterable[Any] = ()) -> None:
-        self.extend(values)
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        self.extend(() if values is None else values)
 
     def append(self, value: Any) -> ParameterList:
         """Add a parameter at the end; returns itself."""
@@ -141,12 +145,13 @@ class ParameterDict(_Parameters):
     (['left', 'right'], (1,))
     """
 
-    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
-        self.update(values)
+    def __init__(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
+        self.update(parameters or ())
 
-    def update(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+    def update(self, parameters: Mapping[str, Any] | ParameterDict | Iterable[tuple[str, Any]]) -> None:
         """Add or replace several parameters."""
-        for name, value in values.items() if isinstance(values, Mapping) else values:
+        pairs = parameters.items() if isinstance(parameters, (Mapping, ParameterDict)) else parameters
+        for name, value in pairs:
             self[name] = value
 
     def __getitem__(self, name: str) -> pg.Tensor:
@@ -180,3 +185,36 @@ class ParameterDict(_Parameters):
     def items(self) -> Iterable[tuple[str, pg.Tensor]]:
         """The names with the parameters."""
         return ((name, p) for name, p in self._parameters.items() if p is not None)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A parameter by name, or the default."""
+        return self._parameters.get(key, default)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """A parameter by name; the default is put there first if there is none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def pop(self, key: str) -> pg.Tensor:
+        """Take a parameter out; returns it."""
+        found = self[key]
+        del self[key]
+        return found
+
+    def popitem(self) -> tuple[str, pg.Tensor]:
+        """Take the last parameter out; returns its name and itself."""
+        key = list(self._parameters)[-1] if len(self) else ""
+        return key, self.pop(key)
+
+    def clear(self) -> None:
+        """Take all parameters out."""
+        self._parameters.clear()
+
+    def copy(self) -> ParameterDict:
+        """Another dict of the same parameters."""
+        return ParameterDict(dict(self.items()))
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """A new dict that has the default under each name."""
+        return ParameterDict(dict.fromkeys(keys, default))

@@ -7,18 +7,16 @@ from typing import Any, TypeVar
 
 import polygrad as pg
 
+from .hooks import Hooked
 from .parameter import Parameter
-from .state import LoadResult, load, own_state
+from .state import LoadResult, load, save_to
 
 __all__ = ["Module"]
 
 M = TypeVar("M", bound="Module")
 
-Hook = Callable[["Module", tuple[Any, ...], Any], Any]
-PreHook = Callable[["Module", tuple[Any, ...]], Any]
 
-
-class Module:
+class Module(Hooked):
     """The base of all layers and networks, with PyTorch's habits.
 
     Set parameters and modules as attributes, write ``forward``, and call the module. A subclass needs not
@@ -51,8 +49,6 @@ class Module:
     _buffers: dict[str, pg.Tensor | None]
     _modules: dict[str, Module | None]
     _transient: set[str]
-    _hooks: dict[int, Hook]
-    _pre_hooks: dict[int, PreHook]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Module:
         self = super().__new__(cls)
@@ -64,6 +60,9 @@ class Module:
             _transient=set(),
             _hooks={},
             _pre_hooks={},
+            _backward_hooks={},
+            _backward_pre_hooks={},
+            _state_hooks={},
         )
         return self
 
@@ -73,38 +72,14 @@ class Module:
         """What the module computes; subclasses write it, users call the module itself."""
         raise NotImplementedError(f"{type(self).__qualname__} has no forward method")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._hooks and not self._pre_hooks:
-            return self.forward(*args, **kwargs)
-        for pre_hook in tuple(self._pre_hooks.values()):
-            changed = pre_hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        result = self.forward(*args, **kwargs)
-        for hook in tuple(self._hooks.values()):
-            changed = hook(self, args, result)
-            if changed is not None:
-                result = changed
-        return result
-
-    def register_forward_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call ``hook(module, args, result)`` after each forward; what it returns, if not None, replaces the
-        result. Returns a function that removes the hook."""
-        return _registered(self._hooks, hook)
-
-    def register_forward_pre_hook(self, hook: PreHook) -> Callable[[], None]:
-        """Call ``hook(module, args)`` before each forward; what it returns, if not None, replaces the
-        positional arguments. Returns a function that removes the hook."""
-        return _registered(self._pre_hooks, hook)
-
     # -- what it is made of ------------------------------------------------------------------------
 
-    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter by name; None reserves the name for an absent one (a layer without a bias)."""
         self._claim(name, self._parameters)
-        if not (parameter is None or isinstance(parameter, Parameter)):
-            raise TypeError(f"parameter {name!r} must be a Parameter or None, not {type(parameter).__qualname__}")
-        self._parameters[name] = parameter
+        if not (param is None or isinstance(param, Parameter)):
+            raise TypeError(f"parameter {name!r} must be a Parameter or None, not {type(param).__qualname__}")
+        self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: pg.Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is state but not trained (running statistics): it moves with the module, and is
@@ -121,6 +96,10 @@ class Module:
         if not (module is None or isinstance(module, Module)):
             raise TypeError(f"module {name!r} must be a Module or None, not {type(module).__qualname__}")
         self._modules[name] = module
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """The same as :meth:`add_module`."""
+        self.add_module(name, module)
 
     def _claim(self, name: str, own: Mapping[str, Any]) -> None:
         """Refuse names that could not be found again."""
@@ -173,22 +152,31 @@ class Module:
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._owned()})
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all within it, each once, outer ones first; the module itself is ``""``."""
-        seen: set[int] = set()
+    def named_modules(
+        self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all within it, each once, outer ones first; the module itself is ``""``.
+
+        Args:
+            memo: the ids of modules to leave out.
+            prefix: what the paths begin with.
+            remove_duplicate: False for every path of a module that stands in several places.
+        """
+        seen: set[int] = set() if memo is None else memo
         stack: list[tuple[str, Module]] = [(prefix, self)]
         while stack:
             name, module = stack.pop()
             if id(module) in seen:
                 continue
-            seen.add(id(module))
+            if remove_duplicate:
+                seen.add(id(module))
             yield name, module
             inner = [(f"{name}.{k}" if name else k, m) for k, m in module._modules.items() if m is not None]
             stack.extend(reversed(inner))
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """As :meth:`named_modules`, without the names."""
-        return (module for _, module in self.named_modules())
+        return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly within this one."""
@@ -198,62 +186,68 @@ class Module:
         """As :meth:`named_children`, without the names."""
         return (module for _, module in self.named_children())
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """Every parameter once (tied ones under their first name), with its path; ``recurse=False`` leaves
-        out those of inner modules."""
-        return self._named("_parameters", prefix, recurse)
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter once (tied ones under their first name, or with ``remove_duplicate=False`` under each), with
+        its path; ``recurse=False`` leaves out those of inner modules."""
+        return self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """As :meth:`named_parameters`, without the names."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, pg.Tensor]]:
-        """Every buffer once, with its path."""
-        return self._named("_buffers", prefix, recurse)
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, pg.Tensor]]:
+        """Every buffer once, with its path; see :meth:`named_parameters`."""
+        return self._named("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[pg.Tensor]:
         """As :meth:`named_buffers`, without the names."""
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
-    def _named(self, kind: str, prefix: str, recurse: bool) -> Iterator[tuple[str, Any]]:
+    def _named(self, kind: str, prefix: str, recurse: bool, once: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
+        places = self.named_modules(prefix=prefix, remove_duplicate=once) if recurse else [(prefix, self)]
+        for path, module in places:
             for name, x in getattr(module, kind).items():
                 if x is not None and id(x) not in seen:
-                    seen.add(id(x))
+                    if once:
+                        seen.add(id(x))
                     yield (f"{path}.{name}" if path else name), x
 
-    def get_submodule(self, path: str) -> Module:
+    def get_submodule(self, target: str) -> Module:
         """The module of a path such as ``"encoder.0"``; ``""`` is the module itself.
 
         Raises:
             AttributeError: naming the first part of the path that is no module.
         """
         module, done = self, ""
-        for part in path.split(".") if path else []:
+        for part in target.split(".") if target else []:
             found = module._modules.get(part)
             if found is None:
                 raise AttributeError(
-                    f"{type(self).__qualname__} has no module {path!r}: {done or 'it'} has no {part!r}"
+                    f"{type(self).__qualname__} has no module {target!r}: {done or 'it'} has no {part!r}"
                 )
             module, done = found, f"{done}.{part}" if done else part
         return module
 
-    def get_parameter(self, path: str) -> Parameter:
+    def get_parameter(self, target: str) -> Parameter:
         """The parameter of a path such as ``"encoder.0.weight"``.
 
         Raises:
             AttributeError: if there is none.
         """
-        return self._held(path, "_parameters", "parameter")  # type: ignore[no-any-return]
+        return self._held(target, "_parameters", "parameter")  # type: ignore[no-any-return]
 
-    def get_buffer(self, path: str) -> pg.Tensor:
+    def get_buffer(self, target: str) -> pg.Tensor:
         """The buffer of a path such as ``"encoder.1.running_mean"``.
 
         Raises:
             AttributeError: if there is none.
         """
-        return self._held(path, "_buffers", "buffer")  # type: ignore[no-any-return]
+        return self._held(target, "_buffers", "buffer")  # type: ignore[no-any-return]
 
     def _held(self, path: str, kind: str, word: str) -> Any:
         head, _, name = path.rpartition(".")
@@ -286,11 +280,11 @@ class Module:
             if parameter.grad is not None:
                 parameter.grad = None if set_to_none else pg.zeros_like(parameter.grad)
 
-    def apply(self: M, f: Callable[[Module], Any]) -> M:
-        """Call ``f`` with every module within, inner ones first, and this one last; returns itself."""
+    def apply(self: M, fn: Callable[[Module], Any]) -> M:
+        """Call ``fn`` with every module within, inner ones first, and this one last; returns itself."""
         for child in self.children():
-            child.apply(f)
-        f(self)
+            child.apply(fn)
+        fn(self)
         return self
 
     def to(self: M, *where: Any, device: Any = None, dtype: Any = None) -> M:
@@ -335,20 +329,39 @@ class Module:
         """``to(dtype="float16")``."""
         return self.to(dtype=pg.float16)
 
+    def bfloat16(self: M) -> M:
+        """``to(dtype="bfloat16")``, where the backend has that."""
+        return self.to(dtype=pg.bfloat16)
+
+    def cpu(self: M) -> M:
+        """``to(device="cpu")``."""
+        return self.to(device="cpu")
+
     # -- state -------------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, pg.Tensor]:
+    def state_dict(
+        self, *, destination: dict[str, pg.Tensor] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, pg.Tensor]:
         """All parameters and persistent buffers by path, detached; they share the module's memory, so copy
-        them (``copy.deepcopy``) to keep a moment's values."""
-        return {path: x.detach() for path, x in own_state(self)}
+        them (``copy.deepcopy``) to keep a moment's values.
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> LoadResult:
+        Args:
+            destination: the dict to put them into; a new one unless told.
+            prefix: what the paths begin with.
+            keep_vars: give the parameters themselves, not detached.
+        """
+        made: dict[str, pg.Tensor] = {} if destination is None else destination
+        save_to(self, made, prefix, keep_vars)
+        return made
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> LoadResult:
         """Take over the values of a state dict: Tensors or any library's arrays, on any device, cast to the
         dtype that is here.
 
         Args:
-            state: values by path, as from :meth:`state_dict`.
+            state_dict: values by path, as from :meth:`state_dict`.
             strict: refuse missing and unexpected paths.
+            assign: take over the dtypes and devices of the values, too.
 
         Returns:
             The ``missing`` and ``unexpected`` paths.
@@ -356,7 +369,7 @@ class Module:
         Raises:
             StateError: listing every missing, unexpected and misshapen path; nothing is loaded then.
         """
-        return load(self, state, strict)
+        return load(self, state_dict, strict, assign)
 
     # -- text --------------------------------------------------------------------------------------
 
@@ -370,13 +383,3 @@ class Module:
         if not inner:
             return f"{name}({settings})"
         return "\n  ".join([f"{name}({settings}", *inner]) + "\n)"
-
-
-def _registered(hooks: dict[int, Any], hook: Any) -> Callable[[], None]:
-    key = max(hooks, default=-1) + 1
-    hooks[key] = hook
-
-    def remove() -> None:
-        hooks.pop(key, None)
-
-    return remove

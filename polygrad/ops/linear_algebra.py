@@ -11,7 +11,7 @@ from ..core.kernels import kernel
 from ..core.operands import together
 from ..errors import ShapeError
 from ..typing import ArrayLike, Namespace, Raw
-from .manipulation import broadcast_shapes, broadcast_to, normal_axes, normal_axis, permute_dims, view_of
+from .manipulation import broadcast_shapes, broadcast_to, normal_axes, normal_axis, permute_dims, reshape, view_of
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -51,6 +51,63 @@ def matmul_matrices(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
 def matmul_2d(xp: Namespace, x1: Raw, x2: Raw) -> Raw:
     """The product of two matrices."""
     return xp.matmul(x1, x2)
+
+
+# Networks keep weights as (out, in). out = X W^T has cotangents G W* and G^T X*: all of them in the order of memory that
+# weights, and so optimisers, have.
+@binary(
+    vjps=(
+        lambda xp, g, x2: xp.matmul_2d(g, xp.conj(x2)),
+        lambda xp, g, x1: xp.matmul_2d(xp.matrix_transpose(g), xp.conj(x1)),
+    ),
+    real_vjps=(
+        lambda xp, g, x2: xp.matmul_2d(g, x2),
+        lambda xp, g, x1: xp.matmul_2d(xp.matrix_transpose(g), x1),
+    ),
+    jvps=(
+        lambda xp, t, x2: xp.matmul_2d(t, xp.matrix_transpose(x2)),
+        lambda xp, t, x1: xp.matmul_2d(x1, xp.matrix_transpose(t)),
+    ),
+    same_shape=True,
+)
+def linear_rows(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
+    """``x1 @ x2.T`` of two matrices."""
+    return xp.matmul_2d(x1, xp.matrix_transpose(x2))
+
+
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """``x @ weight.T``: rows through a linear map, as one product of matrices.
+
+    Args:
+        x: shape (..., in).
+        weight: shape (out, in).
+
+    Returns:
+        Shape (..., out).
+
+    Raises:
+        ShapeError: if the last axis of ``x`` is not the weight's ``in``.
+
+    >>> import polygrad as pg
+    >>> pg.neural.linear(pg.ones((2, 3)), pg.ones((1, 3)))
+    tensor([[3.],
+            [3.]], dtype=float64)
+    """
+    x, weight = together("linear", (x, weight))
+    shape = x.shape
+    if not shape or weight.ndim != 2 or shape[-1] != weight.shape[1]:
+        raise ShapeError(
+            f"linear: x of shape {shape} does not fit a weight of shape {weight.shape}; x must be (..., in) and the "
+            "weight (out, in)"
+        )
+    if len(shape) == 2:
+        return linear_rows(x, weight)
+    if len(shape) == 1:
+        return _matmul(x, weight.T)
+    rows = 1
+    for n in shape[:-1]:
+        rows *= n
+    return reshape(linear_rows(reshape(x, (rows, shape[-1])), weight), (*shape[:-1], weight.shape[0]))
 
 
 # With vectors and batches. The walk sums what was broadcast; one matrix for a whole batch has its cotangent

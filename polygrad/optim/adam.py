@@ -24,6 +24,7 @@ class Adam(Optimizer):
         weight_decay: added to the gradient, times the parameter.
         amsgrad: divide by the largest running square so far.
         maximize: go up instead of down.
+        decoupled_weight_decay: shrink the parameter itself, aside from the gradient, as :class:`AdamW` does.
 
     Raises:
         ValueError: for negative options, or betas not in 0 <= beta < 1.
@@ -37,9 +38,6 @@ class Adam(Optimizer):
     Parameter([0.75], dtype=float64, requires_grad=True)
     """
 
-    decoupled = False
-    """Whether weight decay shrinks the parameter itself, aside from the gradient."""
-
     def __init__(
         self,
         params: Parameters,
@@ -50,6 +48,7 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -60,6 +59,7 @@ class Adam(Optimizer):
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
                 "maximize": maximize,
+                "decoupled_weight_decay": decoupled_weight_decay,
             },
         )
 
@@ -76,7 +76,7 @@ class Adam(Optimizer):
     def numbers(self, state: State, group: Group) -> tuple[float, ...]:
         state["step"] += 1
         (beta1, beta2), lr, step = group["betas"], group["lr"], state["step"]
-        decay = lr * group["weight_decay"] if self.decoupled else group["weight_decay"]
+        decay = lr * group["weight_decay"] if group["decoupled_weight_decay"] else group["weight_decay"]
         # The root of the second correction, moved over to the scalars, saves an op on the array.
         root = math.sqrt(1 - beta2**step)
         return decay, beta1, 1 - beta1, beta2, 1 - beta2, lr * root / (1 - beta1**step), group["eps"] * root
@@ -84,7 +84,7 @@ class Adam(Optimizer):
     def update(self, p: pg.Tensor, g: pg.Tensor, state: State, group: Group, numbers: Any) -> None:
         decay, beta1, fresh1, beta2, fresh2, size, eps = numbers
         if group["weight_decay"]:
-            if self.decoupled:
+            if group["decoupled_weight_decay"]:
                 p *= 1 - decay
             else:
                 g = g + p * decay
@@ -108,8 +108,6 @@ class AdamW(Adam):
     Parameter([0.5], dtype=float64, requires_grad=True)
     """
 
-    decoupled = True
-
     def __init__(
         self,
         params: Parameters,
@@ -121,4 +119,4 @@ class AdamW(Adam):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)

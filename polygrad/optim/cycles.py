@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .optimizer import Optimizer
-from .schedule import LRScheduler, for_each_group
+from .schedule import LRScheduler, for_each_group, functions_state, restore_functions
 
 __all__ = ["CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR"]
 
@@ -47,37 +47,65 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"CosineAnnealingWarmRestarts: {name} must be an integer of at least 1, got {value}")
         self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
+        self.T_cur, self.T_i = self._within_wave(last_epoch)
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
-        at, length = self.last_epoch, self.T_0
+    def _begin(self) -> None:
+        super()._begin()
+        self._step_count = 0  # PyTorch does not count these steps
+
+    def _within_wave(self, at: float) -> tuple[float, int]:
+        """How far into its wave a step is, and that wave's length."""
+        length = self.T_0
         while at >= length:
             at, length = at - length, length * self.T_mult
             if self.T_mult == 1:
                 at %= length
-        height = (1 + math.cos(math.pi * at / length)) / 2
+        return max(at, 0), length
+
+    def step(self, epoch: float | None = None) -> None:
+        """Go on by one.
+
+        Args:
+            epoch: go to there instead; it may be a fraction, as ``epoch + batch / batches`` after each batch.
+
+        Raises:
+            ValueError: if it is negative.
+        """
+        if epoch is not None and epoch < 0:
+            raise ValueError(f"CosineAnnealingWarmRestarts.step: epoch must be at least 0, got {epoch}")
+        if epoch is None:
+            super().step()
+            self._step_count -= 1
+        else:
+            self.last_epoch, (self.T_cur, self.T_i) = math.floor(epoch), self._within_wave(epoch)
+            self._set(self._rates())
+
+    def get_lr(self) -> list[float]:
+        self.T_cur, self.T_i = self._within_wave(self.last_epoch)
+        return self._rates()
+
+    def _rates(self) -> list[float]:
+        height = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
 
 
-def _cycled(kind: str, optimizer: Optimizer, wanted: bool, base: Any, largest: Any) -> str | None:
-    """Note the range of each group's momentum, where it shall cycle too; says which option it is."""
-    if not wanted:
-        return None
+def _momentum_option(kind: str, optimizer: Optimizer) -> str:
+    """Which option of an optimiser is its momentum."""
     option = next((name for name in ("betas", "momentum") if name in optimizer.defaults), None)
     if option is None:
         raise ValueError(
             f"{kind}: cycle_momentum needs an optimiser with momentum or betas, which "
             f"{type(optimizer).__qualname__} has not; pass cycle_momentum=False"
         )
-    ranges = zip(
-        for_each_group(f"{kind}: base_momentum", optimizer, base),
-        for_each_group(f"{kind}: max_momentum", optimizer, largest),
-        strict=True,
-    )
-    for group, (low, high) in zip(optimizer.param_groups, ranges, strict=True):
+    return option
+
+
+def _note_range(optimizer: Optimizer, option: str, base: Sequence[float], largest: Sequence[float]) -> None:
+    """Note the range of each group's momentum."""
+    for group, low, high in zip(optimizer.param_groups, base, largest, strict=True):
         group["base_momentum"], group["max_momentum"] = low, high
         _set_momentum(group, option, high)
-    return option
 
 
 def _set_momentum(group: dict[str, Any], option: str, value: float) -> None:
@@ -140,17 +168,25 @@ class CyclicLR(LRScheduler):
         self.step_ratio = step_size_up / self.total_size
         self.mode, self.gamma, self.scale_fn = mode, gamma, scale_fn
         self.scale_mode = scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
-        self.momentum = None
-        if last_epoch == -1 or not cycle_momentum:
-            self.momentum = _cycled("CyclicLR", optimizer, cycle_momentum, base_momentum, max_momentum)
-        else:
-            self.momentum = "betas" if "betas" in optimizer.defaults else "momentum"
+        self.cycle_momentum = cycle_momentum
+        if cycle_momentum:
+            option = _momentum_option("CyclicLR", optimizer)
+            self.use_beta1 = option == "betas"
+            self.base_momentums = for_each_group("CyclicLR: base_momentum", optimizer, base_momentum)
+            self.max_momentums = for_each_group("CyclicLR: max_momentum", optimizer, max_momentum)
+            if last_epoch == -1:
+                _note_range(optimizer, option, self.base_momentums, self.max_momentums)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = bases
         self._set(self.get_lr())
 
-    def _own(self) -> dict[str, Any]:
-        return {k: v for k, v in super()._own().items() if k != "scale_fn"}
+    def _saved(self) -> dict[str, Any]:
+        own = {k: v for k, v in super()._saved().items() if k != "scale_fn"}
+        return {**own, "_scale_fn_custom": None if self.scale_fn is None else functions_state([self.scale_fn])[0]}
+
+    def _take_over(self, state: Mapping[str, Any]) -> None:
+        restore_functions([self.scale_fn], [state["_scale_fn_custom"]])
+        super()._take_over({k: v for k, v in state.items() if k != "_scale_fn_custom"})
 
     def _scale(self, cycle: int) -> float:
         at = cycle if self.scale_mode == "cycle" else self.last_epoch
@@ -165,10 +201,10 @@ class CyclicLR(LRScheduler):
         x = 1 + self.last_epoch / self.total_size - cycle
         height = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
         height *= self._scale(cycle)
-        if self.momentum is not None:
-            for group in self.optimizer.param_groups:
-                low, high = group["base_momentum"], group["max_momentum"]
-                _set_momentum(group, self.momentum, high - (high - low) * height)
+        if self.cycle_momentum:
+            ranges = zip(self.optimizer.param_groups, self.base_momentums, self.max_momentums, strict=True)
+            for group, low, high in ranges:
+                _set_momentum(group, "betas" if self.use_beta1 else "momentum", high - (high - low) * height)
         return [low + (high - low) * height for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
 
 
@@ -226,22 +262,22 @@ class OneCycleLR(LRScheduler):
             raise ValueError(f"OneCycleLR: pct_start must be 0 to 1, got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
-        self.total_steps, self.anneal_strategy = total_steps, anneal_strategy
-        top = pct_start * total_steps - 1
-        # (the last step, the rate at its end, the momentum there), each phase from where the one before ended
-        self.phases: list[list[Any]] = [[top, "max_lr", "base_momentum"], [total_steps - 1, "min_lr", "max_momentum"]]
-        if three_phase:
-            self.phases.insert(1, [2 * pct_start * total_steps - 2, "initial_lr", "max_momentum"])
-        self.momentum: str | None = None
+        self.total_steps, self._anneal_func_type = total_steps, anneal_strategy
+        self._schedule_phases = _phases(pct_start * total_steps - 1, total_steps - 1, three_phase)
         if last_epoch == -1:
             for group, rate in zip(
                 optimizer.param_groups, for_each_group("OneCycleLR: max_lr", optimizer, max_lr), strict=True
             ):
                 first = rate / div_factor
                 group.update(initial_lr=first, max_lr=rate, min_lr=first / final_div_factor)
-            self.momentum = _cycled("OneCycleLR", optimizer, cycle_momentum, base_momentum, max_momentum)
-        elif cycle_momentum:
-            self.momentum = "betas" if "betas" in optimizer.defaults else "momentum"
+        self.cycle_momentum = cycle_momentum
+        if cycle_momentum:
+            option = _momentum_option("OneCycleLR", optimizer)
+            self.use_beta1 = option == "betas"
+            if last_epoch == -1:
+                base = for_each_group("OneCycleLR: base_momentum", optimizer, base_momentum)
+                largest = for_each_group("OneCycleLR: max_momentum", optimizer, max_momentum)
+                _note_range(optimizer, option, base, largest)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -250,19 +286,43 @@ class OneCycleLR(LRScheduler):
                 f"OneCycleLR: this is step {self.last_epoch}, but the cycle has {self.total_steps}; no rate is "
                 "scheduled beyond it"
             )
-        start, rate, momentum = 0.0, "initial_lr", "max_momentum"
-        for end, next_rate, next_momentum in self.phases:
-            if self.last_epoch <= end or end == self.phases[-1][0]:
+        start = 0.0
+        for phase in self._schedule_phases[:-1]:
+            if self.last_epoch <= phase["end_step"]:
                 break
-            start, rate, momentum = end, next_rate, next_momentum
-        done = (self.last_epoch - start) / (end - start)
-        if self.momentum is not None:
-            for group in self.optimizer.param_groups:
-                value = self._between(group[momentum], group[next_momentum], done)
-                _set_momentum(group, self.momentum, value)
-        return [self._between(group[rate], group[next_rate], done) for group in self.optimizer.param_groups]
+            start = phase["end_step"]
+        else:
+            phase = self._schedule_phases[-1]
+        done = (self.last_epoch - start) / (phase["end_step"] - start)
+        groups = self.optimizer.param_groups
+        if self.cycle_momentum:
+            for group in groups:
+                value = self._between(group[phase["start_momentum"]], group[phase["end_momentum"]], done)
+                _set_momentum(group, "betas" if self.use_beta1 else "momentum", value)
+        return [self._between(group[phase["start_lr"]], group[phase["end_lr"]], done) for group in groups]
 
     def _between(self, start: float, end: float, done: float) -> float:
-        if self.anneal_strategy == "linear":
+        if self._anneal_func_type == "linear":
             return (end - start) * done + start
         return end + (start - end) / 2 * (math.cos(math.pi * done) + 1)
+
+
+def _phases(top: float, last: int, three: bool) -> list[dict[str, Any]]:
+    """The phases of one cycle, each from where the one before ended."""
+    ends: list[tuple[float, str, str]] = [(top, "max_lr", "base_momentum")]
+    if three:
+        ends.append((2 * top, "initial_lr", "max_momentum"))
+    ends.append((last, "min_lr", "max_momentum"))
+    phases, rate, momentum = [], "initial_lr", "max_momentum"
+    for end, next_rate, next_momentum in ends:
+        phases.append(
+            {
+                "end_step": end,
+                "start_lr": rate,
+                "end_lr": next_rate,
+                "start_momentum": momentum,
+                "end_momentum": next_momentum,
+            }
+        )
+        rate, momentum = next_rate, next_momentum
+    return phases

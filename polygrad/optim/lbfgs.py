@@ -110,7 +110,9 @@ class LBFGS(Optimizer):
             return loss, float(loss), self._gathered()
 
         first, loss, g = evaluated()
-        state = self.state.setdefault(params[0], {"func_evals": 0, "n_iter": 0, "old_dirs": [], "old_stps": []})
+        state = self.state.setdefault(
+            params[0], {"func_evals": 0, "n_iter": 0, "old_dirs": [], "old_stps": [], "ro": []}
+        )
         state["func_evals"] += 1
         evals = 1
         if _largest(g) <= group["tolerance_grad"]:
@@ -119,6 +121,7 @@ class LBFGS(Optimizer):
             state["n_iter"] += 1
             d = self._direction(state, g, group)
             state["prev_flat_grad"], before = g, loss
+            state["prev_loss"] = loss
             length = group["lr"]
             if state["n_iter"] == 1:
                 length *= min(1.0, 1.0 / _number(pg.sum(pg.abs(g))))
@@ -154,33 +157,43 @@ class LBFGS(Optimizer):
     def _direction(self, state: State, g: pg.Tensor, group: Group) -> pg.Tensor:
         """The quasi-Newton direction by the two-loop recursion (Nocedal and Wright, algorithm 7.4)."""
         if state["n_iter"] == 1:
-            state["scale"] = 1.0
+            state["H_diag"] = 1.0
             return -g
-        changes, steps = state["old_dirs"], state["old_stps"]
+        changes, steps, inverse = state["old_dirs"], state["old_stps"], state["ro"]
         y, s = g - state["prev_flat_grad"], state["d"] * state["t"]
         ys = _number(pg.sum(y * s))
         if ys > 1e-10:
-            changes.append(y)
-            steps.append(s)
-            del changes[: -group["history_size"]], steps[: -group["history_size"]]
-            state["scale"] = ys / _number(pg.sum(y * y))
+            for held, new in ((changes, y), (steps, s), (inverse, 1 / pg.sum(y * s))):
+                held.append(new)
+                del held[: -group["history_size"]]
+            state["H_diag"] = ys / _number(pg.sum(y * y))
         q, shares = -g, []
-        inverse = [1 / pg.sum(y * s) for y, s in zip(changes, steps, strict=True)]
         for y, s, rho in zip(reversed(changes), reversed(steps), reversed(inverse), strict=True):
             shares.append(pg.sum(s * q) * rho)
             q = q - y * shares[-1]
-        r: pg.Tensor = q * state["scale"]
+        r: pg.Tensor = q * state["H_diag"]
         for y, s, rho, share in zip(changes, steps, inverse, reversed(shares), strict=True):
             r = r + s * (share - pg.sum(y * r) * rho)
         return r
 
+    counts = ("func_evals", "n_iter", "t", "H_diag", "prev_loss")
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        # PyTorch keeps its scratch space ("al") there too.
+        entries = {
+            n: {k: v for k, v in entry.items() if k != "al"} if isinstance(entry, Mapping) else entry
+            for n, entry in dict(state.get("state", {})).items()
+        }
+        super().load_state_dict({**state, "state": entries} if "state" in state else state)
+
     def _misfits(self, n: Any, p: pg.Tensor, entry: Mapping[str, Any]) -> list[str]:
         length = sum(q.size * len(_parts(q)) for q in self._params())
         vectors = [(key, v) for key, held in entry.items() for v in (held if isinstance(held, list) else [held])]
+        wanted = {key: () if key in ("ro", *self.counts) else (length,) for key in entry}
         return [
-            f"parameter {n}: {key} has shape {tuple(v.shape)}, here it is {(length,)}"
+            f"parameter {n}: {key} has shape {tuple(v.shape)}, here it is {wanted[key]}"
             for key, v in vectors
-            if hasattr(v, "shape") and tuple(v.shape) != (length,)
+            if hasattr(v, "shape") and tuple(v.shape) != wanted[key]
         ]
 
 

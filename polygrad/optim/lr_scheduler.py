@@ -15,15 +15,21 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import polygrad as pg
-
 from .cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from .optimizer import Optimizer
-from .schedule import ChainedScheduler, LRScheduler, SequentialLR, for_each_group
+from .schedule import (
+    ChainedScheduler,
+    LRScheduler,
+    SequentialLR,
+    check_keys,
+    for_each_group,
+    functions_state,
+    restore_functions,
+)
 
 __all__ = [
     "ChainedScheduler",
@@ -52,7 +58,8 @@ class LambdaLR(LRScheduler):
 
     Args:
         optimizer: see :class:`LRScheduler`.
-        lr_lambda: the function, or one for each group. It is not in the state dict.
+        lr_lambda: the function, or one for each group. In the state dict are the attributes of objects that are
+            called; functions are not.
         last_epoch: see :class:`LRScheduler`.
 
     >>> import polygrad as pg
@@ -68,6 +75,13 @@ class LambdaLR(LRScheduler):
         self.lr_lambdas: list[Rule] = for_each_group("LambdaLR: lr_lambda", optimizer, lr_lambda)
         super().__init__(optimizer, last_epoch)
 
+    def _saved(self) -> dict[str, Any]:
+        return {**super()._saved(), "lr_lambdas": functions_state(self.lr_lambdas)}
+
+    def _take_over(self, state: Mapping[str, Any]) -> None:
+        restore_functions(self.lr_lambdas, state["lr_lambdas"])
+        super()._take_over({k: v for k, v in state.items() if k != "lr_lambdas"})
+
     def get_lr(self) -> list[float]:
         return [base * f(self.last_epoch) for base, f in zip(self.base_lrs, self.lr_lambdas, strict=True)]
 
@@ -77,7 +91,8 @@ class MultiplicativeLR(LRScheduler):
 
     Args:
         optimizer: see :class:`LRScheduler`.
-        lr_lambda: the function, or one for each group. It is not in the state dict.
+        lr_lambda: the function, or one for each group. In the state dict are the attributes of objects that are
+            called; functions are not.
         last_epoch: see :class:`LRScheduler`.
 
     >>> import polygrad as pg
@@ -93,8 +108,15 @@ class MultiplicativeLR(LRScheduler):
         self.lr_lambdas: list[Rule] = for_each_group("MultiplicativeLR: lr_lambda", optimizer, lr_lambda)
         super().__init__(optimizer, last_epoch)
 
+    def _saved(self) -> dict[str, Any]:
+        return {**super()._saved(), "lr_lambdas": functions_state(self.lr_lambdas)}
+
+    def _take_over(self, state: Mapping[str, Any]) -> None:
+        restore_functions(self.lr_lambdas, state["lr_lambdas"])
+        super()._take_over({k: v for k, v in state.items() if k != "lr_lambdas"})
+
     def get_lr(self) -> list[float]:
-        if not self._started:
+        if self._is_initial:
             return self.get_last_lr()
         pairs = zip(self.optimizer.param_groups, self.lr_lambdas, strict=True)
         return [group["lr"] * f(self.last_epoch) for group, f in pairs]
@@ -140,16 +162,21 @@ class MultiStepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.milestones = sorted(milestones)
+        self.milestones = Counter(milestones)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        times = self.milestones.count(self.last_epoch)
+        times = self.milestones[self.last_epoch]
         return self._times(self.gamma**times) if times else self.get_last_lr()
 
     def closed_form(self) -> list[float]:
-        return [base * self.gamma ** bisect_right(self.milestones, self.last_epoch) for base in self.base_lrs]
+        passed = sum(n for at, n in self.milestones.items() if at <= self.last_epoch)
+        return [base * self.gamma**passed for base in self.base_lrs]
+
+    def _take_over(self, state: Mapping[str, Any]) -> None:
+        # JSON makes the numbers of a dict's keys to text.
+        super()._take_over({**state, "milestones": Counter({int(k): n for k, n in state["milestones"].items()})})
 
 
 class ConstantLR(LRScheduler):
@@ -208,7 +235,7 @@ class LinearLR(LRScheduler):
     def get_lr(self) -> list[float]:
         if self.last_epoch == 0:
             return self._times(self.start_factor)
-        if not self._started or self.last_epoch > self.total_iters:
+        if self._is_initial or self.last_epoch > self.total_iters:
             return self.get_last_lr()
         rise = self.end_factor - self.start_factor
         return self._times(1 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
@@ -235,7 +262,7 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        return self._times(self.gamma) if self._started else self.get_last_lr()
+        return self._times(self.gamma) if not self._is_initial else self.get_last_lr()
 
     def closed_form(self) -> list[float]:
         return [base * self.gamma**self.last_epoch for base in self.base_lrs]
@@ -259,7 +286,7 @@ class PolynomialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        if not self._started or self.last_epoch > self.total_iters or self.last_epoch == 0:
+        if self._is_initial or self.last_epoch > self.total_iters or self.last_epoch == 0:
             return self.get_last_lr()
         left = self.total_iters - self.last_epoch
         return self._times((left / (left + 1)) ** self.power)
@@ -290,7 +317,7 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        if not self._started:
+        if self._is_initial:
             return self.get_last_lr() if self.last_epoch == 0 else self.closed_form()
         step = math.pi / self.T_max
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
@@ -355,9 +382,11 @@ class ReduceLROnPlateau:
         self.mode, self.factor, self.patience = mode, factor, patience
         self.threshold, self.threshold_mode = threshold, threshold_mode
         self.cooldown, self.eps = cooldown, eps
+        self.default_min_lr = None if isinstance(min_lr, (list, tuple)) else min_lr
         self.min_lrs = for_each_group("ReduceLROnPlateau: min_lr", optimizer, min_lr)
         self.last_epoch = self.cooldown_counter = self.num_bad_epochs = 0
-        self.best = math.inf if mode == "min" else -math.inf
+        self.best = self.mode_worse = math.inf if mode == "min" else -math.inf
+        self._last_lr = self.get_last_lr()
 
     def step(self, metrics: Any) -> None:
         """Note how good the model is now, and reduce the rate if it is time to.
@@ -377,6 +406,7 @@ class ReduceLROnPlateau:
         if self.num_bad_epochs > self.patience:
             self._reduce()
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+        self._last_lr = self.get_last_lr()
 
     def _reduce(self) -> None:
         groups = self.optimizer.param_groups
@@ -410,16 +440,12 @@ class ReduceLROnPlateau:
         Raises:
             StateError: listing what is missing or unexpected; nothing is loaded then.
         """
-        wrong = sorted(set(state) ^ set(self.state_dict()))
-        if wrong:
-            raise pg.errors.StateError(
-                f"the state dict does not fit ReduceLROnPlateau; only here or only there: {', '.join(wrong)}; nothing "
-                "was loaded"
-            )
+        check_keys(self, state, self.state_dict())
         self.__dict__.update(state)
 
     def __repr__(self) -> str:
-        return f"ReduceLROnPlateau({', '.join(f'{k}={v!r}' for k, v in self.state_dict().items())})"
+        shown = {k: v for k, v in self.state_dict().items() if k[0] != "_"}
+        return f"ReduceLROnPlateau({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
 
 def _positive(name: str, value: int) -> int:

@@ -19,6 +19,9 @@ State: TypeAlias = dict[str, Any]
 SCHEDULED = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")
 """What schedulers note in a group beside its options."""
 
+SWITCHES = ("foreach", "capturable", "differentiable", "fused")
+"""Which of PyTorch's implementations runs, as its state dicts say: taken over and saved again, but there is one here."""
+
 Parameters: TypeAlias = "Iterable[pg.Tensor] | Iterable[Group] | Iterable[tuple[str, pg.Tensor]]"
 """Tensors, or groups of them with options of their own, or pairs of a name and a tensor."""
 
@@ -59,7 +62,7 @@ class Optimizer:
         members = group["params"]
         entries = [members] if isinstance(members, pg.Tensor) else list(members)
         params = [entry[1] if isinstance(entry, tuple) else entry for entry in entries]
-        unknown = [key for key in group if key not in self.defaults and key not in ("params", *SCHEDULED)]
+        unknown = [key for key in group if key not in self.defaults and key not in ("params", *SCHEDULED, *SWITCHES)]
         if unknown:
             raise TypeError(
                 f"{type(self).__qualname__} has no option {', '.join(unknown)}; it has {list(self.defaults)}"
@@ -209,8 +212,8 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a state dict of an optimiser of the same kind over parameters of the same shapes; tensors
-        are cast to their parameter's dtype and moved to its device.
+        """Take over a state dict of an optimiser of the same kind over parameters of the same shapes, PyTorch's too;
+        tensors are cast to their parameter's dtype and moved to its device.
 
         Raises:
             StateError: listing every difference; nothing is loaded then.
@@ -225,7 +228,7 @@ class Optimizer:
             sizes = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in given]
             faults.append(f"the groups have {sizes[0]} parameters here, {sizes[1]} in the state dict")
         for i, group in enumerate(given):
-            wrong = sorted((set(group) ^ set(self.defaults)) - {"params", *SCHEDULED})
+            wrong = sorted((set(group) ^ set(self.defaults)) - {"params", "param_names", *SCHEDULED, *SWITCHES})
             if wrong:
                 faults.append(f"group {i}: options only here or only there: {', '.join(wrong)}")
         order = [n for group in given for n in group["params"]]
@@ -238,12 +241,18 @@ class Optimizer:
         if faults:
             head = f"the state dict does not fit this {type(self).__qualname__}; nothing was loaded"
             raise pg.errors.StateError("\n  ".join([head, *faults]))
-        made = {target[n]: {k: _like(target[n], v) for k, v in entry.items()} for n, entry in entries.items()}
+        made = {
+            target[n]: {k: _number(k, v) if k in self.counts else _like(target[n], v) for k, v in entry.items()}
+            for n, entry in entries.items()
+        }
         self.state = made
         for group, source in zip(self.param_groups, given, strict=True):
             kept = {"params": group["params"], **{k: v for k, v in source.items() if k != "params"}}
             group.clear()
             group.update(kept)
+
+    counts: ClassVar[tuple[str, ...]] = ("step", "mu_product")
+    """What of a parameter's state is a Python number; PyTorch has tensors of one number there."""
 
     def state_shape(self, p: pg.Tensor, key: str) -> tuple[int, ...]:
         """The shape of a tensor that is remembered of a parameter."""
@@ -253,7 +262,7 @@ class Optimizer:
         return [
             f"parameter {n}: {key} has shape {tuple(v.shape)}, here it is {self.state_shape(p, key)}"
             for key, v in entry.items()
-            if hasattr(v, "shape") and tuple(v.shape) != self.state_shape(p, key)
+            if hasattr(v, "shape") and tuple(v.shape) != (() if key in self.counts else self.state_shape(p, key))
         ]
 
     def _params(self) -> list[pg.Tensor]:
@@ -283,6 +292,12 @@ def _copied(value: Any) -> Any:
     if isinstance(value, list):
         return [_copied(v) for v in value]
     return pg.asarray(value, copy=True) if isinstance(value, pg.Tensor) else value
+
+
+def _number(key: str, value: Any) -> float:
+    """A number of a state, which may be a tensor of one."""
+    number = value.item() if hasattr(value, "item") else value
+    return int(number) if key in ("step", "func_evals", "n_iter") else float(number)
 
 
 def _like(p: pg.Tensor, value: Any) -> Any:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import warnings
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from types import FunctionType
 from typing import Any
 
 import polygrad as pg
 
 from .optimizer import Optimizer
 
-__all__ = ["ChainedScheduler", "LRScheduler", "SequentialLR", "for_each_group"]
+__all__ = [
+    "ChainedScheduler",
+    "LRScheduler",
+    "SequentialLR",
+    "check_keys",
+    "for_each_group",
+    "functions_state",
+    "restore_functions",
+]
 
 
 class LRScheduler:
@@ -49,14 +58,19 @@ class LRScheduler:
         self.optimizer = optimizer
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
-        self._started = False
+        # The names are PyTorch's, as they are in its state dicts.
+        self._step_count = 0
+        self._is_initial = False
+        self._get_lr_called_within_step = False
+        self._last_lr: list[float] = []
         self._begin()
 
     def _begin(self) -> None:
-        self._started = False
+        self._is_initial = True
         self.last_epoch += 1
+        self._step_count = 1
         self._set(self.get_lr())
-        self._started = True
+        self._is_initial = False
 
     def get_lr(self) -> list[float]:
         """The groups' rates at ``last_epoch``, from those of the step before; use :meth:`get_last_lr` to look."""
@@ -79,6 +93,7 @@ class LRScheduler:
                 stacklevel=2,
             )
         self.last_epoch += 1
+        self._step_count += 1
         self._set(self.get_lr())
 
     def _restart(self) -> None:
@@ -89,6 +104,7 @@ class LRScheduler:
     def _set(self, rates: list[float]) -> None:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
+        self._last_lr = list(rates)
 
     def _times(self, factor: float) -> list[float]:
         return [group["lr"] * factor for group in self.optimizer.param_groups]
@@ -99,27 +115,59 @@ class LRScheduler:
         """What the state is made of: all but the optimiser and the user's functions."""
         return {k: v for k, v in self.__dict__.items() if k != "optimizer" and not _has_functions(v)}
 
+    def _saved(self) -> dict[str, Any]:
+        return {k: v.copy() if isinstance(v, (list, dict)) else v for k, v in self._own().items()}
+
     def state_dict(self) -> dict[str, Any]:
-        """Where the schedule stands, as plain data; the rates themselves are in the optimiser's."""
-        return {k: list(v) if isinstance(v, list) else v for k, v in self._own().items()}
+        """Where the schedule stands, as plain data; the rates that count are in the optimiser's. It is what PyTorch's
+        schedule of the same name gives, and each loads the other's."""
+        return self._saved()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where a schedule of the same kind stood.
+        """Go on from where a schedule of the same kind stood, here or in PyTorch.
 
         Raises:
             StateError: listing what is missing or unexpected; nothing is loaded then.
         """
-        wrong = sorted(set(state) ^ set(self._own()))
-        if wrong:
-            raise pg.errors.StateError(
-                f"the state dict does not fit this {type(self).__qualname__}; only here or only there: "
-                f"{', '.join(wrong)}; nothing was loaded"
-            )
+        check_keys(self, state, self.state_dict())
+        self._take_over(state)
+
+    def _take_over(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{k}={v!r}" for k, v in self._own().items() if k != "base_lrs" and k[0] != "_")
         return f"{type(self).__qualname__}({settings})"
+
+
+_BOOKKEEPING = {"_step_count", "_is_initial", "_get_lr_called_within_step", "_last_lr", "verbose"}
+"""What some versions of PyTorch note in a state and others do not, and nothing here depends on."""
+
+
+def check_keys(scheduler: Any, state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Refuse a state of another kind.
+
+    Raises:
+        StateError: listing what is missing or unexpected.
+    """
+    wrong = sorted((set(state) ^ set(own)) - _BOOKKEEPING)
+    if wrong:
+        raise pg.errors.StateError(
+            f"the state dict does not fit this {type(scheduler).__qualname__}; only here or only there: "
+            f"{', '.join(wrong)}; nothing was loaded"
+        )
+
+
+def functions_state(functions: Sequence[Any]) -> list[Any]:
+    """What a state dict holds of functions: the attributes of objects that are called, and None for functions."""
+    return [None if isinstance(f, FunctionType) else dict(f.__dict__) for f in functions]
+
+
+def restore_functions(functions: Sequence[Any], state: Sequence[Any]) -> None:
+    """Give objects that are called the attributes that :func:`functions_state` noted."""
+    for f, entry in zip(functions, state, strict=True):
+        if entry is not None:
+            f.__dict__.update(entry)
 
 
 def _has_functions(value: Any) -> bool:
@@ -156,9 +204,11 @@ class _Several(LRScheduler):
         self.optimizer = optimizer
         self._schedulers = list(schedulers)
 
+    def _own(self) -> dict[str, Any]:
+        return {k: v for k, v in super()._own().items() if k in ("_milestones", "last_epoch", "_last_lr")}
+
     def state_dict(self) -> dict[str, Any]:
-        own = {k: v for k, v in super().state_dict().items() if k != "_schedulers"}
-        return {**own, "_schedulers": [scheduler.state_dict() for scheduler in self._schedulers]}
+        return {**self._saved(), "_schedulers": [scheduler.state_dict() for scheduler in self._schedulers]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         entries = list(state.get("_schedulers", []))
@@ -168,14 +218,15 @@ class _Several(LRScheduler):
                 f"has {len(entries)}; nothing was loaded"
             )
         before = self.state_dict()
+        check_keys(self, state, before)
         try:
             for scheduler, entry in zip(self._schedulers, entries, strict=True):
                 scheduler.load_state_dict(entry)
-            super().load_state_dict({**state, "_schedulers": self._schedulers})
         except pg.errors.StateError:
             for scheduler, entry in zip(self._schedulers, before["_schedulers"], strict=True):
                 scheduler.load_state_dict(entry)
             raise
+        self._take_over({k: v for k, v in state.items() if k != "_schedulers"})
 
 
 class SequentialLR(_Several):
@@ -215,10 +266,10 @@ class SequentialLR(_Several):
         self._milestones = list(milestones)
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch + 1
-        self._started = True
         self._set(self.base_lrs)
         _undo(self)
         self._schedulers[bisect_right(self._milestones, 0)]._begin()
+        self._last_lr = self.get_last_lr()
 
     def step(self) -> None:
         """Go on by one."""
@@ -229,6 +280,7 @@ class SequentialLR(_Several):
             scheduler._restart()
         else:
             scheduler.step()
+        self._last_lr = self.get_last_lr()
 
 
 def _undo(scheduler: LRScheduler) -> None:
@@ -262,14 +314,16 @@ class ChainedScheduler(_Several):
         found = optimizer if optimizer is not None or not schedulers else getattr(schedulers[0], "optimizer", None)
         self._take(found, schedulers)  # type: ignore[arg-type]  # refused there if there is none
         self.base_lrs = [group["initial_lr"] for group in self.optimizer.param_groups]
-        self.last_epoch = 0
-        self._started = True
+        self._last_lr = self.get_last_lr()
+
+    def _own(self) -> dict[str, Any]:
+        return {"_last_lr": self._last_lr}
 
     def step(self) -> None:
         """Go on by one in each."""
-        self.last_epoch += 1
         for scheduler in self._schedulers:
             scheduler.step()
+        self._last_lr = self.get_last_lr()
 
     def _begin(self) -> None:
         for scheduler in self._schedulers:

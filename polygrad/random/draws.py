@@ -37,7 +37,7 @@ def _at_each_run(draw: D) -> D:
         if trace is None:
             return draw(*args, device=device, **kwargs)
         place = pg.default_device() if device is None else pg.Device(device)
-        if place is not trace.device:
+        if place not in (trace.device, trace.inner):
             raise pg.errors.TraceError(
                 f"{draw.__name__}: draws for {place} inside a function that is traced for {trace.inner}; "
                 "a static graph is of one device"

@@ -88,7 +88,7 @@ def test_dropout_follows_the_mode_and_the_generator() -> None:
     assert (layer(x).numpy() != y).any()
     np.testing.assert_array_equal(nn.Dropout(0.25, generator=pg.random.Generator(0))(x).numpy(), y)
     assert layer.eval()(x) is x
-    assert repr(layer) == "Dropout(p=0.25)"
+    assert repr(layer) == "Dropout(p=0.25, inplace=False)"
     with pytest.raises(ValueError, match=r"1\.5"):
         nn.Dropout(1.5)
 

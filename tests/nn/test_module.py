@@ -152,7 +152,7 @@ def test_repr_nests() -> None:
         "  (inner): Sequential(",
         "    (0): Linear(in_features=4, out_features=4, bias=True)",
         "    (1): ReLU()",
-        "    (2): Dropout(p=0.5)",
+        "    (2): Dropout(p=0.5, inplace=False)",
         "  )",
         ")",
     ]

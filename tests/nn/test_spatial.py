@@ -129,13 +129,16 @@ def test_channels_drop_as_a_whole(n: int) -> None:
     alone = layer(x[0])
     assert alone.shape == x.shape[1:]
     assert layer.eval()(x) is x
-    with pytest.raises(pg.errors.ShapeError, match=rf"dropout{n}d: x of shape \(3,\)"):
+    with pytest.raises(pg.errors.ShapeError, match=rf"dropout{n}d: input of shape \(3,\)"):
         layer(pg.ones(3))
 
 
 def test_alpha_dropout_keeps_mean_and_variance() -> None:
     x = pg.random.normal((300, 200), generator=pg.random.Generator(1))
-    for layer in (nn.AlphaDropout(0.3, pg.random.Generator(2)), nn.FeatureAlphaDropout(0.3, pg.random.Generator(2))):
+    for layer in (
+        nn.AlphaDropout(0.3, generator=pg.random.Generator(2)),
+        nn.FeatureAlphaDropout(0.3, generator=pg.random.Generator(2)),
+    ):
         y = layer(x).numpy()
         assert abs(y.mean()) < 0.03
         assert abs(y.std() - 1) < 0.03
@@ -192,7 +195,11 @@ def test_wrong_use_is_told() -> None:
         (lambda: F.local_response_norm(x, 0), ValueError, "size must be a whole number"),
         (lambda: nn.Dropout2d(1.5), ValueError, "Dropout2d: p is a probability"),
         (lambda: F.alpha_dropout(x, -1.0), ValueError, "alpha_dropout: p is a probability"),
-        (lambda: F.feature_alpha_dropout(pg.ones(3), 0.5, True), errors.ShapeError, "feature_alpha_dropout: x must be"),
+        (
+            lambda: F.feature_alpha_dropout(pg.ones(3), 0.5, True),
+            errors.ShapeError,
+            "feature_alpha_dropout: input must be",
+        ),
         (lambda: F.dropout(pg.ones(3, dtype="int64")), errors.DTypeError, "dropout: needs a floating dtype"),
     ]:
         with pytest.raises(error, match=words):

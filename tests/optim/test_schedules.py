@@ -144,7 +144,7 @@ def test_loading_a_state_that_does_not_fit_changes_nothing() -> None:
     scheduler = lr_scheduler.StepLR(optimizer, 3)
     before = scheduler.state_dict()
     with pytest.raises(pg.errors.StateError, match=r"StepLR.*gamma, step_size"):
-        scheduler.load_state_dict({"base_lrs": [], "last_epoch": 3, "_started": True})
+        scheduler.load_state_dict({"base_lrs": [], "last_epoch": 3, "_step_count": 1})
     assert scheduler.state_dict() == before
     chained = CASES["chained"](lr_scheduler, ours())
     before = chained.state_dict()

@@ -13,41 +13,94 @@ import pytest
 import polygrad as pg
 from polygrad import random
 
-DEVICES = [
-    pytest.param(name, marks=pytest.mark.skipif(why is not None, reason=str(why)))
-    for name, why in pg.backends().items()
-]
-
 
 def host(x: pg.Tensor) -> np.ndarray:
     return x.to_device("cpu").numpy()
 
 
-@pytest.mark.parametrize("name", DEVICES)
-def test_a_seed_gives_the_same_draws_on_every_backend(name: str) -> None:
-    device = pg.Device("cuda" if name == "cupy" else "cpu" if name == "numpy" else name)
+DRAWS = {
+    "normal": lambda where, g: random.normal((3, 2), 1.0, 2.0, device=where, generator=g),
+    "uniform": lambda where, g: random.uniform(5, -1, 1, dtype="float32", device=where, generator=g),
+    "bernoulli": lambda where, g: random.bernoulli((4,), 0.3, device=where, generator=g),
+    "integers": lambda where, g: random.integers((6,), -5, 5, device=where, generator=g),
+    "permutation": lambda where, g: random.permutation(7, device=where, generator=g),
+    "exponential": lambda where, g: random.exponential(3, 2.0, device=where, generator=g),
+    "gumbel": lambda where, g: random.gumbel(3, device=where, generator=g),
+    "truncated_normal": lambda where, g: random.truncated_normal((2, 2), 0.5, device=where, generator=g),
+    "categorical": lambda where, g: random.categorical(
+        pg.asarray([[0.0, 1.0, 2.0]] * 20, device=where, copy=True), generator=g
+    ),
+}
 
-    def draws(where: pg.Device | str) -> list[np.ndarray]:
-        g = random.Generator(11)
-        return [
-            host(x)
-            for x in (
-                random.normal((3, 2), 1.0, 2.0, device=where, generator=g),
-                random.uniform(5, -1, 1, dtype="float32", device=where, generator=g),
-                random.bernoulli((4,), 0.3, device=where, generator=g),
-                random.integers((6,), -5, 5, device=where, generator=g),
-                random.permutation(7, device=where, generator=g),
-                random.exponential(3, 2.0, device=where, generator=g),
-                random.gumbel(3, device=where, generator=g),
-                random.truncated_normal((2, 2), 0.5, device=where, generator=g),
-                random.categorical(pg.asarray([[0.0, 1.0, 2.0]] * 20, device=where), generator=g),
-            )
-        ]
 
+def test_no_draw_is_left_out() -> None:
+    others = {"Generator", "current", "default_generator", "get_state", "manual_seed", "set_state", "split", "use"}
+    assert set(DRAWS) | others == set(random.__all__)
+
+
+def draws(where: pg.Device | str, seed: int = 11) -> list[np.ndarray]:
+    """All of them, one after the other off one generator."""
+    g = random.Generator(seed)
+    made = [draw(where, g) for draw in DRAWS.values()]
+    assert all(x.device == pg.Device(where) for x in made)
+    return [host(x) for x in made]
+
+
+def assert_equal(some: list[np.ndarray], others: list[np.ndarray]) -> None:
+    for x, y in zip(some, others, strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(x, y)
+
+
+def test_a_seed_gives_the_same_draws_on_every_backend(device: pg.Device) -> None:
     assert random.normal(2, device=device).device == device
-    for ours, theirs in zip(draws("cpu"), draws(device), strict=True):
-        assert ours.dtype == theirs.dtype
-        np.testing.assert_array_equal(ours, theirs)
+    for seed in (0, 11, 2**64 + 5):
+        assert_equal(draws("cpu", seed), draws(device, seed))
+
+
+def test_a_seed_gives_the_same_draws_in_compiled_functions(device: pg.Device) -> None:
+    expected = random.Generator(3)
+    g = random.Generator(3)
+
+    def step(x: pg.Tensor) -> tuple[pg.Tensor, ...]:  # which says where the function runs
+        return tuple(DRAWS[name](device, g) for name in ("normal", "bernoulli", "integers", "gumbel"))
+
+    compiled = pg.compile(step)
+    for _ in range(3):  # eager, or traced, or replayed: the stream goes on
+        got = compiled(pg.ones(1, device=device))
+        want = [DRAWS[name]("cpu", expected) for name in ("normal", "bernoulli", "integers", "gumbel")]
+        assert_equal([host(x) for x in got], [host(x) for x in want])
+    assert g.get_state() == expected.get_state()
+
+
+def test_a_seed_gives_the_same_draws_under_vmap(device: pg.Device) -> None:
+    x = pg.asarray([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], device=device)
+    found = []
+    for f in (pg.vmap, lambda f: lambda x: pg.stack([f(x[i, ...]) for i in range(3)])):
+        g = random.Generator(9)
+        mapped = f(lambda row, g=g: row * random.normal(2, device=device, generator=g))
+        found.append((host(mapped(x)), g))
+    # One draw for the whole batch: a function that is mapped is run once.
+    one = host(random.normal(2, generator=random.Generator(9)))
+    np.testing.assert_array_equal(found[0][0], host(x) * one)
+    three = np.stack([host(random.normal(2, generator=g)) for g in [random.Generator(9)] * 3])
+    np.testing.assert_array_equal(found[1][0], host(x) * three)
+
+
+def test_the_bits_are_those_of_numpys_philox(device: pg.Device) -> None:
+    for seed in (0, 7, 2**100 + 1):
+        raw = np.random.Philox(seed).random_raw(1000)
+        drawn = random.integers(1000, 0, 2**64, dtype="uint64", generator=random.Generator(seed))
+        np.testing.assert_array_equal(host(drawn), raw)
+        shares = host(random.uniform(1000, device=device, generator=random.Generator(seed)))
+        np.testing.assert_array_equal(shares, (raw >> np.uint64(11)) * 2.0**-53)
+    g = random.Generator(7)
+    random.uniform(10, generator=g)
+    ahead = np.random.Philox(7)
+    ahead.random_raw(10)
+    state = g.get_state()["stream"]["state"]
+    assert state["counter"] == ahead.state["state"]["counter"].tolist()
+    assert state["key"] == ahead.state["state"]["key"].tolist()
 
 
 def test_the_stream_of_a_seed_never_changes() -> None:

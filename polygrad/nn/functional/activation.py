@@ -13,55 +13,101 @@ __all__ = [
     "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
 ]  # fmt: skip
 
-relu = pg.relu
-tanh = pg.tanh
-gelu = pg.neural.gelu
-hardshrink = pg.neural.hardshrink
-hardtanh = pg.neural.hardtanh
-leaky_relu = pg.neural.leaky_relu
-softshrink = pg.neural.softshrink
+
+def put(input: pg.Tensor, made: pg.Tensor, inplace: bool) -> pg.Tensor:
+    """The result; in place of the argument if that was asked for."""
+    if not inplace:
+        return made
+    input[...] = made
+    return input
+
+
+def relu(input: pg.Tensor, inplace: bool = False) -> pg.Tensor:
+    """``max(x, 0)``, with derivative 0 at 0.
+
+    Args:
+        input: any shape.
+        inplace: let ``input`` itself take the values, and return it.
+
+    >>> import polygrad as pg
+    >>> x = pg.asarray([-1.0, 2.0])
+    >>> pg.nn.functional.relu(x, inplace=True) is x, x
+    (True, tensor([0., 2.], dtype=float64))
+    """
+    return pg.relu(input) if not inplace else put(input, pg.relu(input), inplace)
+
+
+def tanh(input: pg.Tensor) -> pg.Tensor:
+    """The hyperbolic tangent, element by element."""
+    return pg.tanh(input)
+
+
+def gelu(input: pg.Tensor, approximate: str = "none") -> pg.Tensor:
+    """``x`` times the normal distribution's share below ``x``, or with ``approximate="tanh"`` close to it (Hendrycks and
+    Gimpel, 2016)."""
+    return pg.neural.gelu(input, approximate)
+
+
+def hardshrink(input: pg.Tensor, lambd: float = 0.5) -> pg.Tensor:
+    """``x`` where it is above ``lambd`` or below ``-lambd``, else 0."""
+    return pg.neural.hardshrink(input, lambd)
+
+
+def softshrink(input: pg.Tensor, lambd: float = 0.5) -> pg.Tensor:
+    """``x`` moved towards 0 by ``lambd``, and 0 where it is nearer."""
+    return pg.neural.softshrink(input, lambd)
+
+
+def hardtanh(input: pg.Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> pg.Tensor:
+    """``x`` clipped to ``min_val`` and ``max_val``; the slope is 0 at both."""
+    return put(input, pg.neural.hardtanh(input, min_val, max_val), inplace)
+
+
+def leaky_relu(input: pg.Tensor, negative_slope: float = 0.01, inplace: bool = False) -> pg.Tensor:
+    """``x`` above 0, else ``negative_slope * x``."""
+    return put(input, pg.neural.leaky_relu(input, negative_slope), inplace)
 
 
 # exp(-log(1 + exp(-x))): neither the value nor its slopes cancel or overflow in either tail, of any order.
-def sigmoid(x: pg.Tensor) -> pg.Tensor:
+def sigmoid(input: pg.Tensor) -> pg.Tensor:
     """``1 / (1 + exp(-x))``, element by element, exact in both tails.
 
     >>> import polygrad as pg
     >>> pg.nn.functional.sigmoid(pg.asarray([0.0, -800.0, 800.0]))
     tensor([0.5, 0. , 1. ], dtype=float64)
     """
-    x = pg.asarray(x)
-    return pg.exp(-pg.logaddexp(pg.zeros((), dtype=x.dtype, device=x.device), -x))
+    input = pg.asarray(input)
+    return pg.exp(-pg.logaddexp(pg.zeros((), dtype=input.dtype, device=input.device), -input))
 
 
-def relu6(input: pg.Tensor) -> pg.Tensor:
+def relu6(input: pg.Tensor, inplace: bool = False) -> pg.Tensor:
     """``x`` clipped to 0 and 6; the slope is 0 at both.
 
     >>> import polygrad as pg
     >>> pg.nn.functional.relu6(pg.asarray([-1.0, 2.0, 8.0]))
     tensor([0., 2., 6.], dtype=float64)
     """
-    return pg.neural.hardtanh(input, 0.0, 6.0)
+    return put(input, pg.neural.hardtanh(input, 0.0, 6.0), inplace)
 
 
-def hardsigmoid(input: pg.Tensor) -> pg.Tensor:
+def hardsigmoid(input: pg.Tensor, inplace: bool = False) -> pg.Tensor:
     """``relu6(x + 3) / 6``."""
-    return pg.neural.hardsigmoid(input)
+    return put(input, pg.neural.hardsigmoid(input), inplace)
 
 
-def hardswish(input: pg.Tensor) -> pg.Tensor:
+def hardswish(input: pg.Tensor, inplace: bool = False) -> pg.Tensor:
     """``x * relu6(x + 3) / 6`` (Howard et al., 2019)."""
-    return pg.neural.hardswish(input)
+    return put(input, pg.neural.hardswish(input), inplace)
 
 
-def silu(input: pg.Tensor) -> pg.Tensor:
+def silu(input: pg.Tensor, inplace: bool = False) -> pg.Tensor:
     """``x * sigmoid(x)``."""
-    return pg.neural.silu(input)
+    return put(input, pg.neural.silu(input), inplace)
 
 
-def mish(input: pg.Tensor) -> pg.Tensor:
+def mish(input: pg.Tensor, inplace: bool = False) -> pg.Tensor:
     """``x * tanh(softplus(x))`` (Misra, 2019)."""
-    return pg.neural.mish(input)
+    return put(input, pg.neural.mish(input), inplace)
 
 
 def logsigmoid(input: pg.Tensor) -> pg.Tensor:
@@ -79,29 +125,29 @@ def softplus(input: pg.Tensor, beta: float = 1.0, threshold: float = 20.0) -> pg
     return pg.neural.softplus_beyond(input, beta, threshold)
 
 
-def threshold(input: pg.Tensor, threshold: float, value: float) -> pg.Tensor:
+def threshold(input: pg.Tensor, threshold: float, value: float, inplace: bool = False) -> pg.Tensor:
     """``x`` where it is above ``threshold``, else ``value``."""
-    return pg.neural.threshold(input, threshold, value)
+    return put(input, pg.neural.threshold(input, threshold, value), inplace)
 
 
-def elu(input: pg.Tensor, alpha: float = 1.0) -> pg.Tensor:
+def elu(input: pg.Tensor, alpha: float = 1.0, inplace: bool = False) -> pg.Tensor:
     """``x`` above 0, else ``alpha * (exp(x) - 1)`` (Clevert et al., 2015)."""
-    return pg.neural.elu(input, alpha)
+    return put(input, pg.neural.elu(input, alpha), inplace)
 
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 
 
-def selu(input: pg.Tensor) -> pg.Tensor:
+def selu(input: pg.Tensor, inplace: bool = False) -> pg.Tensor:
     """:func:`elu` with the scales that keep mean 0 and variance 1 (Klambauer et al., 2017)."""
-    return pg.neural.elu(input, _SELU_ALPHA * _SELU_SCALE, _SELU_SCALE)
+    return put(input, pg.neural.elu(input, _SELU_ALPHA * _SELU_SCALE, _SELU_SCALE), inplace)
 
 
-def celu(input: pg.Tensor, alpha: float = 1.0) -> pg.Tensor:
+def celu(input: pg.Tensor, alpha: float = 1.0, inplace: bool = False) -> pg.Tensor:
     """``x`` above 0, else ``alpha * (exp(x / alpha) - 1)`` (Barron, 2017)."""
     if alpha == 0:
         raise ValueError("celu: alpha must not be 0")
-    return pg.neural.elu(input, alpha, 1.0, 1.0 / alpha)
+    return put(input, pg.neural.elu(input, alpha, 1.0, 1.0 / alpha), inplace)
 
 
 def prelu(input: pg.Tensor, weight: pg.Tensor) -> pg.Tensor:
@@ -134,6 +180,7 @@ def rrelu(
     lower: float = 1 / 8,
     upper: float = 1 / 3,
     training: bool = False,
+    inplace: bool = False,
     generator: pg.random.Generator | None = None,
 ) -> pg.Tensor:
     """``x`` above 0, else ``a * x``: in training ``a`` is drawn between ``lower`` and ``upper`` for each element, else it
@@ -141,9 +188,9 @@ def rrelu(
     if lower > upper:
         raise ValueError(f"rrelu: lower must not be above upper, got {lower} and {upper}")
     if not training:
-        return pg.neural.leaky_relu(input, (lower + upper) / 2)
+        return put(input, pg.neural.leaky_relu(input, (lower + upper) / 2), inplace)
     drawn = pg.random.uniform(input.shape, lower, upper, dtype=input.dtype, device=input.device, generator=generator)
-    return input * pg.where(input > 0, 1.0, drawn)
+    return put(input, input * pg.where(input > 0, 1.0, drawn), inplace)
 
 
 def tanhshrink(input: pg.Tensor) -> pg.Tensor:

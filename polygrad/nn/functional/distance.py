@@ -9,6 +9,17 @@ import polygrad as pg
 __all__ = ["cosine_similarity", "normalize", "pairwise_distance"]
 
 
+def _fitting(name: str, x1: Any, x2: Any) -> tuple[pg.Tensor, pg.Tensor]:
+    """Both as Tensors whose shapes broadcast."""
+    x1 = x1 if isinstance(x1, pg.Tensor) else pg.asarray(x1)
+    x2 = x2 if isinstance(x2, pg.Tensor) else pg.asarray(x2, device=x1.device)
+    if any(m != n and 1 not in (m, n) for m, n in zip(reversed(x1.shape), reversed(x2.shape))):
+        raise pg.errors.ShapeError(
+            f"{name}: x1 of shape {x1.shape} and x2 of shape {x2.shape} do not fit; their lengths must be equal or 1"
+        )
+    return x1, x2
+
+
 def pairwise_distance(x1: pg.Tensor, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> pg.Tensor:
     """The ``p``-norm of ``x1 - x2 + eps`` along the last axis; the shapes broadcast.
 
@@ -16,6 +27,7 @@ def pairwise_distance(x1: pg.Tensor, x2: Any, p: float = 2.0, eps: float = 1e-6,
     >>> pg.nn.functional.pairwise_distance(pg.asarray([[3.0, 0.0]]), pg.asarray([[0.0, 4.0]]), eps=0.0)
     tensor([5.], dtype=float64)
     """
+    x1, x2 = _fitting("pairwise_distance", x1, x2)
     return pg.linalg.vector_norm(x1 - x2 + eps, axis=-1, ord=p, keepdims=keepdim)
 
 
@@ -26,6 +38,7 @@ def cosine_similarity(x1: pg.Tensor, x2: Any, dim: int = 1, eps: float = 1e-8) -
     >>> pg.nn.functional.cosine_similarity(pg.asarray([[1.0, 0.0]]), pg.asarray([[1.0, 0.0]]))
     tensor([1.], dtype=float64)
     """
+    x1, x2 = _fitting("cosine_similarity", x1, x2)
     n1 = pg.maximum(pg.linalg.vector_norm(x1, axis=dim, keepdims=True), eps)
     n2 = pg.maximum(pg.linalg.vector_norm(x2, axis=dim, keepdims=True), eps)
     return pg.sum((x1 / n1) * (x2 / n2), axis=dim)

@@ -45,12 +45,25 @@ def pair(name: str, input: Any, target: Any) -> tuple[pg.Tensor, pg.Tensor]:
     return input, target
 
 
-def mse_loss(input: pg.Tensor, target: Any, reduction: str = "mean") -> pg.Tensor:
+def _weighted(name: str, losses: pg.Tensor, reduction: str, weight: Any) -> pg.Tensor:
+    """The reduced losses; weighted ones' mean is over the weights."""
+    if weight is None:
+        return reduced(name, losses, reduction)
+    weight = beside(weight, losses)
+    if weight.shape != losses.shape:
+        raise pg.errors.ShapeError(f"{name}: weight of shape {weight.shape}, but input of shape {losses.shape}")
+    if reduction == "mean":
+        return pg.sum(losses * weight) / pg.sum(weight)
+    return reduced(name, losses * weight, reduction)
+
+
+def mse_loss(input: pg.Tensor, target: Any, reduction: str = "mean", weight: Any = None) -> pg.Tensor:
     """The squared difference, ``(input - target) ** 2``.
 
     Args:
         input, target: of one shape; nothing is broadcast, for that is nearly always a mistake here.
         reduction: ``"mean"`` over all elements, ``"sum"``, or ``"none"``.
+        weight: of each element, of the same shape; the mean is then divided by the weights' sum.
 
     Raises:
         ShapeError: if the shapes differ.
@@ -60,23 +73,27 @@ def mse_loss(input: pg.Tensor, target: Any, reduction: str = "mean") -> pg.Tenso
     tensor(2., dtype=float64)
     """
     input, target = pair("mse_loss", input, target)
-    return reduced("mse_loss", pg.square(input - target), reduction)
+    return _weighted("mse_loss", pg.square(input - target), reduction, weight)
 
 
-def l1_loss(input: pg.Tensor, target: Any, reduction: str = "mean") -> pg.Tensor:
-    """The absolute difference, ``|input - target|``; slope 0 at 0.
+def l1_loss(input: pg.Tensor, target: Any, reduction: str = "mean", weight: Any = None) -> pg.Tensor:
+    """The absolute difference, ``|input - target|``; slope 0 at 0. Arguments as for :func:`mse_loss`.
 
     >>> import polygrad as pg
     >>> pg.nn.functional.l1_loss(pg.asarray([1.0, 3.0]), pg.asarray([1.0, 1.0]))
     tensor(1., dtype=float64)
     """
     input, target = pair("l1_loss", input, target)
-    return reduced("l1_loss", pg.abs(input - target), reduction)
+    return _weighted("l1_loss", pg.abs(input - target), reduction, weight)
 
 
 # min(|d|, delta) (|d| - min(|d|, delta) / 2) is both branches at once.
-def huber_loss(input: pg.Tensor, target: Any, reduction: str = "mean", delta: float = 1.0) -> pg.Tensor:
+def huber_loss(
+    input: pg.Tensor, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> pg.Tensor:
     """``d ** 2 / 2`` where ``|d| <= delta``, else ``delta * (|d| - delta / 2)``, of ``d = input - target`` (Huber, 1964).
+
+    ``weight`` is that of each element; as in PyTorch, the mean is not divided by the weights' sum here.
 
     Raises:
         ShapeError: if the shapes differ.
@@ -89,7 +106,13 @@ def huber_loss(input: pg.Tensor, target: Any, reduction: str = "mean", delta: fl
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
     input, target = pair("huber_loss", input, target)
-    return reduced("huber_loss", _huber(input - target, delta), reduction)
+    losses = _huber(input - target, delta)
+    if weight is not None:
+        weight = beside(weight, input)
+        if weight.shape != input.shape:
+            raise pg.errors.ShapeError(f"huber_loss: weight of shape {weight.shape}, but input of shape {input.shape}")
+        losses = losses * weight
+    return reduced("huber_loss", losses, reduction)
 
 
 def _huber(d: pg.Tensor, delta: float) -> pg.Tensor:

@@ -26,7 +26,10 @@ def layer_norm(
     >>> pg.nn.functional.layer_norm(pg.asarray([1.0, 3.0]), (2,), eps=0.0)
     tensor([-1.,  1.], dtype=float64)
     """
-    made = _standardized(input, tuple(range(-len(tuple(normalized_shape)), 0)), eps)[0]
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if input.shape[max(input.ndim - len(shape), 0) :] != shape:
+        raise ShapeError(f"layer_norm: input of shape {input.shape} does not end in normalized_shape {shape}")
+    made = _standardized(input, tuple(range(-len(shape), 0)), eps)[0]
     if weight is not None:
         made = made * weight
     return made if bias is None else made + bias
@@ -41,7 +44,7 @@ def rms_norm(input: pg.Tensor, normalized_shape: Any, weight: Any = None, eps: f
     tensor([1., 1.], dtype=float64)
     """
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if input.shape[input.ndim - len(shape) :] != shape:
+    if input.shape[max(input.ndim - len(shape), 0) :] != shape:
         raise ShapeError(f"rms_norm: input of shape {input.shape} does not end in normalized_shape {shape}")
     axes = tuple(range(-len(shape), 0))
     least = pg.finfo(input.dtype).eps if eps is None else eps

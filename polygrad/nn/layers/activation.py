@@ -1,6 +1,6 @@
 """Activations as layers: names, arguments and defaults are PyTorch's.
 
-``inplace`` is taken for the sake of programs written for PyTorch; nothing is changed in place.
+With ``inplace`` the argument takes the values of the result, and is what comes back.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class _Activation(Module):
     """An activation whose attributes are its arguments."""
 
     def extra_repr(self) -> str:
-        own = {k: v for k, v in self.__dict__.items() if k != "training" and not k.startswith("_")}
+        own = {k: v for k, v in self.__dict__.items() if k not in ("training", "inplace") and k[0] != "_"}
+        own |= {"inplace": True} if self.__dict__.get("inplace") else {}
         return ", ".join(f"{k}={v!r}" for k, v in own.items())
 
 
@@ -62,11 +63,11 @@ class ReLU(_Activation):
     """
 
     def __init__(self, inplace: bool = False) -> None:
-        pass
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.relu(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.relu(input, inplace=self.inplace)
 
 
 class ReLU6(_Activation):
@@ -78,11 +79,11 @@ class ReLU6(_Activation):
     """
 
     def __init__(self, inplace: bool = False) -> None:
-        pass
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.relu6(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.relu6(input, inplace=self.inplace)
 
 
 class LeakyReLU(_Activation):
@@ -95,10 +96,11 @@ class LeakyReLU(_Activation):
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         self.negative_slope = negative_slope
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.leaky_relu(x, self.negative_slope)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.leaky_relu(input, self.negative_slope, inplace=self.inplace)
 
 
 class ELU(_Activation):
@@ -111,10 +113,11 @@ class ELU(_Activation):
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         self.alpha = alpha
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.elu(x, self.alpha)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.elu(input, self.alpha, inplace=self.inplace)
 
 
 class SELU(_Activation):
@@ -126,11 +129,11 @@ class SELU(_Activation):
     """
 
     def __init__(self, inplace: bool = False) -> None:
-        pass
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.selu(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.selu(input, inplace=self.inplace)
 
 
 class CELU(_Activation):
@@ -143,10 +146,11 @@ class CELU(_Activation):
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         self.alpha = alpha
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.celu(x, self.alpha)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.celu(input, self.alpha, inplace=self.inplace)
 
 
 class GELU(_Activation):
@@ -162,9 +166,9 @@ class GELU(_Activation):
             raise ValueError(f"GELU: approximate must be 'none' or 'tanh', got {approximate!r}")
         self.approximate = approximate
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.gelu(x, self.approximate)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.gelu(input, self.approximate)
 
 
 class SiLU(_Activation):
@@ -176,11 +180,11 @@ class SiLU(_Activation):
     """
 
     def __init__(self, inplace: bool = False) -> None:
-        pass
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.silu(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.silu(input, inplace=self.inplace)
 
 
 class Mish(_Activation):
@@ -192,11 +196,11 @@ class Mish(_Activation):
     """
 
     def __init__(self, inplace: bool = False) -> None:
-        pass
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.mish(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.mish(input, inplace=self.inplace)
 
 
 class Sigmoid(_Activation):
@@ -207,9 +211,9 @@ class Sigmoid(_Activation):
     (2,)
     """
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.sigmoid(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.sigmoid(input)
 
 
 class Tanh(_Activation):
@@ -220,9 +224,9 @@ class Tanh(_Activation):
     (2,)
     """
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.tanh(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.tanh(input)
 
 
 class LogSigmoid(_Activation):
@@ -233,9 +237,9 @@ class LogSigmoid(_Activation):
     (2,)
     """
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.logsigmoid(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.logsigmoid(input)
 
 
 class Softplus(_Activation):
@@ -250,9 +254,9 @@ class Softplus(_Activation):
         self.beta = beta
         self.threshold = threshold
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.softplus(x, self.beta, self.threshold)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.softplus(input, self.beta, self.threshold)
 
 
 class Softsign(_Activation):
@@ -263,9 +267,9 @@ class Softsign(_Activation):
     (2,)
     """
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.softsign(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.softsign(input)
 
 
 class Tanhshrink(_Activation):
@@ -276,9 +280,9 @@ class Tanhshrink(_Activation):
     (2,)
     """
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.tanhshrink(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.tanhshrink(input)
 
 
 class Softshrink(_Activation):
@@ -292,9 +296,9 @@ class Softshrink(_Activation):
     def __init__(self, lambd: float = 0.5) -> None:
         self.lambd = lambd
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.softshrink(x, self.lambd)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.softshrink(input, self.lambd)
 
 
 class Hardshrink(_Activation):
@@ -308,9 +312,9 @@ class Hardshrink(_Activation):
     def __init__(self, lambd: float = 0.5) -> None:
         self.lambd = lambd
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.hardshrink(x, self.lambd)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.hardshrink(input, self.lambd)
 
 
 class Hardtanh(_Activation):
@@ -326,10 +330,11 @@ class Hardtanh(_Activation):
             raise ValueError(f"Hardtanh: min_val must be below max_val, got {min_val} and {max_val}")
         self.min_val = min_val
         self.max_val = max_val
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.hardtanh(x, self.min_val, self.max_val)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.hardtanh(input, self.min_val, self.max_val, inplace=self.inplace)
 
 
 class Hardsigmoid(_Activation):
@@ -341,11 +346,11 @@ class Hardsigmoid(_Activation):
     """
 
     def __init__(self, inplace: bool = False) -> None:
-        pass
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.hardsigmoid(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.hardsigmoid(input, inplace=self.inplace)
 
 
 class Hardswish(_Activation):
@@ -357,11 +362,11 @@ class Hardswish(_Activation):
     """
 
     def __init__(self, inplace: bool = False) -> None:
-        pass
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.hardswish(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.hardswish(input, inplace=self.inplace)
 
 
 class Threshold(_Activation):
@@ -375,10 +380,11 @@ class Threshold(_Activation):
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         self.threshold = threshold
         self.value = value
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.threshold(x, self.threshold, self.value)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.threshold(input, self.threshold, self.value, inplace=self.inplace)
 
 
 class GLU(_Activation):
@@ -392,9 +398,9 @@ class GLU(_Activation):
     def __init__(self, dim: int = -1) -> None:
         self.dim = dim
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has half the length along ``dim``."""
-        return F.glu(x, self.dim)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has half the length along ``dim``."""
+        return F.glu(input, self.dim)
 
 
 class Softmax(_Activation):
@@ -408,9 +414,9 @@ class Softmax(_Activation):
     def __init__(self, dim: int | None = None) -> None:
         self.dim = dim
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.softmax(x, self.dim)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.softmax(input, self.dim)
 
 
 class Softmin(_Activation):
@@ -424,9 +430,9 @@ class Softmin(_Activation):
     def __init__(self, dim: int | None = None) -> None:
         self.dim = dim
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.softmin(x, self.dim)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.softmin(input, self.dim)
 
 
 class LogSoftmax(_Activation):
@@ -440,9 +446,9 @@ class LogSoftmax(_Activation):
     def __init__(self, dim: int | None = None) -> None:
         self.dim = dim
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.log_softmax(x, self.dim)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.log_softmax(input, self.dim)
 
 
 class Softmax2d(Module):
@@ -453,13 +459,13 @@ class Softmax2d(Module):
     tensor([0.5, 0.5], dtype=float64)
     """
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of three or four axes; the result has the same shape."""
-        if x.ndim not in (3, 4):
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of three or four axes; the result has the same shape."""
+        if input.ndim not in (3, 4):
             raise pg.errors.ShapeError(
-                f"Softmax2d: needs (batch, channels, height, width) or without batch, got {x.shape}"
+                f"Softmax2d: needs (batch, channels, height, width) or without batch, got {input.shape}"
             )
-        return F.softmax(x, -3)
+        return F.softmax(input, -3)
 
 
 class PReLU(Module):
@@ -485,9 +491,9 @@ class PReLU(Module):
         self.init = init
         self.weight = Parameter(pg.full((num_parameters,), init, dtype=dtype or "float64", device=device))
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (batch, channels, ...); the result has the same."""
-        return F.prelu(x, self.weight)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (batch, channels, ...); the result has the same."""
+        return F.prelu(input, self.weight)
 
     def extra_repr(self) -> str:
         return f"num_parameters={self.num_parameters}"
@@ -511,10 +517,11 @@ class RReLU(Module):
         self.lower = lower
         self.upper = upper
         self.generator = generator
+        self.inplace = inplace
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of any shape; the result has the same."""
-        return F.rrelu(x, self.lower, self.upper, self.training, self.generator)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of any shape; the result has the same."""
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace, self.generator)
 
     def extra_repr(self) -> str:
         return f"lower={self.lower}, upper={self.upper}"

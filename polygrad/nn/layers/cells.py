@@ -108,6 +108,9 @@ class RNNCell(_Cell):
         zx, zh = self._parts(input, self._state("hx", hx, input))
         return pg.tanh(zx + zh) if self.nonlinearity == "tanh" else pg.relu(zx + zh)
 
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (f", nonlinearity={self.nonlinearity}" if self.nonlinearity != "tanh" else "")
+
 
 class LSTMCell(_Cell):
     """One step of :class:`LSTM`.

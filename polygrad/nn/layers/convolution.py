@@ -82,20 +82,20 @@ class _Conv(_Convolution):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (N, C, *lengths) or (C, *lengths)."""
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (N, C, *lengths) or (C, *lengths)."""
         padding: Any = self.padding
         if self.padding_mode != "zeros":
-            if x.ndim not in (self.axes + 1, self.axes + 2):
+            if input.ndim not in (self.axes + 1, self.axes + 2):
                 raise pg.errors.ShapeError(
-                    f"{type(self).__name__}: x of shape {x.shape} must have {self.axes + 2} dimensions, or "
+                    f"{type(self).__name__}: x of shape {input.shape} must have {self.axes + 2} dimensions, or "
                     f"{self.axes + 1} without a batch"
                 )
             pads = paddings(type(self).__name__, padding, self.kernel_size, self.stride, self.dilation)
             pairs = [p if isinstance(p, tuple) else (p, p) for p in (pads or (0,) * self.axes)]
-            x = pg.pad(x, [(0, 0)] * (x.ndim - self.axes) + pairs, mode=_MODES[self.padding_mode])
+            input = pg.pad(input, [(0, 0)] * (input.ndim - self.axes) + pairs, mode=_MODES[self.padding_mode])
             padding = 0
-        return _FUNCTIONS[self.axes](x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return _FUNCTIONS[self.axes](input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 _FUNCTIONS: dict[int, Callable[..., pg.Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -162,11 +162,16 @@ class _ConvTranspose(_Convolution):
         )
         self.output_padding = spread(type(self).__name__, "output_padding", output_padding, self.axes, 0)
 
-    def forward(self, x: pg.Tensor, output_size: Any = None) -> pg.Tensor:
-        """``x`` of shape (N, C, *lengths) or (C, *lengths); with ``output_size`` the output has these lengths."""
-        more = self.output_padding if output_size is None else self._padding_for(x, tuple(output_size))
+    def extra_repr(self) -> str:
+        more = f", output_padding={self.output_padding}" if any(self.output_padding) else ""
+        text, bias, rest = super().extra_repr().partition(", bias=False")
+        return text + more + bias + rest
+
+    def forward(self, input: pg.Tensor, output_size: Any = None) -> pg.Tensor:
+        """``input`` of shape (N, C, *lengths) or (C, *lengths); with ``output_size`` the output has these lengths."""
+        more = self.output_padding if output_size is None else self._padding_for(input, tuple(output_size))
         return _TRANSPOSES[self.axes](
-            x, self.weight, self.bias, self.stride, self.padding, more, self.groups, self.dilation
+            input, self.weight, self.bias, self.stride, self.padding, more, self.groups, self.dilation
         )
 
     def _padding_for(self, x: pg.Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:

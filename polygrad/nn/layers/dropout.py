@@ -16,18 +16,19 @@ __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Fe
 class _Dropout(Module):
     function: ClassVar[Callable[..., pg.Tensor]]
 
-    def __init__(self, p: float = 0.5, generator: pg.random.Generator | None = None) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False, generator: pg.random.Generator | None = None) -> None:
         if not 0 <= p <= 1:
             raise ValueError(f"{type(self).__name__}: p is a probability, 0 to 1, got {p}")
         self.p = p
+        self.inplace = inplace
         self.generator = generator
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x``; the result has the same shape."""
-        return type(self).function(x, self.p, self.training, self.generator)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input``; the result has the same shape."""
+        return type(self).function(input, self.p, self.training, self.inplace, self.generator)
 
     def extra_repr(self) -> str:
-        return f"p={self.p}"
+        return f"p={self.p}, inplace={self.inplace}"
 
 
 class Dropout(_Dropout):
@@ -35,6 +36,7 @@ class Dropout(_Dropout):
 
     Args:
         p: the probability.
+        inplace: let the argument itself take the values.
         generator: what draws; the default generator unless told.
 
     Raises:

@@ -56,9 +56,9 @@ class Linear(Module):
             bound = 1 / math.sqrt(self.in_features) if self.in_features else 0.0
             init.uniform_(self.bias, -bound, bound, generator=generator)
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (..., in_features); the result has shape (..., out_features)."""
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (..., in_features); the result has shape (..., out_features)."""
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
@@ -99,9 +99,9 @@ class Bilinear(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound, generator=generator)
 
-    def forward(self, x1: pg.Tensor, x2: pg.Tensor) -> pg.Tensor:
-        """``x1`` (..., in1_features) and ``x2`` (..., in2_features); the result has shape (..., out_features)."""
-        return F.bilinear(x1, x2, self.weight, self.bias)
+    def forward(self, input1: pg.Tensor, input2: pg.Tensor) -> pg.Tensor:
+        """``input1`` (..., in1_features) and ``input2`` (..., in2_features); the result has shape (..., out_features)."""
+        return F.bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return (
@@ -121,6 +121,6 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
-    def forward(self, x: Any) -> Any:
-        """``x`` itself."""
-        return x
+    def forward(self, input: Any) -> Any:
+        """``input`` itself."""
+        return input

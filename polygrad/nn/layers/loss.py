@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import polygrad as pg
 
@@ -37,11 +37,14 @@ __all__ = [
 class _Loss(Module):
     """A function of predictions and targets with a ``reduction``."""
 
-    def __init__(self, reduction: str = "mean", also: tuple[str, ...] = ()) -> None:
-        if reduction not in ("mean", "sum", "none", *also):
+    also: ClassVar[tuple[str, ...]] = ()
+    """What ``reduction`` may be besides."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        if reduction not in ("mean", "sum", "none", *self.also):
             raise ValueError(
                 f"{type(self).__qualname__}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}"
-                + "".join(f" (or {name!r})" for name in also)
+                + "".join(f" (or {name!r})" for name in self.also)
             )
         self.reduction = reduction
 
@@ -203,8 +206,10 @@ class KLDivLoss(_Loss):
     tensor(0.69314718, dtype=float64)
     """
 
+    also = ("batchmean",)
+
     def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
-        super().__init__(reduction, ("batchmean",))
+        super().__init__(reduction)
         self.log_target = log_target
 
     def forward(self, input: pg.Tensor, target: Any) -> pg.Tensor:
@@ -372,10 +377,10 @@ class PoissonNLLLoss(_Loss):
         self.full = full
         self.eps = eps
 
-    def forward(self, input: pg.Tensor, target: Any) -> pg.Tensor:
+    def forward(self, log_input: pg.Tensor, target: Any) -> pg.Tensor:
         """Logarithms of means, and counts, of one shape."""
         return F.poisson_nll_loss(
-            input, target, log_input=self.log_input, full=self.full, eps=self.eps, reduction=self.reduction
+            log_input, target, log_input=self.log_input, full=self.full, eps=self.eps, reduction=self.reduction
         )
 
 

@@ -56,9 +56,15 @@ class LayerNorm(_Affine):
         self.eps = eps
         self._register(self.normalized_shape, elementwise_affine, bias, device, dtype)
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (..., *normalized_shape)."""
-        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (..., *normalized_shape)."""
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.weight is not None}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class RMSNorm(Module):
@@ -115,9 +121,9 @@ class GroupNorm(_Affine):
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
         self._register((num_channels,), affine, bias, device, dtype)
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (N, num_channels, ...)."""
-        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (N, num_channels, ...)."""
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.biased}"
@@ -193,9 +199,9 @@ class _BatchNorm(_Running):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (N, num_features, ...)."""
-        self._check(x)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (N, num_features, ...)."""
+        self._check(input)
         momentum: Any = self.momentum
         counted = self.num_batches_tracked
         if self.training and counted is not None:
@@ -205,7 +211,7 @@ class _BatchNorm(_Running):
                     momentum = 1 / pg.astype(counted, self.running_mean.dtype)
         own = self.training or self.running_mean is None
         return F.batch_norm(
-            x,
+            input,
             self.running_mean,
             self.running_var,
             self.weight,
@@ -249,15 +255,15 @@ class _InstanceNorm(_Running):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (N, num_features, ...) or (num_features, ...)."""
-        single = x.ndim == self.ranks[0] - 1
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (N, num_features, ...) or (num_features, ...)."""
+        single = input.ndim == self.ranks[0] - 1
         if single:
-            x = pg.expand_dims(x, axis=0)
-        self._check(x)
+            input = pg.expand_dims(input, axis=0)
+        self._check(input)
         own = self.training or self.running_mean is None
         made = F.instance_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, own, self.momentum or 0.0, self.eps
+            input, self.running_mean, self.running_var, self.weight, self.bias, own, self.momentum or 0.0, self.eps
         )
         return made[0, ...] if single else made
 

@@ -31,10 +31,10 @@ class _MaxPool(Module):
         self.padding, self.dilation = padding, dilation
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
-    def forward(self, x: pg.Tensor) -> Any:
-        """``x`` of shape (N, C, *lengths) or (C, *lengths)."""
+    def forward(self, input: pg.Tensor) -> Any:
+        """``input`` of shape (N, C, *lengths) or (C, *lengths)."""
         return _MAX[self.axes](
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
         )
 
     def extra_repr(self) -> str:
@@ -88,11 +88,11 @@ class _AvgPool(Module):
         self.padding, self.ceil_mode, self.count_include_pad = padding, ceil_mode, count_include_pad
         self.divisor_override = divisor_override
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (N, C, *lengths) or (C, *lengths)."""
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (N, C, *lengths) or (C, *lengths)."""
         more = () if self.axes == 1 else (self.divisor_override,)
         made: pg.Tensor = _AVG[self.axes](
-            x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, *more
+            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, *more
         )
         return made
 
@@ -145,9 +145,9 @@ class _AdaptiveAvgPool(Module):
     def __init__(self, output_size: Any) -> None:
         self.output_size = output_size
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (N, C, *lengths) or (C, *lengths)."""
-        made: pg.Tensor = _ADAPTIVE_AVG[self.axes](x, self.output_size)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (N, C, *lengths) or (C, *lengths)."""
+        made: pg.Tensor = _ADAPTIVE_AVG[self.axes](input, self.output_size)
         return made
 
     def extra_repr(self) -> str:
@@ -193,9 +193,9 @@ class _AdaptiveMaxPool(Module):
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         self.output_size, self.return_indices = output_size, return_indices
 
-    def forward(self, x: pg.Tensor) -> Any:
-        """``x`` of shape (N, C, *lengths) or (C, *lengths)."""
-        return _ADAPTIVE_MAX[self.axes](x, self.output_size, self.return_indices)
+    def forward(self, input: pg.Tensor) -> Any:
+        """``input`` of shape (N, C, *lengths) or (C, *lengths)."""
+        return _ADAPTIVE_MAX[self.axes](input, self.output_size, self.return_indices)
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"

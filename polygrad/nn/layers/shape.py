@@ -26,17 +26,17 @@ class Flatten(Module):
         self.start_dim = start_dim
         self.end_dim = end_dim
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (..., a, ..., b, ...); the result has a * ... * b in their place."""
-        ndim = x.ndim
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (..., a, ..., b, ...); the result has a * ... * b in their place."""
+        ndim = input.ndim
         first = self.start_dim + ndim * (self.start_dim < 0)
         last = self.end_dim + ndim * (self.end_dim < 0)
         if not 0 <= first <= last < ndim:
             raise pg.errors.ShapeError(
-                f"Flatten: shape {x.shape} has no range of axes {self.start_dim} to {self.end_dim}"
+                f"Flatten: shape {input.shape} has no range of axes {self.start_dim} to {self.end_dim}"
             )
-        shape = x.shape
-        return pg.reshape(x, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
+        shape = input.shape
+        return pg.reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -55,10 +55,10 @@ class Upsample(Module):
         self.size, self.scale_factor, self.mode = size, scale_factor, mode
         self.align_corners, self.recompute_scale_factor = align_corners, recompute_scale_factor
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (N, C, *lengths)."""
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (N, C, *lengths)."""
         return F.interpolate(
-            x, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
+            input, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
         )
 
     def extra_repr(self) -> str:
@@ -101,9 +101,9 @@ class PixelShuffle(Module):
     def __init__(self, upscale_factor: int) -> None:
         self.upscale_factor = upscale_factor
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (..., C r r, H, W)."""
-        return F.pixel_shuffle(x, self.upscale_factor)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (..., C r r, H, W)."""
+        return F.pixel_shuffle(input, self.upscale_factor)
 
     def extra_repr(self) -> str:
         return f"upscale_factor={self.upscale_factor}"
@@ -120,9 +120,9 @@ class PixelUnshuffle(Module):
     def __init__(self, downscale_factor: int) -> None:
         self.downscale_factor = downscale_factor
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (..., C, H r, W r)."""
-        return F.pixel_unshuffle(x, self.downscale_factor)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (..., C, H r, W r)."""
+        return F.pixel_unshuffle(input, self.downscale_factor)
 
     def extra_repr(self) -> str:
         return f"downscale_factor={self.downscale_factor}"
@@ -139,9 +139,9 @@ class ChannelShuffle(Module):
     def __init__(self, groups: int) -> None:
         self.groups = groups
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (N, C, ...)."""
-        return F.channel_shuffle(x, self.groups)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (N, C, ...)."""
+        return F.channel_shuffle(input, self.groups)
 
     def extra_repr(self) -> str:
         return f"groups={self.groups}"
@@ -158,9 +158,9 @@ class Unfold(Module):
     def __init__(self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
         self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (N, C, H, W) or (C, H, W)."""
-        return F.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (N, C, H, W) or (C, H, W)."""
+        return F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, stride={self.stride}"
@@ -180,9 +180,9 @@ class Fold(Module):
         self.output_size, self.kernel_size = output_size, kernel_size
         self.dilation, self.padding, self.stride = dilation, padding, stride
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (N, C kH kW, windows) or (C kH kW, windows)."""
-        return F.fold(x, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (N, C kH kW, windows) or (C kH kW, windows)."""
+        return F.fold(input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
 
     def extra_repr(self) -> str:
         return (
@@ -206,19 +206,19 @@ class Unflatten(Module):
     def __init__(self, dim: int, unflattened_size: Any) -> None:
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (..., n, ...)."""
-        axis = self.dim + x.ndim * (self.dim < 0)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (..., n, ...)."""
+        axis = self.dim + input.ndim * (self.dim < 0)
         sizes = self.unflattened_size
         known = math.prod(s for s in sizes if s != -1)
-        fits = 0 <= axis < x.ndim and sizes.count(-1) < 2
+        fits = 0 <= axis < input.ndim and sizes.count(-1) < 2
         if fits:
-            n = x.shape[axis]
+            n = input.shape[axis]
             fits = (known > 0 and n % known == 0) if -1 in sizes else n == known
         if not fits:
-            raise pg.errors.ShapeError(f"Unflatten: axis {self.dim} of shape {x.shape} cannot become {sizes}")
-        sizes = tuple([x.shape[axis] // known if s == -1 else s for s in sizes])
-        return pg.reshape(x, (*x.shape[:axis], *sizes, *x.shape[axis + 1 :]))
+            raise pg.errors.ShapeError(f"Unflatten: axis {self.dim} of shape {input.shape} cannot become {sizes}")
+        sizes = tuple([input.shape[axis] // known if s == -1 else s for s in sizes])
+        return pg.reshape(input, (*input.shape[:axis], *sizes, *input.shape[axis + 1 :]))
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
@@ -235,9 +235,9 @@ class LocalResponseNorm(Module):
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (N, C, ...)."""
-        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (N, C, ...)."""
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
@@ -255,14 +255,14 @@ class _Pad(Module):
         least = 0 if self.mode != "constant" else -(2**31)
         self.padding = spread(type(self).__name__, "padding", given, 2 * self.axes, least)
 
-    def forward(self, x: pg.Tensor) -> pg.Tensor:
-        """``x`` of shape (N, C, *lengths) or (C, *lengths)."""
-        if x.ndim not in (self.axes + 1, self.axes + 2):
+    def forward(self, input: pg.Tensor) -> pg.Tensor:
+        """``input`` of shape (N, C, *lengths) or (C, *lengths)."""
+        if input.ndim not in (self.axes + 1, self.axes + 2):
             raise pg.errors.ShapeError(
-                f"{type(self).__name__}: x of shape {x.shape} must have {self.axes + 2} dimensions, or {self.axes + 1} "
+                f"{type(self).__name__}: x of shape {input.shape} must have {self.axes + 2} dimensions, or {self.axes + 1} "
                 "without a batch"
             )
-        return F.pad(x, self.padding, self.mode, getattr(self, "value", None))
+        return F.pad(input, self.padding, self.mode, getattr(self, "value", None))
 
     def extra_repr(self) -> str:
         return f"{self.padding}"

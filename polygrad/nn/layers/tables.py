@@ -41,7 +41,9 @@ class _Table(Module):
 
     def extra_repr(self) -> str:
         text = f"{self.num_embeddings}, {self.embedding_dim}"
-        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
+        text += "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        text += "" if self.max_norm is None else f", max_norm={self.max_norm}"
+        return text + (", scale_grad_by_freq=True" if self.scale_grad_by_freq else "")
 
 
 class Embedding(_Table):
@@ -98,9 +100,9 @@ class Embedding(_Table):
             _freeze=freeze,
         )
 
-    def forward(self, x: Any) -> pg.Tensor:
-        """``x`` of integers; the result has shape (*x.shape, embedding_dim)."""
-        return F.embedding(x, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq)
+    def forward(self, input: Any) -> pg.Tensor:
+        """``input`` of integers; the result has shape (*x.shape, embedding_dim)."""
+        return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq)
 
 
 class EmbeddingBag(_Table):
@@ -124,10 +126,10 @@ class EmbeddingBag(_Table):
         self.mode, self.include_last_offset = mode, include_last_offset
         self._prepare(num_embeddings, embedding_dim, padding_idx, _weight, device, dtype)
 
-    def forward(self, x: Any, offsets: Any = None, per_sample_weights: Any = None) -> pg.Tensor:
-        """``x`` of integers, (bags, n), or (n,) with ``offsets``; the result has shape (bags, embedding_dim)."""
+    def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> pg.Tensor:
+        """``input`` of integers, (bags, n), or (n,) with ``offsets``; the result has shape (bags, embedding_dim)."""
         return F.embedding_bag(
-            x, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, False,
+            input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, False,
             per_sample_weights, self.include_last_offset, self.padding_idx,
         )  # fmt: skip
 
