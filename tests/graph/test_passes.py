@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from polygrad_backends import numpy_executor
 from table import Row
 from test_table import CASES, arrays, function
@@ -184,59 +182,7 @@ def test_the_graph_after_each_pass_is_there_to_be_looked_at() -> None:
         step.graph.passes(without=["fold"])
 
 
-# -- random programs ---------------------------------------------------------------------------------------------
-
-
-def programs() -> Any:
-    """Small programs: lists of (op, first operand, second operand)."""
-    step = st.tuples(
-        st.sampled_from("add multiply subtract maximum sin tanh neg sum transpose matmul row".split()),
-        st.integers(0, 9),
-        st.integers(0, 9),
-    )
-    return st.lists(step, min_size=1, max_size=12)
-
-
-def interpret(program: Any, *inputs: Any) -> Any:
-    """Runs a program on square matrices."""
-    values = list(inputs)
-    n = inputs[0].shape[0]
-    for op, i, j in program:
-        a, b = values[i % len(values)], values[j % len(values)]
-        match op:
-            case "sin" | "tanh":
-                made = getattr(pg, op)(a)
-            case "neg":
-                made = -a
-            case "sum":
-                made = b * 0.5 + pg.sum(a) / (n * n)
-            case "transpose":
-                made = pg.matrix_transpose(a)
-            case "matmul":
-                made = a @ b / n
-            case "row":
-                made = a + b[0, :]
-            case _:
-                made = getattr(pg, op)(a, b)
-        values.append(made)
-    return values[-1], pg.mean(values[len(values) // 2])
-
-
-@settings(max_examples=150, deadline=None)
-@given(programs(), st.sampled_from([3, 260]))
-def test_random_programs(program: Any, n: int) -> None:
-    rng = np.random.default_rng(0)
-    xs = [pg.asarray(rng.standard_normal((n, n)) / n, requires_grad=i == 0) for i in range(2)]
-
-    def loss(x: Any, y: Any) -> Any:
-        out, mean = interpret(program, x, y)
-        return pg.sum(out * out) + mean
-
-    compiled = pg.compile(lambda x, y: (pg.grad(loss)(x, y), *interpret(program, x, y)))
-    expected = (pg.grad(loss)(*xs), *interpret(program, *xs))
-    for _ in range(2):
-        for a, b in zip(compiled(*xs), expected, strict=True):
-            np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-12, atol=1e-15)
+# -- plans ---------------------------------------------------------------------------------------------------
 
 
 def test_plans_are_smaller_than_all_arrays_together() -> None:
