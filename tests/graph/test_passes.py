@@ -81,7 +81,7 @@ KEPT: list[tuple[Any, Any, int]] = [  # a function, what it is of, how many inst
     (lambda x: pg.permute_dims(pg.permute_dims(pg.reshape(x, (3, 2, 2)), (1, 2, 0)), (2, 0, 1)), X, 1),
     (lambda x: pg.permute_dims(pg.permute_dims(pg.reshape(x, (3, 2, 2)), (1, 2, 0)), (1, 2, 0)), X, 2),
     (lambda x: ~~x, N, 0), (lambda x: pg.logical_not(pg.logical_not(x)), B, 0), (lambda x: pg.maximum(x, x), X, 0),
-    (lambda x: pg.where(x > 0, x, x), X, 0), (lambda x: pg.where(x > 0, x, 1.0), X, 3),
+    (lambda x: pg.where(x > 0, x, x), X, 2), (lambda x: pg.where(x > 0, x, 1.0), X, 3),
 ]  # fmt: skip
 
 
@@ -153,17 +153,31 @@ def each_pass(row: Row, sample: Any, device: Any) -> None:
 
 def test_transposes_are_pushed_behind_elementwise_work() -> None:
     def f(x: Any, y: Any) -> Any:
-        return pg.matrix_transpose(pg.sin(x.mT) * y.mT + 1) @ pg.exp(y.mT)
+        p, q = x @ y, y @ x
+        return pg.matrix_transpose(pg.sin(p.mT) * q.mT + 1) @ pg.exp(x.mT)
 
     graph = pg.trace(f, pg.Spec((3, 3)), pg.Spec((3, 3)))
     after = passes.push_transposes(graph)
-    assert [i.op for i in after.instructions] == ["sin", "multiply", "add", "exp", "matrix_transpose", "matmul_2d"]
+    ops = ["matmul_2d", "matmul_2d", "sin", "multiply", "add", "exp", "matrix_transpose", "matmul_2d"]
+    assert [i.op for i in after.instructions] == ops
     rng = np.random.default_rng(0)
     same_bits(graph, after, [pg.asarray(rng.standard_normal((3, 3))) for _ in range(2)])
     graph = pg.trace(lambda x: pg.sin(x.mT), pg.Spec((3, 4)))
     assert str(passes.push_transposes(graph)) == str(graph)  # a view would have to be copied
     graph = pg.trace(lambda x, y: (x.mT + y) * 2, pg.Spec((3, 3)), pg.Spec((3, 3)))
     assert str(passes.push_transposes(graph)) == str(graph)
+
+
+def test_transposes_stay_where_sums_would_go_in_another_order() -> None:
+    def f(x: Any, y: Any) -> Any:
+        a = pg.sin(x.mT)
+        return pg.sum(pg.cos(a.mT * y.mT), axis=0), pg.sum(a.mT * y.mT), pg.sum(pg.exp(x.mT * pg.sin(y).mT), axis=0)
+
+    graph = pg.trace(f, pg.Spec((37, 37)), pg.Spec((37, 37)))
+    rng = np.random.default_rng(0)
+    for orders in ("CC", "CF", "FC", "FF"):
+        xs = [pg.asarray(np.asarray(rng.standard_normal((37, 37)), order=o)) for o in orders]  # type: ignore[call-overload]
+        same_bits(graph, passes.push_transposes(graph), xs)
 
 
 def test_the_graph_after_each_pass_is_there_to_be_looked_at() -> None:

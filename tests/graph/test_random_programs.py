@@ -83,9 +83,9 @@ UNARY: Final[dict[str, Op]] = {
     "square": lambda x: bounded(x) ** 2, "sqrt": lambda x: pg.sqrt(abs(x) + 1), "log": lambda x: pg.log(abs(x) + 0.5),
     "one": lambda x: x * 1, "minus one": lambda x: x * -1, "minus zero": lambda x: x - 0.0, "zero": lambda x: x + 0.0,
     "half": lambda x: 0.5 * x, "less": lambda x: pg.where(x < 0.1, x, 2 * x), "same": lambda x: pg.astype(x, x.dtype),
-    "narrow": lambda x: pg.astype(x, "float32"), "wide": lambda x: pg.astype(x, "float64"), "again": lambda x: pg.negative(-x) / 1,
-    "sigmoid": lambda x: 1 / (1 + pg.exp(-bounded(x))), "clip": lambda x: pg.clip(x, -0.7, 0.9),
-    "softmax": lambda x: pg.softmax(x, axis=-1),
+    "narrow": lambda x: pg.astype(x, "float32"), "wide": lambda x: pg.astype(x, "float64"),
+    "again": lambda x: pg.negative(-x) / 1, "sigmoid": lambda x: 1 / (1 + pg.exp(-bounded(x))),
+    "clip": lambda x: pg.clip(x, -0.7, 0.9), "softmax": lambda x: pg.softmax(x, axis=-1),
 }  # fmt: skip
 WITH_NUMBER: Final[dict[str, Op]] = {
     "sum": lambda a, k: pg.sum(a, axis=axis(a, k)) / 4, "mean": lambda a, k: pg.mean(a, axis=axis(a, k), keepdims=True),
