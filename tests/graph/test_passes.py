@@ -268,3 +268,10 @@ def test_passes_can_be_left_out() -> None:
         np.testing.assert_array_equal(f(x).numpy(), (pg.sin(x) * pg.sin(x) + pg.arange(3)).numpy())
         kept = {"fold_constants": 4, "common_subexpressions": 4}.get(name, 3)
         assert f"{kept} after the passes" in f.explain()
+
+
+def test_an_element_of_a_planned_buffer_is_read_at_each_run() -> None:
+    f = pg.compile(lambda x: pg.sin(pg.sum(x, axis=0)[0]) + pg.sum(x, axis=1)[(1, ...)])
+    for i in range(3):
+        x = pg.asarray(np.linspace(0.0, 1.0 + i, 12).reshape(3, 4))
+        assert f(x).item() == (pg.sin(pg.sum(x, axis=0)[0]) + pg.sum(x, axis=1)[1]).item()
