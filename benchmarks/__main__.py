@@ -12,7 +12,7 @@ import numpy as np
 
 import polygrad as pg
 
-from . import processes
+from . import plans, processes
 from .gaussian_process import PROCESSES
 from .harness import check, measure, report
 from .networks_images import IMAGES
@@ -20,6 +20,7 @@ from .networks_sequence import SEQUENCES
 from .workloads import ALL, PEERS
 
 ALL |= PROCESSES | IMAGES | SEQUENCES
+MORE = ("memory", "compile-time", "processes")
 
 _THREADS = "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS POLYGRAD_NUM_THREADS".split()
 
@@ -36,7 +37,7 @@ def _again_with(threads: int) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the workloads named on the command line, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("workloads", nargs="*", help=f"of {', '.join(ALL)}, processes; all by default")
+    parser.add_argument("workloads", nargs="*", help=f"of {', '.join([*ALL, *MORE])}; all by default")
     parser.add_argument("--rounds", type=int, default=11, help="how often each contestant takes its turn")
     parser.add_argument("--seconds", type=float, default=0.1, help="how long a turn is")
     parser.add_argument("--threads", type=int, help="keep every contestant to so many cores and threads")
@@ -48,9 +49,9 @@ def main(argv: list[str] | None = None) -> None:
         if "torch" not in PEERS or not (shutil.which("c++") or shutil.which("g++")):
             parser.error("--torch-compile needs PyTorch and a C++ compiler")
         PEERS.append("torch.compile")
-    unknown = set(options.workloads) - set(ALL) - {"processes"}
+    unknown = set(options.workloads) - set(ALL) - set(MORE)
     if unknown:
-        parser.error(f"unknown workloads: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}, processes")
+        parser.error(f"unknown workloads: {', '.join(sorted(unknown))}; there are {', '.join([*ALL, *MORE])}")
     print(
         f"polygrad {pg.__version__}, NumPy {np.__version__}, Python {platform.python_version()}; peers: {', '.join(PEERS)}"
     )
@@ -59,6 +60,10 @@ def main(argv: list[str] | None = None) -> None:
             workload = make()
             check(workload)
             print(report(workload, measure(workload, options.rounds, options.seconds)), flush=True)
+    if not options.workloads or "memory" in options.workloads:
+        print("memory of compiled steps, in MB\n" + plans.memory(ALL), flush=True)
+    if not options.workloads or "compile-time" in options.workloads:
+        print("time to trace and compile, for each kind of call\n" + plans.compile_times(ALL), flush=True)
     if not options.workloads or "processes" in options.workloads:
         print("whole processes\n" + processes.report(options.rounds))
 

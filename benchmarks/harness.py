@@ -32,6 +32,22 @@ class Workload:
     """The same for polygrad's compiled function."""
 
 
+@dataclass
+class CompiledRun:
+    """A Run of polygrad's as a static graph.
+
+    Attributes:
+        compiled: what ``pg.compile`` gave.
+        run: calls it.
+    """
+
+    compiled: Any
+    run: Run
+
+    def __call__(self) -> tuple[Any, list[Any]]:
+        return self.run()
+
+
 def to_host(x: Any) -> Any:
     """Any library's array as NumPy's."""
     if hasattr(x, "detach"):

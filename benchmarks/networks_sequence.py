@@ -9,7 +9,7 @@ import numpy as np
 
 import polygrad as pg
 
-from .harness import Run, Workload
+from .harness import CompiledRun, Run, Workload
 from .workloads import PEERS
 
 
@@ -30,7 +30,8 @@ def _step(library: Any, net: Any, arrays: list[Any], static: bool = False) -> Ru
         return loss
 
     run: Any = pg.compile(step) if static else step
-    return lambda: (run(*inputs, target), [p.grad for p in parameters])
+    once: Run = lambda: (run(*inputs, target), [p.grad for p in parameters])  # noqa: E731
+    return CompiledRun(run, once) if static else once
 
 
 def _both(make: Callable[[Any, Any], Any], arrays: list[Any]) -> dict[str, Run]:

@@ -10,7 +10,7 @@ import numpy as np
 
 import polygrad as pg
 
-from .harness import Run, Workload
+from .harness import CompiledRun, Run, Workload
 
 PEERS = [name for name in ("torch", "jax", "autograd", "mygrad") if importlib.util.find_spec(name)]
 
@@ -45,7 +45,7 @@ def _compiled(loss_of: Callable[[list[Any]], Any], leaves: list[Any]) -> Run:
         return loss
 
     compiled: Any = pg.compile(step)
-    return lambda: (compiled(), [p.grad for p in leaves])
+    return CompiledRun(compiled, lambda: (compiled(), [p.grad for p in leaves]))
 
 
 def _mygrad(loss_of: Callable[[list[Any]], Any], arrays: list[Any]) -> Run:

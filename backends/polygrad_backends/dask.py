@@ -430,7 +430,9 @@ def _read(spec: list[Any], x: Any, *indices: Any) -> Any:
 
 
 def _written(spec: list[Any], x: Any, value: Any, *indices: Any) -> Any:
-    made = x.copy()
+    import numpy as np
+
+    made = np.array(x)  # an element may come as one of NumPy's scalars
     made[_filled(spec, indices)] = value
     return made
 

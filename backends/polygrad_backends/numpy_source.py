@@ -117,8 +117,10 @@ class Source(Writer):
         source = self.names.get(args[0], "") if args[0].__class__ is Value else ""
         if source not in self.buffers and source not in self.views:
             return False
-        if any(v is not args[0] for v in instruction.inputs) or (op == "getitem" and not _is_static_key(args[1])):
+        if any(v is not args[0] for v in instruction.inputs):
             return False
+        if op == "getitem" and not _selects_array(args[1], len(args[0].shape)):
+            return False  # one of NumPy's scalars would keep the value it had when it was made
         if op == "reshape" and (source not in self.solid or dict(instruction.kwargs).get("copy")):
             return False
         name = self.names[out] = f"w{len(self.views)}"

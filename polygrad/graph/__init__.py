@@ -11,7 +11,7 @@
 """
 
 from .compiled import CacheInfo, Compiled, Spec, compile, trace
-from .draw import to_dot, to_mermaid, to_text
+from .draw import Picture, show, to_dot, to_mermaid, to_text
 from .execute import FRESH, Program, Writer, resolve
 from .executors import Pieces
 from .files import load
@@ -28,6 +28,7 @@ __all__ = [
     "Compiled",
     "Graph",
     "Instruction",
+    "Picture",
     "Pieces",
     "Program",
     "Spec",
@@ -38,6 +39,7 @@ __all__ = [
     "load",
     "on_each_run",
     "resolve",
+    "show",
     "to_dot",
     "to_mermaid",
     "to_text",

@@ -209,7 +209,7 @@ class Compiled(Generic[P, R]):
     @property
     def graph(self) -> Graph:
         """The graph of the kind of call that was traced last."""
-        return self._last().graph
+        return _shown(self._last())
 
     def _last(self) -> Entry:
         if not self._entries:
@@ -226,7 +226,7 @@ class Compiled(Generic[P, R]):
             TraceError: if there was no call yet, or nothing needs a gradient.
         """
         entry = self._last()
-        graph = entry.backward if backward else entry.graph
+        graph = entry.backward if backward else _shown(entry)
         if graph is None:
             raise TraceError(f"{self!r} has no backward: nothing that was given or reached requires grad")
         return graph.passes(self._without)
@@ -259,7 +259,7 @@ class Compiled(Generic[P, R]):
 
     def graphs(self) -> list[Graph]:
         """Every graph, the one that was traced last first."""
-        return [entry.graph for _, entry in self._entries]
+        return [_shown(entry) for _, entry in self._entries]
 
     def cache_info(self) -> CacheInfo:
         """How calls went.
@@ -278,6 +278,16 @@ class Compiled(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<compiled {getattr(self.f, '__qualname__', self.f)}>"
+
+
+def _shown(entry: Entry) -> Graph:
+    """An entry's graph that knows which tensors it reads; the same one each time."""
+    noted = entry.noted
+    if noted.shown is None:
+        reached = {e.traced.value: e.cell for e in noted.trace.entered.values()}
+        closed = {v: reached[v] for v in entry.graph.inputs if v in reached and v not in noted.arguments}
+        noted.shown = entry.graph.with_(closed_over=closed)
+    return noted.shown
 
 
 def traced(call: Callable[[], Any], f: Any, leaves: Sequence[Any], before: Surroundings, pending: list[Any]) -> Any:
@@ -304,7 +314,9 @@ def traced(call: Callable[[], Any], f: Any, leaves: Sequence[Any], before: Surro
                         noting.enter(x)
                 result = call()
                 changed = Surroundings(f, *_others(leaves)).changes(before)
-                return note(noting, result, before, changed)
+                noted = note(noting, result, before, changed)
+                noted.arguments = {noting.entered[id(x)].traced.value for x in tensors if id(x) in noting.entered}
+                return noted
             finally:
                 before.restore(Surroundings(f, *_others(leaves)).changes(before))
     finally:

@@ -5,30 +5,17 @@ The same graph gives the same text every time. Nothing here recurses, so any dep
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final
 
-from ..core.cell import settle
-from ..core.node import Node, is_leaf
-from ..core.tape import reachable
-from ..errors import DependencyError, DetachedError
+from ..errors import DependencyError
 from ..tensor import Tensor
 from .ir import Graph
+from .nodes import Entry, Names, entries_of, folded, modules_of
 
-__all__ = ["Names", "draw", "to_dot", "to_mermaid", "to_text"]
+__all__ = ["Names", "Picture", "draw", "show", "to_dot", "to_mermaid", "to_text"]
 
-
-@runtime_checkable
-class HasParameters(Protocol):
-    """What a ``nn.Module`` is to a drawing: parameters with names."""
-
-    def named_parameters(self) -> Iterator[tuple[str, Tensor]]: ...
-
-
-Names: TypeAlias = "HasParameters | Mapping[str, Tensor | HasParameters]"
-"""A module, or names for tensors and prefixes for modules."""
 
 _TEXT_FORMATS: Final = ("dot", "mermaid", "text", "svg")
 _DEEPEST: Final = 30  # levels of indentation; below that, the level is written as a number
@@ -36,117 +23,14 @@ _DEEPEST: Final = 30  # levels of indentation; below that, the level is written 
 # Leaves are what one may differentiate by, the root is where backward starts.
 _LOOKS: Final = {
     "leaf": 'shape=box, fillcolor="#cfe8fc"',
+    "input": 'shape=box, fillcolor="#ffffff"',
+    "constant": 'shape=box, fillcolor="#ffffff", style="filled,dashed"',
     "op": 'shape=ellipse, fillcolor="#f4f4f4"',
+    "after": 'shape=ellipse, fillcolor="#dff2d8"',
     "item": 'shape=circle, fillcolor="#ffffff", fontsize=7, width=0.2, margin=0.02',
     "root": 'shape=doubleoctagon, fillcolor="#ffd9a0"',
+    "result": 'shape=box, style="filled,rounded", peripheries=2, fillcolor="#dff2d8"',
 }
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One node as it is drawn."""
-
-    number: int
-    kind: str
-    op: str
-    name: str
-    type: str
-    parents: tuple[int | None, ...]
-
-    @property
-    def call(self) -> str:
-        """``multiply(%1, const)``: arguments that carry no graph are constants to it."""
-        return f"{self.op}({', '.join('const' if p is None else f'%{p}' for p in self.parents)})"
-
-
-def _roots(of: Tensor | Sequence[Tensor]) -> list[Node]:
-    tensors = [of] if isinstance(of, Tensor) else list(of)
-    found = []
-    for x in tensors:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"a drawing starts at a Tensor or several, not at {type(x).__qualname__}")
-        settle(x)
-        if x._node is None:
-            raise DetachedError(
-                f"no graph leads to this tensor (shape {x.shape}, dtype {x.dtype}): none of what it was made "
-                "of requires grad, or it was made under no_grad, or detached"
-            )
-        found.append(x._node)
-    if not found:
-        raise ValueError("a drawing needs at least one tensor to start at")
-    return found
-
-
-def _pairs(names: Names | None) -> Iterator[tuple[str, Tensor]]:
-    if names is None:
-        return
-    if isinstance(names, HasParameters):
-        yield from names.named_parameters()
-        return
-    for key, value in names.items():
-        if isinstance(value, HasParameters):
-            for name, parameter in value.named_parameters():
-                yield f"{key}.{name}", parameter
-        else:
-            yield key, value
-
-
-def _names_of_nodes(names: Names | None) -> dict[Node, str]:
-    found: dict[Node, str] = {}
-    for name, x in _pairs(names):
-        settle(x)
-        if x._node is not None:
-            found.setdefault(x._node, name)
-    return found
-
-
-def _type_of(node: Node, places: bool) -> str:
-    """``float64[3, 4]``, with the device where a graph has several."""
-    to_dtype = node.device.backend.to_dtype
-    several = isinstance(node.dtype, tuple)  # an op with several outputs
-    outputs: Any = zip(node.dtype, node.shape, strict=True) if several else [(node.dtype, node.shape)]
-    parts = [f"{to_dtype(dtype).name}{list(shape)}" for dtype, shape in outputs]
-    text = f"({', '.join(parts)})" if several else parts[0]
-    return f"{text} on {node.device.name}" if places else text
-
-
-def _static_entries(graph: Graph) -> tuple[list[_Entry], list[int]]:
-    """A static graph's inputs, constants and instructions, and the numbers of those that make what is returned."""
-    taken = {v for i in graph.instructions for v in i.inputs} | {v for v in graph.outputs if v is not None}
-    returned = {v for v in graph.outputs if v is not None}
-    numbers = {v: n for n, v in enumerate([*graph.inputs, *(c for c in graph.constants if c in taken)])}
-    entries = [
-        _Entry(n, "leaf", "input" if v in graph.inputs else "constant", graph.names.get(v, ""), v.type, ())
-        for v, n in numbers.items()
-    ]
-    for instruction in graph.instructions:
-        number = len(entries)
-        parents = tuple([numbers[v] for v in instruction.inputs])
-        kind = "root" if any(v in returned for v in instruction.outputs) else "op"
-        text = ", ".join(v.type for v in instruction.outputs)
-        entries.append(_Entry(number, kind, instruction.op.removeprefix("xp."), "", text, parents))
-        numbers.update(dict.fromkeys(instruction.outputs, number))
-    return entries, [numbers[v] for v in returned]
-
-
-def _entries(of: Tensor | Sequence[Tensor] | Graph, names: Names | None) -> tuple[list[_Entry], list[int]]:
-    """The graph's nodes numbered in order of creation, and the numbers of the roots."""
-    if isinstance(of, Graph):
-        return _static_entries(of)
-    roots = _roots(of)
-    known = _names_of_nodes(names)
-    order = reachable(roots)
-    numbers = {node: i for i, node in enumerate(order)}
-    places = len({node.device for node in order}) > 1
-    starts = set(roots)
-    entries = []
-    for i, node in enumerate(order):
-        kind = "leaf" if is_leaf(node) else "item" if node.op.name == "item" else "op"
-        parents = tuple([None if p is None else numbers[p] for p in node.parents])
-        looks = "root" if node in starts else kind
-        op = "leaf" if is_leaf(node) else node.op.name.strip("_")
-        entries.append(_Entry(i, looks, op, known.get(node, ""), _type_of(node, places), parents))
-    return entries, [numbers[node] for node in roots]
 
 
 # -- text --------------------------------------------------------------------------------------------
@@ -175,7 +59,7 @@ def to_text(of: Tensor | Sequence[Tensor] | Graph, names: Names | None = None) -
     """
     if isinstance(of, Graph):
         return str(of)
-    entries, roots = _entries(of, names)
+    entries, roots = entries_of(of, names)
     lines = []
     seen: set[int] = set()
     stack = [(number, 0) for number in reversed(roots)]
@@ -203,15 +87,26 @@ def _quoted(*lines: str) -> str:
     return '"' + "\\n".join(safe) + '"'
 
 
-def _label(entry: _Entry) -> tuple[str, str, str]:
-    return entry.name or entry.op, entry.op if entry.name and entry.op not in ("leaf", "input") else "", entry.type
+def _label(entry: Entry, path: tuple[str, ...] = ()) -> tuple[str, str, str]:
+    """A node's lines; in its module's box a parameter goes without the module's name."""
+    types = entry.types
+    text = types[0] if len(types) == 1 else f"{types[0]} and {len(types) - 1} more" if types else ""
+    name = "" if entry.op in ("leaf", "input", "constant") and entry.name else entry.op
+    shown = entry.name.rpartition(".")[2] if path else entry.name
+    return shown or name, name if entry.name else "", text
 
 
-_MERMAID: Final = {"leaf": ("[", "]"), "op": ("(", ")"), "item": ("((", "))"), "root": ("{{", "}}")}
+_MERMAID: Final = {
+    "item": ("((", "))"),
+    "root": ("{{", "}}"),
+    "result": ("{{", "}}"),
+    "op": ("(", ")"),
+    "after": ("(", ")"),
+}
 
 
-def to_mermaid(of: Tensor | Sequence[Tensor] | Graph, names: Names | None = None) -> str:
-    """The same for Mermaid, which code hosts and notebooks draw. Arguments as for :func:`to_text`.
+def to_mermaid(of: Tensor | Sequence[Tensor] | Graph, names: Names | None = None, fold: bool = False) -> str:
+    """The same for Mermaid, which code hosts and notebooks draw. Arguments as for :func:`to_dot`.
 
     >>> import polygrad as pg
     >>> x = pg.asarray([1.0], requires_grad=True)
@@ -221,39 +116,90 @@ def to_mermaid(of: Tensor | Sequence[Tensor] | Graph, names: Names | None = None
       n1{{"exp<br>float64[1]"}}
       n0 --> n1
     """
-    entries, _ = _entries(of, names)
-    lines = ["flowchart TD"]
-    for e in entries:
-        left, right = _MERMAID[e.kind]
-        text = "<br>".join(part for part in _label(e) if part).replace('"', "#quot;")
-        lines.append(f'  n{e.number}{left}"{text}"{right}')
-        lines.extend(f"  n{p} --> n{e.number}" for p in e.parents if p is not None)
+    entries = _chosen(of, names, fold)
+
+    def node(e: Entry, path: tuple[str, ...]) -> str:
+        left, right = _MERMAID.get(e.kind, ("[", "]"))
+        text = "<br>".join(part for part in _label(e, path) if part).replace('"', "#quot;").replace("\n", "<br>")
+        return f'n{e.number}{left}"{text}"{right}'
+
+    def box(number: int, name: str) -> tuple[str, str]:
+        return f'subgraph m{number}["{name}"]'.replace("&", "#amp;"), "end"
+
+    lines = ["flowchart TD", *_nested(entries, node, box)]
+    lines += [f"  n{p} --> n{e.number}" for e in entries for p in e.parents if p is not None]
     return "\n".join(lines)
 
 
-def to_dot(of: Tensor | Sequence[Tensor] | Graph, names: Names | None = None) -> str:
+def _chosen(of: Tensor | Sequence[Tensor] | Graph, names: Names | None, fold: bool) -> list[Entry]:
+    entries, _ = entries_of(of, names)
+    return folded(entries) if fold else entries
+
+
+def _nested(
+    entries: list[Entry], node: Callable[[Entry, tuple[str, ...]], str], box: Callable[[int, str], tuple[str, str]]
+) -> list[str]:
+    """The lines of all nodes, those of a module between the lines of its box."""
+    modules = modules_of(entries)
+    if not any(modules.values()):
+        return [f"  {node(e, ())}" for e in entries]
+    inside: dict[tuple[str, ...], list[Entry]] = {}
+    for e in entries:
+        path = modules[e.number]
+        for depth in range(len(path) + 1):
+            inside.setdefault(path[:depth], [])
+        inside[path].append(e)
+    lines: list[str] = []
+    open_: list[tuple[str, str]] = []  # module names, and the lines that end their boxes
+    for number, path in enumerate(sorted(inside)):
+        while tuple([name for name, _ in open_]) != path[: len(open_)]:
+            lines.append("  " * len(open_) + open_.pop()[1])
+        for name in path[len(open_) :]:
+            start, end = box(number, name)
+            open_.append((name, end))
+            lines.append("  " * len(open_) + start)
+        lines += ["  " * (len(open_) + 1) + node(e, path) for e in inside[path]]
+    while open_:
+        lines.append("  " * len(open_) + open_.pop()[1])
+    return lines
+
+
+def to_dot(of: Tensor | Sequence[Tensor] | Graph, names: Names | None = None, fold: bool = False) -> str:
     """The graph behind a tensor, or a static graph, in DOT, Graphviz's language; it needs nothing installed.
 
-    Leaves are blue boxes, ops grey ellipses, the outputs of an op with several small circles, the tensor
-    itself an orange octagon; each with its dtype and shape. Arguments as for :func:`to_text`.
+    Leaves that require grad are blue boxes, other inputs white ones, ops grey ellipses (green where only gradients and
+    updates need them), the outputs of an op with several small circles, what is returned orange octagons; each with its
+    dtype and shape. The parameters and ops of a module stand in a box with its name.
+
+    Args:
+        of, names: as for :func:`to_text`.
+        fold: join what moves data about, and chains of elementwise ops, with what they lead to, and leave constants
+            out: large graphs become legible.
 
     >>> import polygrad as pg
     >>> x = pg.asarray([1.0], requires_grad=True)
-    >>> print(pg.graph.to_dot(pg.exp(x), names={"x": x}).splitlines()[4])
+    >>> print(pg.graph.to_dot(pg.exp(x), names={"x": x}).splitlines()[5])
       n0 -> n1;
     """
-    entries, _ = _entries(of, names)
+    entries = _chosen(of, names, fold)
+
+    def node(e: Entry, path: tuple[str, ...]) -> str:
+        label = _quoted(e.name) if e.kind == "item" else _quoted(*_label(e, path))
+        return f"n{e.number} [label={label}, {_LOOKS[e.kind]}];"
+
+    def box(number: int, name: str) -> tuple[str, str]:
+        looks = 'style="rounded,filled"; fillcolor="#00000008"; color="#999999"'
+        return f"subgraph cluster_{number} {{ label={_quoted(name)}; {looks};", "}"
+
     lines = [
         "digraph polygrad {",
         '  node [style=filled, fontname="Helvetica", fontsize=10, color="#555555"];',
+        '  graph [fontname="Helvetica-Bold", fontsize=11, labeljust=l, nodesep=0.2, ranksep=0.3, newrank=true];',
+        *_nested(entries, node, box),
     ]
     for e in entries:
-        if e.kind == "item":
-            label = _quoted(e.name)
-        else:
-            label = _quoted(*_label(e))
-        lines.append(f"  n{e.number} [label={label}, {_LOOKS[e.kind]}];")
-        lines.extend(f"  n{p} -> n{e.number};" for p in e.parents if p is not None)
+        looks = ' [color="#4f8a3d"]' if e.kind in ("after", "result") else ""
+        lines += [f"  n{p} -> n{e.number}{looks};" for p in e.parents if p is not None]
     lines.append("}")
     return "\n".join(lines) + "\n"
 
@@ -266,6 +212,7 @@ def draw(
     path: str | Path | None = None,
     format: str | None = None,
     names: Names | None = None,
+    fold: bool = False,
 ) -> str | bytes:
     """Draw the graph behind a tensor, or a static graph.
 
@@ -274,7 +221,8 @@ def draw(
         path: where to write the drawing, if anywhere.
         format: ``"dot"``, ``"mermaid"`` and ``"text"``, which need nothing installed; ``"svg"``, ``"pdf"``, ``"png"`` or
             whatever else Graphviz makes; by default what the path's ending says, or ``"dot"``.
-        names: a module, or a dict of names, to label leaves and intermediate tensors with.
+        names: a module, or a dict of names, to label leaves and intermediate tensors with; modules become boxes.
+        fold: fewer nodes, see :func:`polygrad.graph.to_dot`.
 
     Returns:
         What was drawn: a string for dot, text and svg, bytes for the rest.
@@ -297,14 +245,50 @@ def draw(
     if format == "text":
         drawn = (to_text(of, names) + "\n").encode()
     elif format == "mermaid":
-        drawn = (to_mermaid(of, names) + "\n").encode()
+        drawn = (to_mermaid(of, names, fold) + "\n").encode()
     elif format == "dot":
-        drawn = to_dot(of, names).encode()
+        drawn = to_dot(of, names, fold).encode()
     else:
-        drawn = _render(to_dot(of, names), format)
+        drawn = _render(to_dot(of, names, fold), format)
     if path is not None:
         Path(path).write_bytes(drawn)
     return drawn.decode().removesuffix("\n") if format in _TEXT_FORMATS else drawn
+
+
+class Picture:
+    """A graph for a notebook, which shows it: as SVG where Graphviz is installed, else by Mermaid.
+
+    Attributes:
+        of, names, fold: what is drawn and how; see :func:`draw`.
+    """
+
+    def __init__(self, of: Tensor | Sequence[Tensor] | Graph, names: Names | None, fold: bool) -> None:
+        self.of, self.names, self.fold = of, names, fold
+
+    def _repr_svg_(self) -> str | None:
+        try:
+            return str(draw(self.of, format="svg", names=self.names, fold=self.fold))
+        except DependencyError:
+            return None
+
+    def _repr_markdown_(self) -> str:
+        return f"```mermaid\n{to_mermaid(self.of, self.names, self.fold)}\n```"
+
+    def __repr__(self) -> str:
+        return to_text(self.of, self.names)
+
+
+def show(of: Tensor | Sequence[Tensor] | Graph, names: Names | None = None, fold: bool = False) -> Picture:
+    """The graph behind a tensor, or a static graph, shown in a notebook; elsewhere it is its text. Arguments as for
+    :func:`draw`.
+
+    >>> import polygrad as pg
+    >>> x = pg.asarray([1.0], requires_grad=True)
+    >>> pg.graph.show(pg.exp(x), {"x": x})
+    %1 exp(%0) float64[1]
+      %0 leaf x float64[1]
+    """
+    return Picture(of, names, fold)
 
 
 def _render(dot: str, format: str) -> bytes:

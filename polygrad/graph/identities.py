@@ -199,16 +199,11 @@ def _extreme(known: _Known, i: Instruction) -> Value | Instruction | None:
     return a if a is b and _alike(a, i.outputs[0]) else None
 
 
-def _where(known: _Known, i: Instruction) -> Value | Instruction | None:
-    a, b = i.args[1:]
-    return a if a is b and _alike(a, i.outputs[0]) else None
-
-
 _RULES: Final[dict[str, Rule]] = {
     "multiply": _multiply, "divide": _divide, "add": _add, "subtract": _subtract, "negative": _negative,
     "conj": _conj, "real": _conj, "positive": _conj, "reshape": _same_shape, "broadcast_to": _same_shape,
     "matrix_transpose": _transpose, "permute_dims": _transpose, "astype": _astype, "abs": _abs,
-    "bitwise_invert": _invert, "logical_not": _invert, "maximum": _extreme, "minimum": _extreme, "where": _where,
+    "bitwise_invert": _invert, "logical_not": _invert, "maximum": _extreme, "minimum": _extreme,
 }  # fmt: skip
 
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 from .. import registry
 from ..dtypes import DType
-from ..errors import DependencyError
 
 __all__ = ["Graph", "Instruction", "Value", "substituted", "values_in"]
 
@@ -118,11 +117,6 @@ def substituted(tree: Any, made_of: Callable[[Value], Any]) -> Any:
     if isinstance(tree, slice):
         return slice(*[substituted(part, made_of) for part in (tree.start, tree.stop, tree.step)])
     return tree
-
-
-_VIEWS: Final = frozenset(
-    "reshape permute_dims matrix_transpose squeeze expand_dims broadcast_to getitem moveaxis positive".split()
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,40 +274,33 @@ class Graph:
         return ends[::-1]
 
     def stats(self) -> dict[str, Any]:
-        """What a run costs: ``ops`` (instructions by name), ``flops`` (products of matrices by their formula, all
-        else one for each element made), ``bytes`` moved (each array read and written once; views cost nothing) and
-        ``peak_bytes``, the most that inputs, constants and living intermediate results take together.
+        """What a run costs.
+
+        Returns:
+            A dict with ``ops``, how many instructions there are of each name; ``flops``, additions and multiplications by
+            each op's formula (products, convolutions, recurrent networks, attention, decompositions, transforms), one for
+            each element of what else is computed, none for what only moves data; ``bytes`` moved, each array read and
+            written once, views costing nothing; ``peak_bytes``, the most that inputs, constants and living results take.
 
         >>> import polygrad as pg
         >>> graph = pg.trace(lambda x: pg.sum(x @ x), pg.Spec((10, 10), "float64"))
         >>> graph.stats()["flops"]
         2100
         """
-        ops: dict[str, int] = {}
-        flops = moved = 0
-        living = sum(v.nbytes for v in (*self.inputs, *self.constants))
-        peak = living
-        views: set[Value] = set()
-        for instruction, ended in zip(self.instructions, self.last_uses(), strict=True):
-            ops[instruction.op] = ops.get(instruction.op, 0) + 1
-            if instruction.op in _VIEWS and not any(isinstance(a, Value) for a in _key_of(instruction)):
-                views.update(instruction.outputs)
-                continue
-            flops += _flops(instruction)
-            moved += sum(v.nbytes for v in (*instruction.inputs, *instruction.outputs))
-            living += sum(v.nbytes for v in instruction.outputs)
-            peak = max(peak, living)
-            living -= sum(v.nbytes for v in ended if v not in views)
-        return {"ops": dict(sorted(ops.items())), "flops": flops, "bytes": moved, "peak_bytes": peak}
+        from .costs import stats
+
+        return stats(self)
 
     def _repr_svg_(self) -> str | None:
         """A picture for notebooks, where Graphviz is installed."""
-        from .draw import draw
+        from .draw import show
 
-        try:
-            return str(draw(self, format="svg"))
-        except DependencyError:
-            return None
+        return show(self)._repr_svg_()
+
+    def _repr_markdown_(self) -> str:
+        from .draw import show
+
+        return show(self)._repr_markdown_()
 
     def __str__(self) -> str:
         return to_text(self)
@@ -323,19 +310,6 @@ class Graph:
             f"<Graph: {len(self.inputs)} inputs, {len(self.instructions)} instructions, {len(self.outputs)} outputs, "
             f"for {self.device}>"
         )
-
-
-def _key_of(instruction: Instruction) -> Sequence[Any]:
-    return list(values_in(instruction.args[1:])) if instruction.op == "getitem" else ()
-
-
-def _flops(instruction: Instruction) -> int:
-    made = sum(v.size for v in instruction.outputs)
-    if instruction.op in ("matmul", "matmul_2d"):
-        return 2 * made * (instruction.inputs[0].shape[-1] if instruction.inputs[0].shape else 1)
-    if instruction.op in ("sum", "sum_leading", "mean", "prod", "max", "min", "any", "all"):
-        return instruction.inputs[0].size
-    return made
 
 
 def to_text(graph: Graph) -> str:

@@ -72,6 +72,8 @@ class Noted:
         result: numbers of Made things and static values, in ``structure``.
         writes: entered tensors that were written to, with the number of a Made thing.
         grads: entered leaves whose gradient changed, with the number of a Made thing, or None.
+        arguments: the graph's inputs that a call gives.
+        shown: the graph for those who look at it.
     """
 
     trace: Trace
@@ -88,6 +90,8 @@ class Noted:
     residuals: list[Value] = field(default_factory=list)
     graph: Graph = None  # type: ignore[assignment]
     backward: Graph | None = None
+    arguments: set[Value] = field(default_factory=set)
+    shown: Graph | None = None
     _of_cell: dict[int, int] = field(default_factory=dict)
     _alive: list[Any] = field(default_factory=list)
 

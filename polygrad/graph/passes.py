@@ -27,6 +27,7 @@ __all__ = [
 _SMALL: Final = 1 << 16
 _CREATION: Final = frozenset("zeros ones full eye arange linspace zeros_like ones_like full_like".split())
 _COMMUTE: Final = frozenset("add multiply".split())
+_NATURAL: Final = frozenset("matmul_2d zeros ones full".split())
 _BROADCASTS: Final = frozenset("add subtract multiply divide maximum minimum".split())
 
 
@@ -134,24 +135,31 @@ def push_transposes(graph: Graph) -> Graph:
     """Elementwise work on transposed arrays is done on the arrays as they lie, and the result is transposed.
 
     NumPy goes through a transposed array in memory's order anyway, so values and memory orders stay the same; but what lies in
-    its natural order can be done in planned buffers and blocks, and transposes that meet cancel.
+    its natural order can be done in planned buffers and blocks, and transposes that meet cancel. Of several arrays only
+    those that surely lie alike: otherwise the result would lie in another order, in which later sums go.
     """
     made: dict[Value, Instruction] = {}
+    natural: set[Value] = set()  # surely in C order
     number = graph.next_number()
     kept: list[Instruction] = []
     returned = set(graph.outputs)  # as views they would have to be copied
     for instruction in graph.instructions:
         pushed = instruction.op in ELEMENTWISE and returned.isdisjoint(instruction.outputs)
-        moved = _before_transposes(instruction, made, number) if pushed else None
+        moved = _before_transposes(instruction, made, natural, number) if pushed else None
         for i in (instruction,) if moved is None else moved:
             kept.append(i)
             made.update((v, i) for v in i.outputs)
+            arrays = [v for v in i.inputs if v.dtype is not None and v.shape != ()]
+            if i.op in _NATURAL or (i.op in ELEMENTWISE and arrays and natural.issuperset(arrays)):
+                natural.update(i.outputs)
         number += moved is not None
-    return dead_code(simplify(graph.with_(instructions=tuple(kept))))
+    if len(kept) == len(graph.instructions):
+        return graph
+    return dead_code(simplify(graph.with_(instructions=tuple(kept))))  # transposes that met, and those nobody needs now
 
 
 def _before_transposes(
-    instruction: Instruction, made: dict[Value, Instruction], number: int
+    instruction: Instruction, made: dict[Value, Instruction], natural: set[Value], number: int
 ) -> tuple[Instruction, Instruction] | None:
     """An elementwise instruction of arrays that are all transposed alike, and the transpose behind it instead."""
     if len(instruction.outputs) != 1 or instruction.kwargs or instruction.effect:
@@ -162,7 +170,8 @@ def _before_transposes(
     if len(found) != 1 or any(v.shape != out.shape for v in arrays):
         return None
     (axes,) = found
-    if axes is None:
+    sources = {made[v].args[0] for v in arrays} if axes is not None else set()
+    if axes is None or (len(sources) > 1 and not natural.issuperset(sources)):
         return None
     lying = Value(number, made[arrays[0]].args[0].shape, out.dtype)
     args = substituted(instruction.args, lambda v: made[v].args[0] if v in arrays else v)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.apply import apply_multiple
 from ..core.declare import op
-from ..core.kernels import kernel
+from ..core.kernels import ON_TENSORS, kernel
 from ..core.operands import together
 from ..errors import DTypeError, ShapeError
 from ..typing import ArrayLike, Namespace, Raw
@@ -78,6 +78,14 @@ def _masked_attention(xp: Namespace, q: Raw, k: Raw, mask: Raw, /, scale: float,
     return (xp.attention_weights(q, k, mask, scale),)
 
 
+def _on_tensors(q: Any, k: Any, mask: Any, scale: float) -> Any:
+    arrays = (q, k) if mask is None else (q, k, mask)
+    return apply_multiple(_attention if mask is None else _masked_attention, arrays, (scale, Memo()))[0]
+
+
+ON_TENSORS["attention_weights"] = _on_tensors
+
+
 def attention_weights(q: ArrayLike, k: ArrayLike, mask: ArrayLike | None = None, *, scale: float = 1.0) -> Tensor:
     """``softmax(scale * q @ k.mT + mask)``, along the last axis.
 
@@ -106,4 +114,4 @@ def attention_weights(q: ArrayLike, k: ArrayLike, mask: ArrayLike | None = None,
         raise DTypeError(
             f"attention: needs one floating dtype, got {', '.join(str(x.dtype) for x in arrays)}; cast with pg.astype"
         )
-    return apply_multiple(_attention if mask is None else _masked_attention, arrays, (scale, Memo()))[0]  # type: ignore[no-any-return]
+    return _on_tensors(arrays[0], arrays[1], None if mask is None else arrays[2], scale)  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.apply import apply
 from ..core.cell import enter
 from ..core.declare import op
-from ..core.kernels import kernel
+from ..core.kernels import ON_TENSORS, kernel
 from ..core.modes import TRACE, get_mode
 from ..core.operands import together
 from ..errors import DTypeError, ShapeError
@@ -86,6 +86,9 @@ def _jvp(xp: Namespace, t: Raw, x: Raw, target: Raw, axis: int, ignore: int, red
 )
 def _cross_entropy(xp: Namespace, x: Raw, target: Raw, /, axis: int, ignore: int, reduction: str) -> Raw:
     return xp.class_loss(x, target, axis, ignore, reduction)
+
+
+ON_TENSORS["class_loss"] = lambda x, target, *setting: apply(_cross_entropy, (x, target), setting)
 
 
 def is_traced(x: Any) -> bool:

@@ -56,6 +56,8 @@ def getitem(x: Tensor, key: Any) -> Tensor:
         x = _beside_key(x, key)
         key = raw_key(x, key)
         basic = is_basic(key)
+    if basic and _is_element(x, key):  # NumPy would give a scalar, a copy
+        key = (*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)
     try:
         result = apply(_getitem, (x,), (key,))
     except IndexError as error:
@@ -65,6 +67,12 @@ def getitem(x: Tensor, key: Any) -> Tensor:
             result._saved = True  # the library copied: a write must go through the base
         link_view(result, x, lambda base: getitem(base, key), lambda base, made: with_entries(base, key, made))
     return result
+
+
+def _is_element(x: Any, key: Any) -> bool:
+    if type(key) is int:
+        return len(x._value.shape) == 1
+    return type(key) is tuple and len(key) == len(x._value.shape) and all(type(k) is int for k in key)
 
 
 def _beside_key(x: Any, key: Any) -> Any:

@@ -130,7 +130,8 @@ def getitem(xp: Namespace, x: Raw, key: Any) -> Raw:
     """``x[key]`` for every key that NumPy takes."""
     entries = expand(x.shape, key)
     if is_basic(tuple(entries)):
-        return x[tuple(entries)]
+        element = all(type(entry) is int for entry in entries)
+        return x[(*entries, ...)] if element else x[tuple(entries)]  # a view of one element, not a copy
     if len(entries) == 1 and is_mask(entries[0]) and entries[0].ndim == x.ndim:
         return x[entries[0]]
     places = positions(xp, x.shape, key)

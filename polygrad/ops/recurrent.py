@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.apply import apply_multiple
 from ..core.cell import Cell
 from ..core.declare import op
-from ..core.kernels import kernel
+from ..core.kernels import ON_TENSORS, kernel
 from ..core.operands import together
 from ..errors import DTypeError, ShapeError
 from ..typing import ArrayLike, Namespace, Raw
@@ -194,6 +194,9 @@ def _lstm(xp: Namespace, gx: Raw, w: Raw, h0: Raw, c0: Raw, /, reverse: bool, me
     return xp.lstm_forward(gx, w, h0, c0, reverse)  # type: ignore[no-any-return]
 
 
+ON_TENSORS["lstm_forward"] = lambda gx, w, h, c, reverse: apply_multiple(_lstm, (gx, w, h, c), (reverse, Memo()))
+
+
 def _projected_vjp(which: int) -> Callable[..., Any]:
     def rule(
         xp: Namespace, g: Parts, out: Parts, w: Raw, h0: Raw, c0: Raw, proj: Raw, reverse: bool, memo: Memo
@@ -369,6 +372,9 @@ def _gru_jvp(which: int) -> Callable[..., Any]:
 @op(name="gru", vjps=[_gru_vjp(i) for i in range(4)], jvps=[_gru_jvp(i) for i in range(4)], multiple=True)
 def _gru(xp: Namespace, gx: Raw, w: Raw, b: Raw, h0: Raw, /, reverse: bool, memo: Memo) -> tuple[Raw, ...]:
     return xp.gru_forward(gx, w, b, h0, reverse)  # type: ignore[no-any-return]
+
+
+ON_TENSORS["gru_forward"] = lambda gx, w, b, h, reverse: apply_multiple(_gru, (gx, w, b, h), (reverse, Memo()))
 
 
 def gru(gx: ArrayLike, w_hh: ArrayLike, b_hh: ArrayLike, h0: ArrayLike, *, reverse: bool = False) -> Tensor:

@@ -43,6 +43,8 @@ def test_a_write_to_a_slice_shows_in_the_array_and_back(device: pg.Device) -> No
         (lambda x: x[:, ::-2], [[9, 1, 9], [9, 4, 9]]),
         (lambda x: x.detach()[1, ...], [[0, 1, 2], [9, 9, 9]]),
         (lambda x: x[None, ..., 1], [[0, 9, 2], [3, 9, 5]]),
+        (lambda x: x[1, 2], [[0, 1, 2], [3, 4, 9]]),
+        (lambda x: x[0][1], [[0, 9, 2], [3, 4, 5]]),
     ],
 )
 def test_every_kind_of_view_writes_through(view: Any, expected: Any, device: pg.Device) -> None:
@@ -50,6 +52,20 @@ def test_every_kind_of_view_writes_through(view: Any, expected: Any, device: pg.
     x = pg.asarray(x, copy=True)
     view(x)[...] = 9.0
     assert host(x).tolist() == expected
+
+
+def test_an_element_is_a_view_too(device: pg.Device) -> None:
+    """NumPy and array-api-strict give elements as scalars, which are copies."""
+    x = pg.arange(3.0, device=device) + 0
+    y = x[1]
+    y *= 5.0
+    assert host(x).tolist() == [0, 5, 2]
+    x[1] = 7.0
+    assert y.item() == 7
+    y[...] = 8.0
+    x += 1.0
+    assert host(x).tolist() == [1, 9, 3]
+    assert y.item() == 9
 
 
 def test_index_arrays_copy(device: pg.Device) -> None:

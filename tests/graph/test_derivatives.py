@@ -210,3 +210,21 @@ def test_ops_noted_as_their_parts_may_be_traced_with_their_own_rule() -> None:
     x = pg.ones(3)
     assert np.isnan(pg.trace(pg.std, x).vjp()(x, pg.asarray(1.0))[1][0].numpy()).all()
     assert pg.trace(pg.grad(pg.std), x)(x).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "attention"])
+def test_kernels_of_networks_stay_whole(kind: str) -> None:
+    pg.random.manual_seed(0)
+    layer: Any = nn.MultiheadAttention(4, 2, batch_first=True) if kind == "attention" else getattr(nn, kind)(4, 3)
+
+    def loss(x: Any) -> Any:
+        out = layer(x, x, x)[0] if kind == "attention" else layer(x)[0]
+        return nn.functional.cross_entropy(pg.reshape(out, (10, -1)), pg.asarray([0, 1, 2, 0, 1, 2, 0, 1, 2, 0]))
+
+    x = pg.asarray(np.random.default_rng(0).standard_normal((5, 2, 4)))
+    graph = pg.trace(loss, x).vjp(closed_over=False)
+    close(graph(x, pg.asarray(1.0))[1][0], pg.grad(loss)(x))
+    assert graph.stats()["ops"]["class_loss_vjp"] == 1
+    expected = {"LSTM": "lstm_backward", "GRU": "gru_backward", "attention": "softmax_rows_linear"}[kind]
+    assert graph.stats()["ops"][expected] == 1
+    assert len(graph.instructions) < 80

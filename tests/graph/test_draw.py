@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import polygrad as pg
+from polygrad import nn
 from polygrad.graph import to_dot, to_text
+from polygrad.graph.nodes import entries_of, folded
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="the program dot is not installed")
 
@@ -183,6 +186,132 @@ def test_static_graphs_are_drawn() -> None:
     assert mermaid == pg.graph.to_mermaid(graph)
     assert 'n0["x<br>float64[2, 3]"]' in mermaid
     assert mermaid.count("-->") == 3
+
+
+# -- modules, folding --------------------------------------------------------------------------------------
+
+
+class Tagger(nn.Module):
+    def __init__(self) -> None:
+        self.embed = nn.Embedding(20, 4)
+        self.lstm = nn.LSTM(4, 3, num_layers=2, batch_first=True)
+        self.head = nn.Linear(3, 5)
+
+    def forward(self, words: Any) -> Any:
+        return self.head(self.lstm(self.embed(words))[0][:, -1])
+
+
+WORDS, TAGS = pg.asarray([[1, 2, 3], [4, 5, 6]]), pg.asarray([0, 1])
+
+
+def boxes(dot: str) -> dict[str, list[str]]:
+    """The labels of the nodes in each box, by the path of the box."""
+    found: dict[str, list[str]] = {"": []}
+    open_: list[str] = []
+    for line in dot.splitlines()[3:]:
+        line = line.strip()
+        if line.startswith("subgraph"):
+            open_.append(line.partition('label="')[2].partition('"')[0])
+            found.setdefault("/".join(open_), [])
+        elif line == "}" and open_:
+            open_.pop()
+        elif "[label=" in line:
+            found["/".join(open_)].append(line.partition('label="')[2].partition('"')[0].partition("\\nfloat")[0])
+    assert not open_
+    return found
+
+
+def test_modules_are_boxes() -> None:
+    model = Tagger()
+    loss = nn.functional.cross_entropy(model(WORDS), TAGS)
+    found = boxes(to_dot(loss, model))
+    for layer in ("0", "1"):
+        inside = found[f"lstm/layer {layer}"]
+        assert {f"weight_ih_l{layer}", f"weight_hh_l{layer}", f"bias_ih_l{layer}", f"bias_hh_l{layer}"} < set(inside)
+        assert {"lstm", "add"} < set(inside)
+    assert "take" in found["embed"]
+    assert {"weight", "bias"} < set(found["head"])
+    assert "cross_entropy" in found[""]
+    mermaid = pg.graph.to_mermaid(loss, model)
+    assert mermaid.count("subgraph") == mermaid.count("\n" + "  end") + mermaid.count("    end") == 5
+    assert "subgraph" not in to_dot(loss, {"words": model.embed.weight})
+
+
+def test_folded_graphs_show_what_counts() -> None:
+    model = Tagger()
+    loss = nn.functional.cross_entropy(model(WORDS), TAGS)
+    found = boxes(to_dot(loss, model, fold=True))
+    shown = {"bias_hh_l1", "bias_ih_l1", "lstm", "weight_hh_l1", "weight_ih_l1"}
+    assert shown < set(found["lstm/layer 1"])
+    assert len(found["lstm/layer 1"]) == 7  # and the sum of the biases, and the product that it is added to
+    assert {"bias", "weight"} < set(found["head"])
+    assert len(found["head"]) == 3
+    assert found["embed"] == ["weight", "take"]
+    assert found[""] == ["cross_entropy"]
+
+
+def test_a_training_step_on_one_page() -> None:
+    model = Tagger()
+    optimizer = pg.optim.Adam(model.parameters())
+
+    @pg.compile
+    def step(words: Any, tags: Any) -> Any:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(words), tags)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for _ in range(3):
+        step(WORDS, TAGS)
+    dot = to_dot(step.graph, model, fold=True)
+    assert len([line for line in dot.splitlines() if "[label=" in line]) < 50 < len(step.graph.instructions)
+    found = boxes(dot)
+    assert {"lstm_forward", "lstm_backward"} < set(found["lstm/layer 0"])
+    assert dot.count("doubleoctagon") == 1  # the loss; all else that is returned are gradients and updates
+    assert dot.count("peripheries=2") >= len(list(model.parameters()))
+    words = {v.number: n for v, n in step.graph.names.items()}
+    assert list(words.values()) == ["words", "tags"]
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_folding_makes_no_circles_and_loses_no_way(fold: bool) -> None:
+    """From each leaf that leads to the loss, one still gets there."""
+    model = Tagger()
+    graph = pg.trace(lambda w, t: nn.functional.cross_entropy(model(w), t), WORDS, TAGS).vjp()
+    entries, _ = entries_of(graph, model)
+    shown = folded(entries) if fold else entries
+    before: set[int] = set()
+    reach: dict[int, set[int]] = {}
+    for e in shown:
+        assert all(p is None or p in before for p in e.parents)  # made of what stands above
+        before.add(e.number)
+        reach[e.number] = {e.number}.union(*[reach[p] for p in e.parents if p is not None])
+    (loss,) = [e for e in shown if e.kind == "root"]
+    leaves = {e.number for e in shown if e.kind == "leaf"}
+    assert len(leaves) == 11
+    assert leaves <= reach[loss.number]
+
+
+def test_graphs_are_shown_in_notebooks_without_graphviz_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    loss, names = small()
+    picture = pg.graph.show(loss, names)
+    assert picture._repr_markdown_().startswith("```mermaid\nflowchart TD\n  n0[")
+    assert repr(picture) == to_text(loss, names)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert picture._repr_svg_() is None
+    graph = pg.trace(lambda x: pg.tanh(x), pg.Spec(3))
+    assert graph._repr_svg_() is None
+    assert "tanh" in graph._repr_markdown_()
+
+
+@needs_dot
+def test_boxes_are_drawn() -> None:
+    pytest.importorskip("graphviz")
+    model = Tagger()
+    svg = pg.graph.show(model(WORDS), model, fold=True)._repr_svg_()
+    assert svg is not None
+    assert svg.count('class="cluster"') == 5
 
 
 @needs_dot

@@ -1,0 +1,100 @@
+"""What static graphs cost besides time: the memory of a step beside its plan and eager code's, and the time to compile."""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .harness import CompiledRun, Run, Workload
+
+__all__ = ["compile_times", "memory"]
+
+MEMORY = ("lenet", "lstm", "transformer", "elementwise-4m")
+WITHIN, OVER_EAGER = 1.05, 0.7
+"""The bars: the measured peak over the planned one, and over eager code's."""
+SECONDS = 2.0
+"""The bar for compiling one kind of call."""
+
+Makers = Mapping[str, Callable[[], Workload]]
+
+
+def _array_bytes() -> int:
+    """Bytes of all NumPy arrays that are alive."""
+    domain = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
+    return sum(t.size for t in tracemalloc.take_snapshot().filter_traces((domain,)).traces)
+
+
+def _contestant(make: Callable[[], Workload], name: str) -> Run:
+    """One contestant of a workload, the others dropped."""
+    run = make().contestants[name]
+    gc.collect()
+    return run
+
+
+def _peak(make: Callable[[], Workload], name: str) -> tuple[int, Run]:
+    """The most bytes of arrays that a step has alive, its parameters, state and buffers among them."""
+    gc.collect()
+    before = _array_bytes()
+    run = _contestant(make, name)
+    for _ in range(4):
+        run()
+    gc.collect()
+    resting = _array_bytes() - before
+    tracemalloc.reset_peak()
+    start = tracemalloc.get_traced_memory()[0]
+    run()
+    return resting + tracemalloc.get_traced_memory()[1] - start, run
+
+
+def memory(makers: Makers) -> str:
+    """A table: each step's measured peak, what its graph's liveness says, and eager code's peak, in megabytes."""
+    lines = [f"  {'':<16}{'eager':>9}{'planned':>9}{'compiled':>9}{'over plan':>20}{'over eager':>20}"]
+    for name in MEMORY:
+        tracemalloc.start()
+        try:
+            eager, _ = _peak(makers[name], "polygrad")
+            compiled, run = _peak(makers[name], "polygrad compiled")
+        finally:
+            tracemalloc.stop()
+        assert isinstance(run, CompiledRun)
+        planned = run.compiled.passes()[-1][1].stats()["peak_bytes"]
+        lines.append(
+            f"  {name:<16}{eager / 1e6:>9.2f}{planned / 1e6:>9.2f}{compiled / 1e6:>9.2f}"
+            f"{_mark(compiled / planned, WITHIN):>20}{_mark(compiled / eager, OVER_EAGER):>20}"
+        )
+    return "\n".join(lines)
+
+
+def _mark(ratio: float, bar: float) -> str:
+    return f"{ratio:.2f} ({bar:.2f} {'met' if ratio <= bar else 'MISSED'})"
+
+
+def _traced(run: CompiledRun) -> list[float]:
+    """The seconds of each call that traced and compiled, less what a run takes."""
+    seconds = []
+    compiled: Any = run.compiled
+    for _ in range(8):
+        misses = compiled.cache_info().misses
+        start = time.perf_counter()
+        run()
+        took = time.perf_counter() - start
+        if compiled.cache_info().misses > misses:
+            seconds.append(took)
+    return [s - took for s in seconds]  # the last call ran a graph
+
+
+def compile_times(makers: Makers) -> str:
+    """A table: for each workload how long its kinds of calls took to trace and compile."""
+    lines = []
+    for name, make in makers.items():
+        run = _contestant(make, "polygrad compiled")
+        assert isinstance(run, CompiledRun)
+        seconds = _traced(run)
+        mark = "met" if max(seconds) <= SECONDS else "MISSED"
+        lines.append(f"  {name:<18}{', '.join(f'{s:.2f} s' for s in seconds):<24}{SECONDS:.0f} s {mark}")
+    return "\n".join(lines)
