@@ -48,7 +48,7 @@ def _convolutions(jax: Any, whole: dict[str, Callable[..., Any]]) -> dict[str, C
     def takes(x: Any, w: Any) -> bool:
         if x.ndim not in (3, 4, 5) or 0 in x.shape or 0 in w.shape or x.dtype.kind != "f":
             return False
-        return x.dtype.itemsize <= 4 or jax.default_backend() != "cpu"
+        return bool(x.dtype.itemsize <= 4 or jax.default_backend() != "cpu")
 
     def convolution(x: Any, w: Any, strides: Any, pads: Any, dilation: Any, groups: int) -> Any:
         return jax.lax.conv_general_dilated(
@@ -63,7 +63,11 @@ def _convolutions(jax: Any, whole: dict[str, Callable[..., Any]]) -> dict[str, C
         like = jax.ShapeDtypeStruct((g.shape[1], x.shape[1] // setting[-1], *size), g.dtype)
         return jax.linear_transpose(lambda w: convolution(x, w, *setting), like)(g)[0]
 
-    own = {"conv_nd": convolution, "conv_input_nd": by_input, "conv_weight_nd": by_weight}
+    own: dict[str, Callable[..., Any]] = {
+        "conv_nd": convolution,
+        "conv_input_nd": by_input,
+        "conv_weight_nd": by_weight,
+    }
     made = {name: _compiled(jax, partial(_anywhere, f), name) for name, f in own.items()}
 
     def chosen(name: str) -> Callable[..., Any]:
