@@ -63,7 +63,11 @@ def _convolutions(jax: Any, whole: dict[str, Callable[..., Any]]) -> dict[str, C
         like = jax.ShapeDtypeStruct((g.shape[1], x.shape[1] // setting[-1], *size), g.dtype)
         return jax.linear_transpose(lambda w: convolution(x, w, *setting), like)(g)[0]
 
-    own: dict[str, Callable[..., Any]] = {"conv_nd": convolution, "conv_input_nd": by_input, "conv_weight_nd": by_weight}
+    own: dict[str, Callable[..., Any]] = {
+        "conv_nd": convolution,
+        "conv_input_nd": by_input,
+        "conv_weight_nd": by_weight,
+    }
     made = {name: _compiled(jax, partial(_anywhere, f), name) for name, f in own.items()}
 
     def chosen(name: str) -> Callable[..., Any]:

@@ -245,7 +245,10 @@ class _File:
             )
         if metadata["checksum"] != str(zlib.crc32((metadata["tree"] + metadata["about"]).encode())):
             raise self._fault("its metadata does not fit its checksum")
-        self._about = json.loads(metadata["about"])
+        try:
+            self._about = _entries(json.loads(metadata["about"]))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise self._fault(f"its list of tensors makes no sense ({type(error).__name__}: {error})") from error
         if set(self._about) != set(self._slices):
             different = sorted(set(self._about) ^ set(self._slices))
             raise self._fault(f"tensors only in the file or only in its metadata: {', '.join(different)}")
@@ -257,7 +260,11 @@ class _File:
             return {name: make(name, None) for name in self._slices}
         try:
             return decoded(self._tree, lambda entry: make(entry["name"], entry))
-        except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
+        except (pg.errors.BackendError, pg.errors.DeviceError) as error:
+            raise pg.errors.DeviceError(f"{self.path}: {error}") from error
+        except pg.errors.PolygradError:  # a tensor's own fault
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
             raise self._fault(f"its metadata makes no sense ({type(error).__name__}: {error})") from error
 
     def shape(self, name: str, entry: Mapping[str, Any] | None) -> tuple[int, ...]:
@@ -279,7 +286,7 @@ class _File:
         wanted = "float64" if entry["dtype"] == "complex128" else entry["dtype"]
         if _DTYPES[stored] != wanted:
             raise self._fault(f"{name} is of {_DTYPES[stored]} in the file, but of {wanted} in its metadata")
-        return pg_dtype(entry["dtype"])
+        return pg_dtype(entry["dtype"])  # which is one, as the file's is
 
     # -- tensors ----------------------------------------------------------------------------------------
 
@@ -338,6 +345,20 @@ class _File:
                     f"{self.path}: {name} is of bfloat16, which {x.device} has not; load it to another device"
                 ) from error
         return x
+
+
+def _entries(about: Any) -> dict[str, Any]:
+    """Device and checksum of each tensor, if that is what was read.
+
+    Raises:
+        TypeError: if not.
+    """
+    if not isinstance(about, dict):
+        raise TypeError(f"{type(about).__name__} in place of a dict")
+    for name, entry in about.items():
+        if not (isinstance(entry, list) and [type(v) for v in entry] == [str, int]):
+            raise TypeError(f"{name!r} has no device and checksum")
+    return about
 
 
 def pg_dtype(name: str) -> pg.DType:

@@ -108,6 +108,8 @@ def decoded(text: str, tensor: Callable[[Mapping[str, Any]], Any]) -> Any:
         if kind == "bytes":
             return base64.b64decode(value["value"], validate=True)
         if kind == "device":
+            if not isinstance(value["value"], str):
+                raise ValueError(f"{value['value']!r} is no device")
             return pg.Device(value["value"])
         if kind == "dtype":
             found = getattr(pg, value["value"])

@@ -98,6 +98,7 @@ class LBFGS(Optimizer):
         """
         if closure is None:
             raise TypeError("LBFGS.step: needs a closure that computes the loss anew, calls backward and returns it")
+        self.steps += 1
         with pg.no_grad():
             return self._iterate(closure)
 

@@ -64,3 +64,23 @@ def test_training_against_torch() -> None:
         got.backward()
         our_steps.step()
         np.testing.assert_allclose(got.item(), expected.item(), rtol=1e-10)
+
+
+def test_gradients_added_up_over_parts_are_those_of_the_whole_batch(device: pg.Device) -> None:
+    rng = np.random.default_rng(0)
+    x, y = (pg.asarray(pg.asarray(v), device=device) for v in (rng.normal(size=(12, 5)), rng.integers(0, 3, 12)))
+    found = []
+    for parts in (1, 4):
+        pg.random.manual_seed(2)
+        net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).to(device)
+        optimizer = optim.AdamW(net.parameters(), lr=0.05)
+        for _ in range(3):
+            optimizer.zero_grad()
+            for k in range(parts):
+                n = 12 // parts
+                loss = F.cross_entropy(net(x[k * n : (k + 1) * n, :]), y[k * n : (k + 1) * n]) / parts
+                loss.backward()
+            optimizer.step()
+        found.append([p.detach().to_device("cpu").numpy() for p in net.parameters()])
+    for whole, added in zip(*found, strict=True):
+        np.testing.assert_allclose(added, whole, rtol=1e-10, atol=1e-12)
