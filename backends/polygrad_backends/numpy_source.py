@@ -85,14 +85,28 @@ class Source(Writer):
         graph = self.graph
         self.name_inputs()
         lines: list[str] = []
-        for step in self.plan.steps:
+        for step, ended in zip(self.plan.steps, self._ended(), strict=True):
             lines += self._group(step) if isinstance(step, Group) else self._step(step)
+            done = sorted({name for v in ended if (name := self.names.get(v, "")).startswith("v")})
+            if done:  # memory that no plan reuses
+                lines.append(f"{' = '.join(done)} = None")
         returned = self.outputs(surely_fresh)
         head = f"def run({', '.join(self.names[v] for v in graph.inputs)}):"
         body = ["    " + line for line in lines]
         return "\n".join(
             [*self.functions_text, head, *body, f"    return ({', '.join(returned)}{',' if returned else ''})", ""]
         )
+
+    def _ended(self) -> list[list[Value]]:
+        """For each step the values that nothing after it takes."""
+        seen = {v for v in self.graph.outputs if v is not None}
+        ends: list[list[Value]] = []
+        for step in reversed(self.plan.steps):
+            made = step.made if isinstance(step, Group) else step.outputs
+            ended = [v for v in dict.fromkeys((*made, *inputs_of(step))) if v not in seen]
+            seen.update(ended)
+            ends.append(ended)
+        return ends[::-1]
 
     # -- single steps --------------------------------------------------------------------------------
 
