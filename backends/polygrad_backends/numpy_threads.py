@@ -72,14 +72,26 @@ class Team:
             try:
                 tasks[0]()
             finally:
-                for member in called:
-                    member.done.acquire()
+                self._wait(called)
             for member in called:
                 error, member.error = member.error, None
                 if error is not None:
                     raise error
         finally:
             self._free.release()
+
+    def _wait(self, called: Sequence[_Member]) -> None:
+        """Until all have done, whatever interrupts the waiting: they work on arrays that will be used again."""
+        interrupt: BaseException | None = None
+        for member in called:
+            while True:
+                try:
+                    member.done.acquire()
+                    break
+                except BaseException as error:
+                    interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
 
 _team: Team | None = None
@@ -100,6 +112,7 @@ if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
     def _forget() -> None:
         global _team, _team_lock
         _team, _team_lock = None, threading.Lock()
+        one_blas_thread.forget()
 
     os.register_at_fork(after_in_child=_forget)
 
@@ -140,9 +153,13 @@ class _OneThread:
                 for library, _ in self._before:
                     library.set_num_threads(1)
 
+    def forget(self) -> None:
+        """In a forked child: whoever was in the scope is not there."""
+        self._lock, self._depth = threading.Lock(), 0
+
     def __exit__(self, *exc: object) -> None:
         with self._lock:
-            self._depth -= 1
+            self._depth = max(self._depth - 1, 0)
             if self._depth == 0:
                 for library, n in self._before:
                     library.set_num_threads(n)
