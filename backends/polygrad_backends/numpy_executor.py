@@ -26,9 +26,11 @@ _UFUNCS: Final = {
     "greater_equal": "greater_equal", "tanh": "tanh",
 }  # fmt: skip
 _MAKES_ORDER: Final = frozenset(
-    "matmul_2d zeros ones full stack concat linalg.cholesky linalg.inv linalg.solve linalg.solve_triangular tril triu".split()
+    "matmul_2d zeros ones full linalg.cholesky linalg.inv linalg.solve linalg.solve_triangular".split()
 )
-_KEEPS_ORDER: Final = frozenset("sum mean max min prod reshape expand_dims squeeze matmul".split())
+_KEEPS_ORDER: Final = frozenset(
+    "sum mean max min prod reshape expand_dims squeeze matmul stack concat tril triu".split()
+)
 _ALIGNED: Final = 64
 _LARGE_PRODUCT: Final = 1 << 24
 _KEPT_BYTES: Final = 1 << 17

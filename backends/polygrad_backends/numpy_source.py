@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from polygrad.graph import FRESH, Instruction, Value, Writer
 
-from .numpy_blocks import BLOCK_BYTES, Group, blocks, inputs_of
+from .numpy_blocks import BLOCK_BYTES, MANY_BYTES, Group, blocks, inputs_of
 
 if TYPE_CHECKING:
     from .numpy_executor import Plan
@@ -298,11 +298,12 @@ class Source(Writer):
         widest = max(
             v.dtype.itemsize for i in group.instructions for v in (*i.inputs, *i.outputs) if v.dtype is not None
         )
+        block = BLOCK_BYTES if group.size * widest < MANY_BYTES else 2 * BLOCK_BYTES
         kinds = self._constant(tuple(scratch))
         sum_kinds = self._constant(tuple(plan.native(v) for v in sums))
         call = (
             f"blocks(np, block{number}, ({arrays}{',' if arrays else ''}), ({fixed}{',' if fixed else ''}), "
-            f"kept[{number}], {kinds}, {sum_kinds}, {group.size}, {BLOCK_BYTES // widest}, threads)"
+            f"kept[{number}], {kinds}, {sum_kinds}, {group.size}, {block // widest}, threads)"
         )
         names = [self.names.setdefault(v, f"v{v.number}") for v in sums]
         lines.append((", ".join(names) + ", = " if names else "") + call)
