@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from typing import Any, Final
 
 from polygrad.graph import ELEMENTWISE, Graph, Instruction, Value
@@ -38,10 +39,8 @@ class Group:
 
     @property
     def size(self) -> int:
-        n = 1
-        for length in self.shape:
-            n *= length
-        return n
+        """The number of elements."""
+        return prod(self.shape)
 
     @property
     def reduced(self) -> list[Instruction]:
@@ -86,10 +85,7 @@ def _shape_of(instruction: Instruction) -> tuple[int, ...] | None:
             return None
     else:
         return None
-    n = 1
-    for length in shape:
-        n *= length
-    return shape if n >= LARGE else None
+    return shape if prod(shape) >= LARGE else None
 
 
 def grouped(graph: Graph, ordered: set[Value]) -> list[Step]:
