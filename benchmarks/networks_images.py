@@ -9,11 +9,11 @@ import numpy as np
 
 import polygrad as pg
 
-from .harness import CompiledRun, Run, Workload
+from .harness import STATIC, CompiledRun, Run, Workload
 from .workloads import PEERS
 
 
-def _step(library: Any, net: Any, arrays: list[Any], static: bool = False) -> Run:
+def _step(library: Any, net: Any, arrays: list[Any], static: bool = False, executor: str | None = None) -> Run:
     """A step of cross-entropy and Adam, as a static graph if told; it gives the loss and the gradients."""
     optimizer = library.optim.Adam(net.parameters())
     parameters = list(net.parameters())
@@ -28,7 +28,7 @@ def _step(library: Any, net: Any, arrays: list[Any], static: bool = False) -> Ru
         optimizer.step()
         return loss
 
-    run: Any = pg.compile(step) if static else step
+    run: Any = pg.compile(step, executor=executor) if static else step
     once: Run = lambda: (run(scans, digits), [p.grad for p in parameters])  # noqa: E731
     return CompiledRun(run, once) if static else once
 
@@ -49,7 +49,7 @@ def lenet() -> Workload:
     """LeNet-5 on 64 images of 28 x 28."""
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal((64, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, 64)]
-    ours, static = _net(pg, "float32"), _net(pg, "float32")
+    ours = _net(pg, "float32")
     runs = {}
     if "torch" in PEERS:
         import torch
@@ -58,9 +58,11 @@ def lenet() -> Workload:
         theirs = _net(torch, torch.float32)
         ours.load_state_dict({k: v.detach().numpy() for k, v in theirs.state_dict().items()})
         runs["torch"] = _step(torch, theirs, arrays)
-    static.load_state_dict(ours.state_dict())
     runs["polygrad"] = _step(pg, ours, arrays)
-    runs["polygrad compiled"] = _step(pg, static, arrays, static=True)
+    for name, executor in STATIC.items():
+        static = _net(pg, "float32")
+        static.load_state_dict(ours.state_dict())
+        runs[name] = _step(pg, static, arrays, True, executor)
     return Workload("LeNet step, 64 images of 28 x 28", runs, {"torch": 3.0}, 1e-3, {"torch": 1.8})
 
 

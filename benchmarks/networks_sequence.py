@@ -9,11 +9,11 @@ import numpy as np
 
 import polygrad as pg
 
-from .harness import CompiledRun, Run, Workload
+from .harness import STATIC, CompiledRun, Run, Workload
 from .workloads import PEERS
 
 
-def _step(library: Any, net: Any, arrays: list[Any], static: bool = False) -> Run:
+def _step(library: Any, net: Any, arrays: list[Any], static: bool = False, executor: str | None = None) -> Run:
     """A step of mean squared error and Adam, as a static graph if told; it gives the loss and the gradients."""
     optimizer = library.optim.Adam(net.parameters())
     parameters = list(net.parameters())
@@ -29,28 +29,27 @@ def _step(library: Any, net: Any, arrays: list[Any], static: bool = False) -> Ru
         optimizer.step()
         return loss
 
-    run: Any = pg.compile(step) if static else step
+    run: Any = pg.compile(step, executor=executor) if static else step
     once: Run = lambda: (run(*inputs, target), [p.grad for p in parameters])  # noqa: E731
     return CompiledRun(run, once) if static else once
 
 
 def _both(make: Callable[[Any, Any], Any], arrays: list[Any]) -> dict[str, Run]:
     """PyTorch's network and polygrad's with the same parameters: ``make(library, float32)``."""
-    ours, static = make(pg, "float32"), make(pg, "float32")
-    if "torch" not in PEERS:
-        static.load_state_dict(ours.state_dict())
-        return {"polygrad": _step(pg, ours, arrays), "polygrad compiled": _step(pg, static, arrays, static=True)}
-    import torch
+    ours, runs = make(pg, "float32"), {}
+    if "torch" in PEERS:
+        import torch
 
-    torch.manual_seed(0)
-    theirs = make(torch, torch.float32)
-    ours.load_state_dict({k: v.detach().numpy() for k, v in theirs.state_dict().items()})
-    static.load_state_dict(ours.state_dict())
-    return {
-        "torch": _step(torch, theirs, arrays),
-        "polygrad": _step(pg, ours, arrays),
-        "polygrad compiled": _step(pg, static, arrays, static=True),
-    }
+        torch.manual_seed(0)
+        theirs = make(torch, torch.float32)
+        ours.load_state_dict({k: v.detach().numpy() for k, v in theirs.state_dict().items()})
+        runs["torch"] = _step(torch, theirs, arrays)
+    runs["polygrad"] = _step(pg, ours, arrays)
+    for name, executor in STATIC.items():
+        static = make(pg, "float32")
+        static.load_state_dict(ours.state_dict())
+        runs[name] = _step(pg, static, arrays, True, executor)
+    return runs
 
 
 def lstm() -> Workload:

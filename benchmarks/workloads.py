@@ -10,7 +10,7 @@ import numpy as np
 
 import polygrad as pg
 
-from .harness import CompiledRun, Run, Workload
+from .harness import STATIC, CompiledRun, Run, Workload
 
 PEERS = [name for name in ("torch", "jax", "autograd", "mygrad") if importlib.util.find_spec(name)]
 
@@ -34,7 +34,7 @@ def _backward(loss_of: Callable[[list[Any]], Any], leaves: list[Any]) -> Run:
     return run
 
 
-def _compiled(loss_of: Callable[[list[Any]], Any], leaves: list[Any]) -> Run:
+def _compiled(loss_of: Callable[[list[Any]], Any], leaves: list[Any], executor: str | None) -> Run:
     """The same as a static graph: loss and gradients in one."""
 
     def step() -> Any:
@@ -44,7 +44,7 @@ def _compiled(loss_of: Callable[[list[Any]], Any], leaves: list[Any]) -> Run:
         loss.backward()
         return loss
 
-    compiled: Any = pg.compile(step)
+    compiled: Any = pg.compile(step, executor=executor)
     return CompiledRun(compiled, lambda: (compiled(), [p.grad for p in leaves]))
 
 
@@ -85,7 +85,9 @@ def contestants(
     """One loss in every library but some: ``loss(xp, constants)`` gives the function of the parameters."""
     found: dict[str, Run] = {"hand-written": hand}
     found["polygrad"] = _backward(loss(pg, [pg.asarray(c, copy=True) for c in consts]), _leaves(pg, arrays))
-    found["polygrad compiled"] = _compiled(loss(pg, [pg.asarray(c, copy=True) for c in consts]), _leaves(pg, arrays))
+    for name, executor in STATIC.items():
+        own = loss(pg, [pg.asarray(c, copy=True) for c in consts])
+        found[name] = _compiled(own, _leaves(pg, arrays), executor)
     if "torch" in PEERS:
         import torch
 

@@ -78,7 +78,7 @@ class NumpyBackend(Backend):
             **window_kernels(np, lambda name: partial(generic_kernel(name), self._namespace)),
         }
         self.compile = partial(_compile, np)
-        self.executors = {"planned": self.compile}
+        self.executors = {"planned": self.compile, "native": partial(_compile_native, np)}
         self._namespace = RawNamespace(np, spaces={"special": scipy_special}, **self._mended(), **self.kernels)
 
     # -- the namespace -----------------------------------------------------------------------------
@@ -349,6 +349,12 @@ def _compile(np: Any, graph: Any, device: Any) -> Callable[..., Any]:
     from .numpy_executor import compile_graph  # only for those who compile
 
     return compile_graph(np, graph, device)
+
+
+def _compile_native(np: Any, graph: Any, device: Any) -> Callable[..., Any]:
+    from .native.plan import compile_native
+
+    return compile_native(np, graph, device)
 
 
 def _relu_linear(np: Any, g: Any, out: Any) -> Any:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
-from functools import partial
+from functools import cached_property, partial
+from itertools import accumulate
 from typing import Any, Final
 
 from polygrad.graph import ELEMENTWISE, Graph, Instruction, Program, Value, resolve
@@ -37,9 +38,11 @@ _KEPT_BYTES: Final = 1 << 17
 """From this size on a returned array is one of the last runs, if nobody has kept it: new memory has to be paged in."""
 
 
-def compile_graph(np: Any, graph: Graph, device: Any) -> Callable[..., tuple[Any, ...]]:
+def compile_graph(
+    np: Any, graph: Graph, device: Any, planned: type[Plan] | None = None
+) -> Callable[..., tuple[Any, ...]]:
     """A function of the graph's inputs, for any thread at any time."""
-    plan = Plan(np, graph, device)
+    plan = (planned or Plan)(np, graph, device)
     idle: list[Callable[..., tuple[Any, ...]]] = []
     ordered = [i for i, v in enumerate(graph.inputs) if plan.needs_order(v)]
     straight: list[Callable[..., tuple[Any, ...]]] = []
@@ -60,11 +63,21 @@ def compile_graph(np: Any, graph: Graph, device: Any) -> Callable[..., tuple[Any
                 return instance(*inputs)
             with one_blas_thread:
                 return instance(*inputs)
+        except BufferError:  # by machine code, before it did anything
+            return run(*_in_order(np, graph, inputs))
         finally:
             idle.append(instance)
 
     run.plan = plan  # type: ignore[attr-defined]
     return run
+
+
+def _in_order(np: Any, graph: Graph, inputs: tuple[Any, ...]) -> list[Any]:
+    """The same inputs, arrays in C order; to be asked for when one of them is not."""
+    made = [x if v.dtype is None else np.require(x, None, "CA") for v, x in zip(graph.inputs, inputs, strict=True)]
+    if all(x is y for x, y in zip(made, inputs, strict=True)):
+        raise
+    return made
 
 
 class Plan:
@@ -82,26 +95,40 @@ class Plan:
         self.device = device
         self.taken = {v for i in graph.instructions for v in i.inputs}
         self.ordered = self._ordered()
-        self.steps = grouped(graph, self.ordered)
+        self.steps = self._steps()
         self.arenas: list[int] = []
         self.place: dict[Value, int] = {}
         self._ends = self._lifetimes()
         self._assign()
         self.kept = self._kept()
         self.planned_bytes = sum(self.arenas)
-        self.writer = Source(self)
+        self.writer = self._writer()
         self.source = self.writer.text()
         self._code = compile(self.source, "<graph for cpu>", "exec")
+
+    def _steps(self) -> list[Step]:
+        return grouped(self.graph, self.ordered)
+
+    def _writer(self) -> Source:
+        return Source(self)
+
+    @cached_property
+    def offsets(self) -> list[int]:
+        """Where each arena begins in the one block of memory, and where the last one ends."""
+        return [0, *accumulate(-(-n // _ALIGNED) * _ALIGNED for n in self.arenas)]
 
     def instance(self) -> Callable[..., tuple[Any, ...]]:
         """The function with buffers of its own."""
         np = self.np
         scope = dict(self.writer.scope)
-        memory = [_aligned(np, n) for n in self.arenas]
+        memory = scope["memory"] = _aligned(np, self.offsets[-1])
         for name, v in self.writer.buffers.items():
-            scope[name] = memory[self.place[v]][: v.nbytes].view(self.native(v)).reshape(v.shape)
+            start = self.offsets[self.place[v]]
+            scope[name] = memory[start : start + v.nbytes].view(self.native(v)).reshape(v.shape)
         for name, (source, op, args, kwargs) in self.writer.views.items():
             scope[name] = resolve(self.device.raw, op)(scope[source], *args, **dict(kwargs))
+        for name, (n, kind) in self.writer.partials.items():
+            scope[name] = np.empty(n, kind)
         scope["recent"] = [None] * self.writer.fresh
         scope["kept"] = [{} for _ in range(self.writer.groups)]
         scope["threads"] = threads()
@@ -210,6 +237,10 @@ class Plan:
         large = any(i.outputs[0].size * i.inputs[0].shape[-1] > _LARGE_PRODUCT for i in products if i.inputs[0].shape)
         return any(one_blas_thread.suits(i.inputs[0].shape) for i in factored) and not large
 
+    def holds(self, step: Instruction) -> bool:
+        """Whether what it makes may be a view of what it takes."""
+        return not surely_fresh(step)
+
     def _kept(self) -> set[Value]:
         """Returned arrays that are written into memory of earlier runs."""
         returned = {v for v in self.graph.outputs if v is not None}
@@ -218,11 +249,18 @@ class Plan:
 
     def external(self, group: Group) -> list[Value]:
         """What a group makes that is needed outside."""
-        used = {v for v in self.graph.outputs if v is not None}
+        takers = self._takers
+        return [v for i in group.instructions for v in i.outputs if takers.get(v, group) is not group]
+
+    @cached_property
+    def _takers(self) -> dict[Value, Step | None]:
+        """For each value the step that takes it; None for several, and for what is returned."""
+        takers: dict[Value, Step | None] = {}
         for step in self.steps:
-            if step is not group:
-                used.update(inputs_of(step))
-        return [v for i in group.instructions for v in i.outputs if v in used]
+            for v in inputs_of(step):
+                if takers.setdefault(v, step) is not step:
+                    takers[v] = None
+        return takers | {v: None for v in self.graph.outputs if v is not None}
 
     def _lifetimes(self) -> dict[Value, int]:
         """For each value the last step at which its memory is looked at; views keep alive what they are of."""
@@ -232,7 +270,7 @@ class Plan:
             for v in inputs_of(step):
                 for root in {v} | holds.get(v, set()):
                     ends[root] = i
-            if isinstance(step, Instruction) and not surely_fresh(step):
+            if isinstance(step, Instruction) and self.holds(step):
                 roots = {r for v in step.inputs for r in {v} | holds.get(v, set())}
                 for v in step.outputs:
                     holds[v] = roots

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from polygrad.graph import FRESH, Instruction, Value, Writer
 
-from .numpy_blocks import BLOCK_BYTES, MANY_BYTES, Group, blocks, inputs_of
+from .numpy_blocks import BLOCK_BYTES, MANY_BYTES, Group, Step, blocks, inputs_of
 
 if TYPE_CHECKING:
     from .numpy_executor import Plan
@@ -61,6 +61,7 @@ class Source(Writer):
     Attributes:
         buffers: names of planned arrays, and what they hold.
         views: names of views of them that are made once: source, function, arguments.
+        partials: names of arrays for parts of sums: lengths and dtypes.
         fresh: how many returned arrays may be those of the last run.
         groups: how many groups there are.
     """
@@ -71,6 +72,7 @@ class Source(Writer):
         self.buffers: dict[str, Value] = {}
         self.views: dict[str, tuple[str, str, tuple[Any, ...], tuple[Any, ...]]] = {}
         self.solid: set[str] = set()
+        self.partials: dict[str, tuple[int, Any]] = {}
         self.fresh = 0
         self.groups = 0
         self._scalars: dict[Any, str] = {}
@@ -84,12 +86,7 @@ class Source(Writer):
     def text(self) -> str:
         graph = self.graph
         self.name_inputs()
-        lines: list[str] = []
-        for step, ended in zip(self.plan.steps, self._ended(), strict=True):
-            lines += self._group(step) if isinstance(step, Group) else self._step(step)
-            done = sorted({name for v in ended if (name := self.names.get(v, "")).startswith("v")})
-            if done:  # memory that no plan reuses
-                lines.append(f"{' = '.join(done)} = None")
+        lines = self._lines()
         returned = self.outputs(surely_fresh)
         head = f"def run({', '.join(self.names[v] for v in graph.inputs)}):"
         body = ["    " + line for line in lines]
@@ -97,16 +94,32 @@ class Source(Writer):
             [*self.functions_text, head, *body, f"    return ({', '.join(returned)}{',' if returned else ''})", ""]
         )
 
+    def _lines(self) -> list[str]:
+        lines: list[str] = []
+        for step, ended in zip(self.plan.steps, self._ended(), strict=True):
+            lines += self._group(step) if isinstance(step, Group) else self._step(step)
+            lines += self._let_go(ended)
+        return lines
+
+    def _let_go(self, ended: Sequence[Value]) -> list[str]:
+        """A line for memory that no plan reuses."""
+        done = sorted({name for v in ended if (name := self.names.get(v, "")).startswith("v")})
+        return [f"{' = '.join(done)} = None"] if done else []
+
     def _ended(self) -> list[list[Value]]:
         """For each step the values that nothing after it takes."""
         seen = {v for v in self.graph.outputs if v is not None}
         ends: list[list[Value]] = []
         for step in reversed(self.plan.steps):
             made = step.made if isinstance(step, Group) else step.outputs
-            ended = [v for v in dict.fromkeys((*made, *inputs_of(step))) if v not in seen]
+            ended = [v for v in dict.fromkeys((*made, *self._taken(step))) if v not in seen]
             seen.update(ended)
             ends.append(ended)
         return ends[::-1]
+
+    def _taken(self, step: Step) -> Iterable[Value]:
+        """The values whose names a step's lines have."""
+        return inputs_of(step)
 
     # -- single steps --------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from polygrad_backends.native.engine import reason as native_reason
 
 import polygrad as pg
 from polygrad.graph import Program
@@ -25,6 +26,7 @@ often = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 LARGEST: Final = 1 << 18
+EXECUTORS: Final = ["planned"] + (["native"] if native_reason() is None else [])
 
 Op = Callable[..., Any]
 
@@ -151,12 +153,13 @@ def narrow(program: Any) -> bool:
     return any(op == "narrow" for op, *_ in program)
 
 
+@pytest.mark.parametrize("executor", EXECUTORS)
 @often
-@given(programs(), st.sampled_from([3, 3, 4, 260]))
-def test_compiled_and_eager_agree(program: Any, n: int) -> None:
+@given(program=programs(), n=st.sampled_from([3, 3, 4, 260]))
+def test_compiled_and_eager_agree(executor: str, program: Any, n: int) -> None:
     xs = arrays(n)
     loss = loss_of(program)
-    compiled = pg.compile(lambda x, y: (pg.grad(loss)(x, y), *interpret(program, x, y)))
+    compiled = pg.compile(lambda x, y: (pg.grad(loss)(x, y), *interpret(program, x, y)), executor=executor)
     expected = (pg.grad(loss)(*xs), *interpret(program, *xs))
     for _ in range(2):
         for a, b in zip(compiled(*xs), expected, strict=True):

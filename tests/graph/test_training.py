@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from polygrad_backends.native.engine import reason as native_reason
 
 import polygrad as pg
 from polygrad import nn
@@ -62,9 +63,17 @@ def attentive(device: Any) -> Any:
     return Net().to("float32").to(device)
 
 
-def train(device: Any, make: Any, optimiser: Any, steps: int, compiled: bool) -> tuple[list[float], list[Any], Any]:
+def train(
+    device: Any,
+    make: Any,
+    optimiser: Any,
+    steps: int,
+    compiled: bool,
+    executor: str | None = None,
+    dtype: str = "float32",
+) -> tuple[list[float], list[Any], Any]:
     rng = np.random.default_rng(0)
-    model = make(device)
+    model = make(device).to(dtype)
     optimizer = optimiser(model.parameters())
     schedule = pg.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
@@ -76,11 +85,11 @@ def train(device: Any, make: Any, optimiser: Any, steps: int, compiled: bool) ->
         optimizer.step()
         return loss
 
-    run = pg.compile(step) if compiled else step
+    run = pg.compile(step, executor=executor) if compiled else step
     pg.random.manual_seed(1)
     losses = []
     for _ in range(steps):
-        x = pg.asarray(rng.standard_normal((8, 1, 12, 12)).astype(np.float32), device=device)
+        x = pg.asarray(rng.standard_normal((8, 1, 12, 12)).astype(dtype), device=device)
         losses.append(run(x, pg.asarray(rng.integers(0, 4, 8), device=device)).item())
         schedule.step()
     state = [np.asarray(p.detach().to_device("cpu").numpy()) for p in model.state_dict().values()]
@@ -110,6 +119,18 @@ def test_every_optimiser(name: str, device: Any) -> None:
 @pytest.mark.parametrize("make", [network, recurrent, attentive])
 def test_a_hundred_steps(make: Any, device: Any) -> None:
     compare(device, make, OPTIMISERS["Adam"], 100)
+
+
+@pytest.mark.devices("numpy")
+@pytest.mark.skipif(native_reason() is not None, reason=str(native_reason()))
+@pytest.mark.parametrize("make", [network, recurrent, attentive])
+def test_a_hundred_steps_of_machine_code(make: Any, device: Any) -> None:
+    losses, state, _ = train(device, make, OPTIMISERS["Adam"], 100, False, dtype="float64")
+    found, reached, info = train(device, make, OPTIMISERS["Adam"], 100, True, "native", "float64")
+    assert (info.misses, info.eager) == (1, 1)
+    np.testing.assert_allclose(found, losses, rtol=1e-9)
+    for a, b in zip(reached, state, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.devices("strict", "torch", "jax", "cupy")

@@ -1,0 +1,243 @@
+"""Plans of static graphs in which machine code does what loops can do, and NumPy the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from polygrad.graph import Graph, Instruction, Value
+
+from ..numpy_blocks import Group, Step, inputs_of
+from ..numpy_executor import Plan, compile_graph
+from .emit import Function
+from .layouts import Layouts
+from .loops import Loop, Operand, Turn, coalesced
+from .nests import Nest, View, is_elementwise, kind_of, reduction_of
+from .products import product
+from .source import NativeSource
+
+__all__ = ["Call", "NativePlan", "compile_native"]
+
+_LARGE: Final = 1 << 16
+"""From so many elements on sums along the first axes are made by themselves: then several threads do the rest."""
+
+
+def compile_native(np: Any, graph: Graph, device: Any) -> Callable[..., tuple[Any, ...]]:
+    """A function of the graph's inputs, much of it machine code.
+
+    Raises:
+        RuntimeError: if there can be none here, and why.
+    """
+    from .engine import reason
+
+    why = reason()
+    if why is not None:
+        raise RuntimeError(f"compile: the executor 'native' is not to be had: {why}")
+    return compile_graph(np, graph, device, NativePlan)
+
+
+class Call(NamedTuple):
+    """A call of a loop.
+
+    Attributes:
+        function: the loop.
+        places: what it is given the addresses of.
+        turns: of its outermost loop.
+        kind: of its numbers.
+    """
+
+    function: Function
+    places: tuple[View, ...]
+    turns: int
+    kind: str
+
+
+class Single(Group):
+    """One instruction that has loops of its own: a product of small matrices, sums into slices."""
+
+    def __init__(self, instruction: Instruction) -> None:
+        super().__init__(instruction.outputs[0].shape)
+        self.add(instruction)
+
+
+class NativePlan(Plan):
+    """A plan whose groups are nests of loops."""
+
+    layouts: Layouts
+
+    def _steps(self) -> list[Step]:
+        self.layouts = Layouts(self.np, self.graph)
+        return _Partition(self).steps
+
+    def _writer(self) -> NativeSource:
+        return NativeSource(self)
+
+    def writable(self, step: Step) -> list[Value]:
+        return self.external(step) if isinstance(step, Group) else super().writable(step)
+
+    def holds(self, step: Instruction) -> bool:
+        return step in self.layouts.instructions or super().holds(step)
+
+    def needs_order(self, v: Value) -> bool:
+        return False  # the function checks its inputs itself
+
+    def calls(self, step: Group) -> list[Call]:
+        """The loops of a step."""
+        if isinstance(step, Nest):
+            taken = list(dict.fromkeys(inputs_of(step)))
+            made = self.external(step)
+            function, turns = step.loop(taken, made, self.layouts.__getitem__)
+            return [Call(function, tuple(self.layouts[v] for v in (*taken, *made)), turns, step.kind)]
+        (instruction,) = step.instructions
+        return self.product(instruction) or self.scattered(instruction)
+
+    def product(self, instruction: Instruction) -> list[Call]:
+        """The loop of a product of small matrices, or nothing."""
+        if instruction.op not in ("matmul", "matmul_2d") or instruction.kwargs or len(instruction.inputs) != 2:
+            return []
+        a, b = instruction.args
+        (out,) = instruction.outputs
+        kind = kind_of(a)
+        if kind not in ("float", "double") or kind_of(b) != kind or kind_of(out) != kind:
+            return []
+        ranks = (len(a.shape), len(b.shape))
+        if ranks not in ((2, 2), (2, 1), (1, 2)):
+            return []
+        left, right = self.layouts[a], self.layouts[b]
+        a_strides = left.strides if ranks[0] == 2 else (0, left.strides[0])
+        b_strides = right.strides if ranks[1] == 2 else (right.strides[0], 0)
+        m, n = (a.shape[0] if ranks[0] == 2 else 1), (b.shape[1] if ranks[1] == 2 else 1)
+        function = product(kind, m, a.shape[-1], n, a_strides, b_strides)  # type: ignore[arg-type]
+        if function is None:
+            return []
+        places = (right, left) if n == 1 and m > 1 else (left, right)
+        return [Call(function, (*places, self.layouts[out]), 1, kind)]
+
+    def scattered(self, instruction: Instruction) -> list[Call]:
+        """The loops that fill with zeros and add parts to slices, or nothing."""
+        if instruction.op != "scatter_add" or instruction.kwargs:
+            return []
+        (out,) = instruction.outputs
+        kind = kind_of(out)
+        parts = instruction.args[2]
+        if kind not in ("float", "double") or out.size == 0:
+            return []
+        views = []
+        for key, value in parts:
+            view = self.layouts.of_key(out, key)
+            if view is None or value.__class__ is not Value or kind_of(value) != kind or value.size == 0:
+                return []
+            views.append((view, value))
+        calls = [_filled(kind, self.layouts[out], out.shape)]
+        for view, value in views:
+            call = _added(kind, self.layouts[value], view, value.shape)
+            if call is None:
+                return []
+            calls.append(call)
+        return calls
+
+    def explain(self) -> list[str]:
+        lines = []
+        alone: dict[str, int] = {}
+        lazy = self.writer.unwritten  # type: ignore[attr-defined]
+        for step in self.steps:
+            if isinstance(step, Group):
+                lines.append(f"machine code, over {list(step.shape)}: {', '.join(i.op for i in step.instructions)}")
+            elif step not in lazy:
+                alone[step.op] = alone.get(step.op, 0) + 1
+        if alone:
+            lines.append("NumPy: " + ", ".join(f"{op} x{n}" if n > 1 else op for op, n in sorted(alone.items())))
+        return [*lines, f"planned buffers: {self.planned_bytes} bytes"]
+
+
+def _filled(kind: str, out: View, shape: tuple[int, ...]) -> Call:
+    lengths, (strides,) = coalesced(shape, [out.strides])
+    operand = Operand(kind, tuple(strides))
+    loop = Loop(kind, lengths, [operand])
+    return Call(loop.function(lambda turn: turn.store(operand, turn.lanes.number(0.0))), (out,), loop.rows, kind)
+
+
+def _added(kind: str, value: View, out: View, shape: tuple[int, ...]) -> Call | None:
+    lengths, strides = coalesced(shape, [value.strides, out.strides])
+    if strides[1][-1] != 1 and lengths != (1,):
+        return None
+    x, y = (Operand(kind, tuple(s)) for s in strides)
+    if lengths == (1,):
+        y.strides = (1,)
+
+    def body(turn: Turn) -> None:
+        turn.store(y, turn.lanes.add(turn.load(y), turn.load(x)))
+
+    loop = Loop(kind, lengths, [x, y])
+    return Call(loop.function(body), (value, out), loop.rows, kind)
+
+
+class _Partition:
+    """Steps: nests of loops that are as long as can be, and what lies between.
+
+    While a nest is open, what does not depend on it goes before it, and views of what it makes go after it.
+    """
+
+    def __init__(self, plan: NativePlan) -> None:
+        self.plan = plan
+        self.steps: list[Step] = []
+        self.nest: Nest | None = None
+        self.before: list[Step] = []
+        self.after: list[Instruction] = []
+        self.late: set[Value] = set()  # what is only there when the nest is closed
+        for instruction in plan.graph.instructions:
+            self._place(instruction)
+        self._close()
+
+    def _close(self) -> None:
+        self.steps += self.before
+        if self.nest is not None:
+            self.steps.append(self.nest)
+        self.steps += self.after
+        self.nest, self.before, self.after, self.late = None, [], [], set()
+
+    def _place(self, instruction: Instruction) -> None:
+        taken = instruction.inputs
+        made = self.nest.made if self.nest is not None else set()
+        waits = any(v in self.late or v in made for v in taken)
+        if instruction in self.plan.layouts.instructions:
+            if waits:
+                self.after.append(instruction)
+                self.late.update(instruction.outputs)
+            else:
+                self.before.append(instruction)
+            return
+        kind, reduction = is_elementwise(instruction), reduction_of(instruction)
+        if kind is not None:
+            self._nest(instruction.outputs[0].shape, kind, taken).add(instruction)
+        elif reduction is not None:
+            self._reduce(instruction, reduction, taken)
+        else:
+            step: Step = instruction
+            if self.plan.product(instruction) or self.plan.scattered(instruction):
+                step = Single(instruction)
+            if waits or instruction.effect:
+                self._close()
+                self.steps.append(step)
+            else:
+                self.before.append(step)
+
+    def _nest(self, shape: tuple[int, ...], kind: str, taken: list[Value]) -> Nest:
+        """The open nest if an instruction can join it, else a new one."""
+        nest = self.nest
+        if nest is None or nest.shape != shape or nest.kind != kind or any(v in self.late for v in taken):
+            self._close()
+            nest = self.nest = Nest(shape, kind)
+        return nest
+
+    def _reduce(self, instruction: Instruction, reduction: Any, taken: list[Value]) -> None:
+        x = reduction.x
+        kind = kind_of(x)
+        assert kind is not None
+        first = 0 in reduction.axes and len(reduction.axes) < len(x.shape)
+        if first and x.size >= _LARGE:
+            self._close()
+        self._nest(x.shape, kind, taken).reduce(instruction, reduction)
+        self.late.update(instruction.outputs)
+        if first and x.size >= _LARGE:
+            self._close()
