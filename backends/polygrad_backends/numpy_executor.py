@@ -33,8 +33,12 @@ _KEEPS_ORDER: Final = frozenset(
     "sum mean max min prod reshape expand_dims squeeze matmul stack concat tril triu".split()
 )
 _ALIGNED: Final = 64
+_PLANNED_BYTES: Final = 1 << 18
+"""Larger arrays are made when they are needed and let go after their last use, as the kernels' own are: a place that waits
+for the next run would be memory beside them. (The allocator has such memory at hand; smaller arrays come cheaper planned.)
+"""
 _LARGE_PRODUCT: Final = 1 << 24
-_KEPT_BYTES: Final = 1 << 17
+_KEPT_BYTES: Final = 1 << 22
 """From this size on a returned array is one of the last runs, if nobody has kept it: new memory has to be paged in."""
 
 
@@ -285,7 +289,7 @@ class Plan:
         free: list[int] = []
         dying: dict[int, list[Value]] = {}
         for i, step in enumerate(self.steps):
-            wanted = [v for v in self.writable(step) if v not in returned]
+            wanted = [v for v in self.writable(step) if v not in returned and v.nbytes < _PLANNED_BYTES]
             early = isinstance(step, Instruction) and self.ufunc(step) is not None and not is_product(step)
             if early:  # a ufunc may write over what it reads, element by element
                 for v in dying.pop(i, []):

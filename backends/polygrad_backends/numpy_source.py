@@ -133,7 +133,7 @@ class Source(Writer):
         if out is not None and out in self.plan.place:
             into = self._buffer(out)
         elif out is not None and out in self.plan.kept:
-            into = self._recent(out, lines)
+            into = self._place(out, lines)
         return [*lines, *self._call_line(instruction, into)]
 
     def _made_once(self, instruction: Instruction, out: Value) -> bool:
@@ -274,6 +274,16 @@ class Source(Writer):
         self.solid.add(name)
         return name
 
+    def _place(self, v: Value, lines: list[str]) -> str:
+        """The name of memory for what is written: planned, that of an earlier run, or new."""
+        if v in self.plan.place:
+            return self._buffer(v)
+        if v in self.plan.kept:
+            return self._recent(v, lines)
+        name = self.names[v] = f"v{v.number}"
+        lines.append(f"{name} = empty({v.shape!r}, {self._constant(self.plan.native(v))})")
+        return name
+
     def _recent(self, v: Value, lines: list[str]) -> str:
         """A returned array: that of the last run or the one before, if nobody has kept it."""
         name = self.names[v] = f"v{v.number}"
@@ -300,7 +310,7 @@ class Source(Writer):
         lines: list[str] = []
         outs = [v for v in external if v not in sums]
         for v in outs:
-            self._buffer(v) if v in plan.place else self._recent(v, lines)
+            self._place(v, lines)
         body, scratch = self._body(group, outs, sums)
         parameters = [f"x{v.number}" for v in (*whole, *outs)] + [f"x{v.number}" for v in scalars]
         partials = [f"p{v.number}" for v in sums]

@@ -284,7 +284,7 @@ def _shown(entry: Entry) -> Graph:
     """An entry's graph that knows which tensors it reads; the same one each time."""
     noted = entry.noted
     if noted.shown is None:
-        reached = {e.traced.value: e.cell for e in noted.trace.entered.values()}
+        reached = {e.traced.value: e.cell for e in noted.trace.entered.values() if e.cell is not None}
         closed = {v: reached[v] for v in entry.graph.inputs if v in reached and v not in noted.arguments}
         noted.shown = entry.graph.with_(closed_over=closed)
     return noted.shown
@@ -319,6 +319,7 @@ def traced(call: Callable[[], Any], f: Any, leaves: Sequence[Any], before: Surro
                 return noted
             finally:
                 before.restore(Surroundings(f, *_others(leaves)).changes(before))
+                del noting.reached  # it holds what was there
     finally:
         for x, extra in views:
             x._extra = extra

@@ -70,6 +70,16 @@ class Entry:
         scope = writer.scope
         exec(compile(self.source, "<compiled call>", "exec"), scope)
         self.call: Callable[[Sequence[Any]], Any] = scope["call"]
+        self._let_go({key for key, name in writer.where.items() if name.startswith("p")})
+
+    def _let_go(self, moved: set[int]) -> None:
+        """Arrays as they were when the call was traced: a step's first parameters and state would stay for ever."""
+        for key, entered in self.noted.trace.entered.items():
+            entered.value = entered.grad = entered.borrowed = None
+            if key in moved:  # another tensor is in its place by now
+                entered.cell = None
+        for rebound in self.noted.rebound:
+            rebound.before = None
 
     # -- what the generated function calls -----------------------------------------------------------
 
@@ -100,7 +110,7 @@ class Entry:
         run, device = self.run_backward, self.device
         roots = self.noted.roots
         shapes = [(x._value.shape, x._value.dtype) for x in tensors]
-        held = [(e.cell, e.cell._value) for e in self.noted.trace.entered.values()]
+        held = [(e.cell, e.cell._value) for e in self.noted.trace.entered.values() if e.cell is not None]
         kept = [new_saved_leaf(x) for x in leaves]
 
         def pulled(g: list[Any], create_graph: bool) -> list[Any]:
@@ -401,6 +411,7 @@ class _Writer:
             for i, v in enumerate(hosts):
                 self.raw[v] = f"h[{i}]"
         inputs = ", ".join(self.raw[v] for v in self.entry.graph.inputs)
+        self._drop_grads()
         outputs = [f"o{i}" for i in range(len(self.noted.graph.outputs))]
         call = (", ".join(outputs) + ", = " if outputs else "") + f"run({inputs})"
         if self.noted.trace.hosts:
@@ -411,6 +422,15 @@ class _Writer:
             self.add("raise", 2)
         else:
             self.add(call)
+
+    def _drop_grads(self) -> None:
+        """Old gradients that the function drops without a look are gone before the new ones need memory."""
+        taken = set(self.entry.graph.inputs)
+        for entry, _ in self.noted.grads:
+            old = entry.grad_input
+            if old is not None and old.value not in taken:
+                name = self.where[id(entry.cell)]
+                self.add(f"n{name}.grad = g{name} = None")
 
     def _store(self) -> None:
         made = self.noted.made

@@ -39,7 +39,7 @@ def test_every_backend_has_the_straight_line(device: Any) -> None:
 
 
 def test_a_wrong_name_is_told_with_the_right_ones() -> None:
-    with pytest.raises(ValueError, match=r"no executor 'jax\.jit' for cpu; there are: straight, planned$"):
+    with pytest.raises(ValueError, match=r"no executor 'jax\.jit' for cpu; there are: straight, planned, native$"):
         pg.compile(lambda x: x * 2, executor="jax.jit")(pg.ones(2))
     with pytest.raises(ValueError, match=r"no executor 'fast' for strict; there are: straight$"):
         pg.compile(lambda x: x * 2, executor="fast")(pg.ones(2, device="strict"))

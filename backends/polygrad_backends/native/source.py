@@ -68,7 +68,7 @@ class NativeSource(Source):
                 else:
                     waiting.append(step)
                     for v in self.plan.external(step):
-                        self._name_place(v, prepared)
+                        self._place(v, prepared)
             elif step not in self.unwritten:
                 written = self._step(step)
                 if written or step not in self.plan.layouts.instructions:
@@ -93,7 +93,7 @@ class NativeSource(Source):
             entry.without_gil()
         for call in calls:
             entry.call(call, "0", str(call.turns))
-        return [*lines, self._finished(entry)]
+        return [*lines, self._finished(entry), *entry.forgotten()]
 
     def _finished(self, entry: _Entry) -> str:
         self._entries.append(entry.text())
@@ -116,7 +116,7 @@ class NativeSource(Source):
         sums = [v for v in made if v in nest.reductions and v.size == 1]
         for v in made:
             if v not in sums:
-                self._name_place(v, lines)
+                self._place(v, lines)
         entry = _Entry(self, f"native{len(self._machine_names)}", lines)
         parts = max(1, min(_TASKS, call.turns))
         own = {v: f"partial{v.number}" for v in sums}
@@ -131,21 +131,12 @@ class NativeSource(Source):
         edges = [call.turns * i // parts for i in range(parts + 1)]
         bounds = self._constant(tuple((edges[i], edges[i + 1], i) for i in range(parts)))
         lines.append(f"spread({entry.name}, ({', '.join(entry.objects)},), {bounds}, threads)")
+        lines += entry.forgotten()
         for v, name in own.items():
             target = self._buffer(v) if v in self.plan.place else self.names.setdefault(v, f"v{v.number}")
             total = f"add_reduce({name})"
             lines.append(f"{target}[...] = {total}" if v in self.plan.place else f"{target} = asarray({total})")
         return lines
-
-    def _name_place(self, v: Value, lines: list[str]) -> None:
-        """A name for what is made, and, unless its place is planned, memory."""
-        if v in self.plan.place:
-            self._buffer(v)
-        elif v in self.plan.kept:
-            self._recent(v, lines)
-        else:
-            name = self.names[v] = f"v{v.number}"
-            lines.append(f"{name} = empty({v.shape!r}, {self._constant(self.plan.native(v))})")
 
     # -- machine code --------------------------------------------------------------------------------
 
@@ -189,6 +180,7 @@ class _Entry:
 
     Attributes:
         objects: the names of what it is given.
+        settled: those of them that are arrays put in C order for it.
         numbers: LLVM's names of whole numbers it is given after them.
         partial: of sums, names of arrays that have one element for each part of the work.
     """
@@ -198,6 +190,7 @@ class _Entry:
         self.name = name
         self.lines = lines
         self.objects: list[str] = []
+        self.settled: list[str] = []
         self.numbers: tuple[str, ...] = ()
         self.partial: dict[Value, str] = {}
         self._head: list[str] = []
@@ -208,6 +201,10 @@ class _Entry:
 
     def without_gil(self) -> None:
         self._aside = True
+
+    def forgotten(self) -> list[str]:
+        """A line after the call: the names of arrays that it settled hold them."""
+        return [f"{' = '.join(self.settled)} = None"] if self.settled else []
 
     def _new(self) -> str:
         self._count += 1
@@ -273,10 +270,11 @@ class _Entry:
         name = source.names[root]
         if root in source.native_made or name[0] in "ic":
             return name
-        line = f"n{root.number} = asarray({name}, None, 'C')"
-        if line not in self.lines:
-            self.lines.append(line)
-        return f"n{root.number}"
+        own = f"n{root.number}"
+        if own not in self.settled:
+            self.settled.append(own)
+            self.lines.append(f"{own} = asarray({name}, None, 'C')")
+        return own
 
     def call(self, call: Call, first: str, end: str) -> None:
         addresses = [self._address(view, call.kind) for view in call.places]
