@@ -190,17 +190,21 @@ class Nest(Group):
         """In microseconds, roughly."""
         return cost_of(self.instructions, self.size)
 
-    def _strides(self, v: Value, layout: Callable[[Value], View | None]) -> tuple[int, ...]:
+    def _strides(self, v: Value, layout: Callable[[Value], View]) -> tuple[int, ...]:
         """Of a value that is read, along this shape."""
         view = layout(v)
-        assert view is not None
         own = tuple(0 if n == 1 else s for n, s in zip(v.shape, view.strides, strict=True))
         return (0,) * (len(self.shape) - len(own)) + own
 
     def loop(
-        self, taken: list[Value], made: list[Value], layout: Callable[[Value], View | None]
+        self,
+        taken: list[Value],
+        made: list[Value],
+        layout: Callable[[Value], View],
+        known: dict[Any, tuple[Function, int]],
     ) -> tuple[Function, int]:
-        """The function and its number of turns, with addresses for what is taken and then for what is made."""
+        """The function and its number of turns, with addresses for what is taken and then for what is made; ``known`` has
+        those that were written before."""
         strides = [self._strides(v, layout) for v in taken]
         for v in made:
             reduction = self.reductions.get(v)
@@ -210,6 +214,28 @@ class Nest(Group):
                 left = iter(c_strides(tuple(n for a, n in enumerate(self.shape) if a not in reduction.axes)))
                 strides.append(tuple(0 if a in reduction.axes else next(left) for a in range(len(self.shape))))
         shape, own = coalesced(self.shape, strides)
+        key = self._key(taken, made, shape, own)
+        found = known.get(key)
+        if found is None:
+            found = known[key] = self._loop(taken, made, shape, own)
+        return found
+
+    def _key(self, taken: list[Value], made: list[Value], shape: tuple[int, ...], strides: list[list[int]]) -> Any:
+        """What decides the text: alike for nests that do the same with other arrays."""
+        number = {v: i for i, v in enumerate(taken)}
+        lines = []
+        for instruction in self.instructions:
+            (out,) = instruction.outputs
+            reduction = self.reductions.get(out)
+            args = instruction.args if reduction is None else (reduction.x, reduction.how, reduction.divisor)
+            number[out] = len(number)
+            lines.append((instruction.op, *[number[a] if a.__class__ is Value else ("", repr(a)) for a in args]))
+        kinds = tuple([kind_of(v) for v in (*taken, *made)])
+        return (self.kind, shape, tuple(map(tuple, strides)), kinds, tuple(lines), tuple([number[v] for v in made]))
+
+    def _loop(
+        self, taken: list[Value], made: list[Value], shape: tuple[int, ...], own: list[list[int]]
+    ) -> tuple[Function, int]:
         operands = [
             Operand(self.kind if (k := kind_of(v)) in (None, "number") else k, tuple(s))
             for v, s in zip((*taken, *made), own, strict=True)

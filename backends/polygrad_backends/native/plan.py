@@ -64,9 +64,15 @@ class NativePlan(Plan):
     """A plan whose groups are nests of loops."""
 
     layouts: Layouts
+    known: dict[Any, tuple[Function, int]]
+    given: set[Value]
+    made_natively: set[Value]
 
     def _steps(self) -> list[Step]:
         self.layouts = Layouts(self.np, self.graph)
+        self.known = {}
+        self.given = {*self.graph.inputs, *self.graph.constants}
+        self.made_natively = set()
         return _Partition(self).steps
 
     def _writer(self) -> NativeSource:
@@ -81,12 +87,18 @@ class NativePlan(Plan):
     def needs_order(self, v: Value) -> bool:
         return False  # the function checks its inputs itself
 
+    def lies_in_order(self, v: Value) -> bool:
+        """Whether its elements lie where its layout says. What NumPy makes in another order (convolutions, in that of the
+        batch last) is better left to it than copied."""
+        root = self.layouts[v].root
+        return root in self.ordered or root in self.made_natively or root in self.given
+
     def calls(self, step: Group) -> list[Call]:
         """The loops of a step."""
         if isinstance(step, Nest):
             taken = list(dict.fromkeys(inputs_of(step)))
             made = self.external(step)
-            function, turns = step.loop(taken, made, self.layouts.__getitem__)
+            function, turns = step.loop(taken, made, self.layouts.__getitem__, self.known)
             return [Call(function, tuple(self.layouts[v] for v in (*taken, *made)), turns, step.kind)]
         (instruction,) = step.instructions
         return self.product(instruction) or self.scattered(instruction)
@@ -107,7 +119,7 @@ class NativePlan(Plan):
         a_strides = left.strides if ranks[0] == 2 else (0, left.strides[0])
         b_strides = right.strides if ranks[1] == 2 else (right.strides[0], 0)
         m, n = (a.shape[0] if ranks[0] == 2 else 1), (b.shape[1] if ranks[1] == 2 else 1)
-        function = product(kind, m, a.shape[-1], n, a_strides, b_strides)  # type: ignore[arg-type]
+        function = product(kind, m, a.shape[-1], n, a_strides, b_strides)
         if function is None:
             return []
         places = (right, left) if n == 1 and m > 1 else (left, right)
@@ -208,14 +220,18 @@ class _Partition:
                 self.before.append(instruction)
             return
         kind, reduction = is_elementwise(instruction), reduction_of(instruction)
+        if not all(map(self.plan.lies_in_order, taken)):
+            kind = reduction = None
         if kind is not None:
             self._nest(instruction.outputs[0].shape, kind, taken).add(instruction)
+            self.plan.made_natively.update(instruction.outputs)
         elif reduction is not None:
             self._reduce(instruction, reduction, taken)
         else:
             step: Step = instruction
             if self.plan.product(instruction) or self.plan.scattered(instruction):
                 step = Single(instruction)
+                self.plan.made_natively.update(instruction.outputs)
             if waits or instruction.effect:
                 self._close()
                 self.steps.append(step)
@@ -238,6 +254,7 @@ class _Partition:
         if first and x.size >= _LARGE:
             self._close()
         self._nest(x.shape, kind, taken).reduce(instruction, reduction)
+        self.plan.made_natively.update(instruction.outputs)
         self.late.update(instruction.outputs)
         if first and x.size >= _LARGE:
             self._close()

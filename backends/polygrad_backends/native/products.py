@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from .emit import Emitter, Function, Lanes
@@ -18,6 +19,7 @@ _ROWS: Final = 4
 Strides = tuple[int, int]
 
 
+@lru_cache(maxsize=1024)
 def product(kind: str, m: int, k: int, n: int, a: Strides, b: Strides) -> Function | None:
     """``C = A B`` for A (m, k) and B (k, n) with these strides, C in C order: or None if that is not for here."""
     if m * k * n > SMALL or 0 in (m, k, n):
