@@ -33,29 +33,43 @@ class Machine:
 
     Args:
         text: the module.
+        calls: what it calls, to be kept as long as it is.
+        quick: whether it is written down as it is: for long lists of calls, which are compiled in a third of the time.
 
     Raises:
         RuntimeError: if LLVM refuses it.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, calls: Machine | None = None, quick: bool = False) -> None:
         llvm, target = _llvm()
         module = llvm.parse_assembly(text)
         module.verify()
         machine = target.create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+            cpu=llvm.get_host_cpu_name(),
+            features=llvm.get_host_cpu_features().flatten(),
+            opt=0 if quick else 3,
+            jit=True,
         )
+        if not quick:
+            self._improve(llvm, module, machine)
+        self._engine = llvm.create_mcjit_compiler(module, machine)
+        self._engine.finalize_object()
+        self._kept: list[Any] = [calls]
+
+    def _improve(self, llvm: Any, module: Any, machine: Any) -> None:
+        """LLVM's passes; the loops are written with the vectors they are to have."""
         tuning = llvm.create_pipeline_tuning_options(speed_level=2)
         tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
         builder = llvm.create_pass_builder(machine, tuning)
         builder.getModulePassManager().run(module, builder)
-        self._engine = llvm.create_mcjit_compiler(module, machine)
-        self._engine.finalize_object()
-        self._kept: list[Any] = []
+
+    def address(self, name: str) -> int:
+        """Where a function is."""
+        return int(self._engine.get_function_address(name))
 
     def function(self, name: str) -> Callable[..., None]:
         """``define ptr @name(ptr, ptr %arguments, i64 %count)`` as a function of objects."""
-        definition = _MethodDef(name.encode(), self._engine.get_function_address(name), _FASTCALL, None)
+        definition = _MethodDef(name.encode(), self.address(name), _FASTCALL, None)
         self._kept.append(definition)
         new = ctypes.pythonapi.PyCFunction_NewEx
         new.restype, new.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)

@@ -201,7 +201,7 @@ class Loop:
             self._nested(body, 0, [o.address for o in self.operands], "%first", "%end")
         for r in whole:
             self._finish(r)
-        head = f"define internal void @NAME({', '.join(f'ptr {n}' for n in names)}, i64 %first, i64 %end)"
+        head = f"define void @NAME({', '.join(f'ptr {n}' for n in names)}, i64 %first, i64 %end)"
         return e.function(head)
 
     # -- the turns -----------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def product(kind: str, m: int, k: int, n: int, a: Strides, b: Strides) -> Functi
         _by_rows(e, kind, m, k, n, a, (n, 1), packed)
     else:
         return None
-    return e.function("define internal void @NAME(ptr %a, ptr %b, ptr %c, i64 %first, i64 %end)")
+    return e.function("define void @NAME(ptr %a, ptr %b, ptr %c, i64 %first, i64 %end)")
 
 
 def _at(e: Emitter, kind: str, base: str, *terms: tuple[str, int]) -> str:

@@ -150,12 +150,13 @@ class NativeSource(Source):
     def _functions(self) -> dict[str, Any]:
         if not self._entries:
             return {}
-        loops = [
-            text.replace("@NAME", f"@{name}", 1).replace(") {", ") noinline {", 1) for text, name in self._loops.items()
-        ]
-        text = "\n".join([*_SUPPORT, *sorted(self._declared), *loops, *self._entries])
-        machine = Machine(text)
-        return {name: machine.function(name) for name in self._machine_names}
+        loops = [text.replace("@NAME", f"@{name}", 1) for text, name in self._loops.items()]
+        machine = Machine("\n".join([*sorted(self._declared), *loops]))
+        callers = "\n".join([*_SUPPORT, *self._entries])
+        for name in self._loops.values():
+            callers = callers.replace(f"@{name}(", f"inttoptr (i64 {machine.address(name)} to ptr)(")
+        entries = Machine(callers, machine, quick=True)
+        return {name: entries.function(name) for name in self._machine_names}
 
     def _checked(self) -> list[str]:
         """A line that refuses inputs which do not lie in C order."""
@@ -173,6 +174,10 @@ _SUPPORT: Final = (
     "declare ptr @PyEval_SaveThread()", "declare void @PyEval_RestoreThread(ptr)", "declare double @PyFloat_AsDouble(ptr)",
     "declare i64 @PyLong_AsSsize_t(ptr)", "declare void @PyErr_SetNone(ptr)",
 )  # fmt: skip
+
+
+_BLOCK: Final = 40
+"""Of so many calls a block is made: LLVM takes longer for long ones."""
 
 
 class _Entry:
@@ -197,7 +202,7 @@ class _Entry:
         self._body: list[str] = []
         self._known: dict[str, str] = {}
         self._aside = False
-        self._count = 0
+        self._count = self._calls = 0
 
     def without_gil(self) -> None:
         self._aside = True
@@ -280,6 +285,9 @@ class _Entry:
         addresses = [self._address(view, call.kind) for view in call.places]
         given = "".join(f"ptr {a}, " for a in addresses)
         self._body.append(f"call void @{self.source.loop(call)}({given}i64 {first}, i64 {end})")
+        self._calls += 1
+        if self._calls % _BLOCK == 0:
+            self._body += [f"br label %part{self._calls}", f"part{self._calls}:"]
 
     def check(self, names: list[str], array: int) -> None:
         """Raise a BufferError unless all are arrays in C order."""
@@ -313,7 +321,7 @@ class _Entry:
                 f"call void @PyErr_SetNone(ptr inttoptr (i64 {id(BufferError)} to ptr))",
                 "ret ptr null",
             ]
-        head = f"define ptr @{self.name}(ptr %self, ptr %arguments, i64 %count) noinline optnone {{"
+        head = f"define ptr @{self.name}(ptr %self, ptr %arguments, i64 %count) {{"
         return "\n".join([head, *("  " + line for line in lines), "}"])
 
 

@@ -1,0 +1,61 @@
+"""Every op of the table, and its derivative, under the executor ``"native"``: what eager code gives, to rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from polygrad_backends.native.engine import reason
+from table import Row, every
+from test_table import CASES, arrays, function
+
+import polygrad as pg
+
+BY_VALUES = {"nonzero", "unique_all", "unique_counts", "unique_inverse", "unique_values", "x[mask]"}
+FIXED = [c for c in CASES if c.values[0].name not in BY_VALUES]
+SMOOTH = [c for c in FIXED if c.values[0].differentiable]
+
+pytestmark = [
+    pytest.mark.devices("numpy"),
+    pytest.mark.skipif(reason() is not None, reason=str(reason())),
+]
+
+
+def close(found: Any, expected: Any, rtol: float = 1e-12) -> None:
+    if isinstance(expected, (tuple, list)):
+        for a, b in zip(found, expected, strict=True):
+            close(a, b, rtol)
+        return
+    assert (found.dtype, found.shape, found.device) == (expected.dtype, expected.shape, expected.device)
+    a, b = found.detach().numpy(), expected.detach().numpy()
+    if a.dtype.itemsize // (2 if a.dtype.kind == "c" else 1) == 4:
+        rtol = 2e-6
+    np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.max(np.abs(b[np.isfinite(b)]), initial=1e-2))
+
+
+@pytest.mark.parametrize(("row", "sample"), every(7, FIXED))
+def test_every_op(row: Row, sample: Any, device: Any) -> None:
+    f, xs = function(row, device), arrays(sample, device)
+    with np.errstate(all="ignore"):
+        close(pg.compile(f, executor="native")(*xs), f(*xs))
+
+
+@pytest.mark.parametrize(("row", "sample"), every(11, SMOOTH))
+def test_every_derivative(row: Row, sample: Any, device: Any) -> None:
+    f, xs = function(row, device), arrays(sample, device)
+    chosen = [i for i, x in enumerate(xs) if x.dtype.kind in "fc"]
+
+    def pulled(*xs: Any) -> Any:
+        def of_some(*some: Any) -> Any:
+            given = list(xs)
+            for i, x in zip(chosen, some, strict=True):
+                given[i] = x
+            made = f(*given)
+            return [y for y in (made if isinstance(made, tuple) else (made,)) if y.dtype.kind in "fc"]
+
+        outs, pull = pg.vjp(of_some, *[xs[i] for i in chosen])
+        return pull([y * 0.5 + 1 for y in outs])
+
+    with np.errstate(all="ignore"):
+        close(pg.compile(pulled, executor="native")(*xs), pulled(*xs), 1e-11)
