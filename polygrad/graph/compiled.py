@@ -354,8 +354,8 @@ def compile(f: Any = None, /, *, without: tuple[str, ...] = (), executor: str | 
             anew at each call, and what it writes to them is written.
         without: names of passes to leave out (:data:`polygrad.graph.PASSES`).
         executor: what runs the graphs: ``"straight"`` (a line of calls, on every backend), ``"planned"`` (NumPy's
-            default), ``"jax.jit"`` (JAX's default), ``"torch.compile"`` (PyTorch, where asked for), one that another
-            backend has, or a function ``(graph, device) -> run``; by default what the backend of the arrays is best at.
+            default), ``"native"`` (machine code on NumPy arrays, by llvmlite: equal to rounding), ``"jax.jit"`` (JAX's
+            default), ``"torch.compile"`` (PyTorch, where asked for), one that another backend has, or a function ``(graph, device) -> run``; by default what the backend of the arrays is best at.
 
     Returns:
         A :class:`Compiled` function with the same results as ``f``, or an error.
@@ -368,6 +368,7 @@ def compile(f: Any = None, /, *, without: tuple[str, ...] = (), executor: str | 
         TraceError: if the function reads a tensor's value in Python (``if x > 0``), makes an array whose shape
             depends on values, or changes something in Python that each run would have to change again.
         ValueError: if there is no such pass; at the first call, if the backend has no such executor.
+        RuntimeError: at the first call, if the executor needs what is not installed.
 
     >>> import polygrad as pg
     >>> w = pg.nn.Parameter([2.0])
