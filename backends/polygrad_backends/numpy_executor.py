@@ -78,7 +78,7 @@ def compile_graph(
 
 def _in_order(np: Any, graph: Graph, inputs: tuple[Any, ...]) -> list[Any]:
     """The same inputs, arrays in C order; to be asked for when one of them is not."""
-    made = [x if v.dtype is None else np.require(x, None, "CA") for v, x in zip(graph.inputs, inputs, strict=True)]
+    made = [x if v.dtype is None else np.require(x, None, "CAE") for v, x in zip(graph.inputs, inputs, strict=True)]
     if all(x is y for x, y in zip(made, inputs, strict=True)):
         raise
     return made

@@ -133,11 +133,9 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -
         )
         made = f(x, y)
         found.append([made[0].numpy(), *[a.numpy() for a in made[1:]]])
-    for other in found[2:]:
-        for a, b in zip(found[1], other, strict=True):
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
             assert a.tobytes() == b.tobytes()
-    for a, b in zip(found[0], found[1], strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-13)
 
 
 def test_many_threads_at_once() -> None:

@@ -10,7 +10,7 @@ from polygrad.graph import Instruction, Value
 
 from ..numpy_blocks import Group, Step, inputs_of
 from ..numpy_source import Source
-from ..numpy_threads import team, threads
+from ..numpy_threads import team
 from .engine import DATA, FLAGS, Machine, returned_none
 from .nests import Nest, View
 
@@ -102,7 +102,7 @@ class NativeSource(Source):
 
     def _can_spread(self, nest: Nest) -> bool:
         """Whether it is large, and its turns can be done in any order: no sums along the first axes."""
-        if nest.cost <= _SPREAD or nest.shape[0] < 2 or threads() < 2:
+        if nest.cost <= _SPREAD or nest.shape[0] < 2:
             return False
         whole = [r for r in nest.reductions.values() if len(r.axes) == len(r.x.shape)]
         last = [r for r in nest.reductions.values() if 0 not in r.axes]
