@@ -146,7 +146,7 @@ def _gelu(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
         y, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
         flat, own, slopes = x.reshape(-1), y.reshape(-1), slope.reshape(-1)
         n = threads() if flat.size >= _SHARED else 1
-        size = min(_BLOCK if n == 1 else 2 * _BLOCK, flat.size)
+        size = min(_BLOCK, flat.size)
 
         def work(start: int, stop: int) -> None:
             buffers = [*np.empty((3, size), x.dtype), np.empty(size, np.bool)]

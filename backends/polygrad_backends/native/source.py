@@ -75,6 +75,8 @@ class NativeSource(Source):
                     flush()
                 lines += written
             gone += ended
+            if not waiting:
+                flush()
         flush()
         self.scope |= self._functions()
         return checked + lines
