@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from training import batches, train
 
 import polygrad as pg
 from polygrad import nn
@@ -62,35 +63,20 @@ def attentive(device: Any) -> Any:
     return Net().to("float32").to(device)
 
 
-def train(device: Any, make: Any, optimiser: Any, steps: int, compiled: bool) -> tuple[list[float], list[Any], Any]:
-    rng = np.random.default_rng(0)
+def trained(device: Any, make: Any, optimiser: Any, steps: int, compiled: bool) -> tuple[list[float], list[Any], Any]:
     model = make(device)
     optimizer = optimiser(model.parameters())
     schedule = pg.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-
-    def step(x: Any, y: Any) -> Any:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), y)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        return loss
-
-    run = pg.compile(step) if compiled else step
-    pg.random.manual_seed(1)
-    losses = []
-    for _ in range(steps):
-        x = pg.asarray(rng.standard_normal((8, 1, 12, 12)).astype(np.float32), device=device)
-        losses.append(run(x, pg.asarray(rng.integers(0, 4, 8), device=device)).item())
-        schedule.step()
+    given = batches(device, steps, (8, 1, 12, 12), 4, "float32")
+    losses, run = train(model, optimizer, schedule, given, 1.0, {} if compiled else None)
     state = [np.asarray(p.detach().to_device("cpu").numpy()) for p in model.state_dict().values()]
-    info = run.cache_info() if isinstance(run, pg.graph.Compiled) else None
-    return losses, state, info
+    return losses, state, run
 
 
 def compare(device: Any, make: Any, optimiser: Any, steps: int) -> None:
-    losses, state, _ = train(device, make, optimiser, steps, False)
-    found, reached, info = train(device, make, optimiser, steps, True)
+    losses, state, _ = trained(device, make, optimiser, steps, False)
+    found, reached, run = trained(device, make, optimiser, steps, True)
+    info = run.cache_info()
     assert (info.misses, info.eager) == (1, 1)
     if device.backend.name == "numpy":
         assert found == losses
