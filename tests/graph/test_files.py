@@ -44,7 +44,7 @@ def equal(a: Any, b: Any) -> None:
 
 
 @pytest.mark.devices("numpy", "cupy")
-@pytest.mark.parametrize(("row", "sample"), every(6, FIXED))
+@pytest.mark.over(every(12, FIXED))
 def test_every_op(row: Row, sample: Any, device: Any, tmp_path: Path) -> None:
     xs = arrays(sample, device)
     graph = pg.trace(function(row, device), *xs)
@@ -54,7 +54,7 @@ def test_every_op(row: Row, sample: Any, device: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.devices("strict", "torch", "jax", "dask")
-@pytest.mark.parametrize(("row", "sample"), every(60, FIXED))
+@pytest.mark.over(every(60, FIXED))
 def test_some_ops_elsewhere(row: Row, sample: Any, device: Any, tmp_path: Path) -> None:
     test_every_op(row, sample, device, tmp_path)
 

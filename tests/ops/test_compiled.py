@@ -31,7 +31,7 @@ def same(a: Any, b: Any, rtol: float = 0.0) -> None:
 
 
 @pytest.mark.devices("numpy", "cupy")
-@pytest.mark.parametrize(("row", "sample"), CASES)
+@pytest.mark.over(CASES)
 def test_value(row: Row, sample: Any, device: Any) -> None:
     f = function(row, device)
     compiled = pg.compile(f)
@@ -46,13 +46,13 @@ def test_value(row: Row, sample: Any, device: Any) -> None:
 
 
 @pytest.mark.devices("strict", "torch", "jax", "dask")
-@pytest.mark.parametrize(("row", "sample"), every(24, CASES))
+@pytest.mark.over(every(24, CASES))
 def test_some_values(row: Row, sample: Any, device: Any) -> None:
     test_value(row, sample, device)
 
 
 @pytest.mark.devices("numpy", "cupy")
-@pytest.mark.parametrize(("row", "sample"), [c for c in SMOOTH if c.values[0].name not in BY_VALUES])
+@pytest.mark.over([c for c in SMOOTH if c.values[0].name not in BY_VALUES], first=("cpu",))
 def test_derivatives(row: Row, sample: Any, device: Any) -> None:
     f = function(row, device)
 

@@ -43,8 +43,8 @@ def outputs(row: Row, device: Any, tensors: Any) -> tuple[Any, ...]:
 
 
 @pytest.mark.devices("numpy", "strict", "torch", "dask", "cupy")  # JAX, slow to compile, has the tests below
-@pytest.mark.first_samples("strict", "dask")
-@pytest.mark.parametrize(("row", "sample"), CASES)
+@pytest.mark.part(8, "strict")
+@pytest.mark.over(CASES, first=("strict", "dask"))
 def test_every_op_as_a_loop(row: Row, sample: Any, device: pg.Device) -> None:
     """All arguments mapped, and each alone with the others the same for all examples."""
     many = examples(sample)
@@ -78,8 +78,8 @@ def gradients(f: Any, args: list[Any], wanted: list[int]) -> Any:
 
 
 @pytest.mark.devices("numpy", "strict", "torch", "cupy")
-@pytest.mark.first_samples("strict")
-@pytest.mark.parametrize(("row", "sample"), SMOOTH)
+@pytest.mark.part(8, "strict")
+@pytest.mark.over(SMOOTH, first=("strict",))
 def test_gradient_of_every_op_inside_and_outside(row: Row, sample: Any, device: pg.Device) -> None:
     """vmap of grad gives each example's gradient; grad of vmap gives them too, and their sum for what is shared."""
     many = examples(sample)
@@ -96,8 +96,8 @@ def test_gradient_of_every_op_inside_and_outside(row: Row, sample: Any, device: 
 
 
 @pytest.mark.devices("numpy", "strict", "torch")
-@pytest.mark.first_samples("strict")
-@pytest.mark.parametrize(("row", "sample"), SHARED)
+@pytest.mark.part(8, "strict")
+@pytest.mark.over(SHARED, first=("strict",))
 def test_gradient_by_what_is_shared(row: Row, sample: Any, device: pg.Device) -> None:
     many = examples(sample)
     for shared in range(len(many)):
@@ -117,6 +117,7 @@ def test_gradient_by_what_is_shared(row: Row, sample: Any, device: pg.Device) ->
             close(inside[k, ...], loop[k])
 
 
+@pytest.mark.part(7, "strict", "jax:cpu", "dask")
 @pytest.mark.parametrize(
     "pick",
     [
@@ -166,6 +167,7 @@ def test_index_arrays(pick: Any, axes: Any, device: pg.Device) -> None:
 @pytest.mark.parametrize(
     "axes", [(0, 0, 0), (0, None, 0), (None, 0, 0), (0, 0, None), (None, None, 0), (None, 0, None)]
 )
+@pytest.mark.part(5, "strict", "jax:cpu", "dask")
 @pytest.mark.parametrize("place", ["i", ":, i", "i, :", "1, i", "i, :, 1", "1:, ..., i"])
 def test_writing(place: str, axes: Any, device: pg.Device) -> None:
     values = [_rng.normal(size=(3, 3, 3, 2)), np.asarray([[0, 2], [1, 0], [2, 1]]), _rng.normal(size=3)]
