@@ -7,13 +7,22 @@ keeps it to some backends.
 
 from __future__ import annotations
 
+import gc
+import inspect
+import os
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import polygrad as pg
 from polygrad.errors import BackendError
+
+_ALL_CASES = bool(
+    os.environ.get("POLYGRAD_ALL_CASES")
+)  # those too that other devices, or neighbours, make unlikely to fail
 
 # Each backend's devices that tests use: the second strict device stands in for "another device than the host".
 _DEVICES = {"strict": ("strict", "strict:device1"), "cupy": ("cuda:0",), "torch": ("torch:cpu",), "jax": ("jax:cpu",)}
@@ -26,10 +35,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "first_samples(*devices): there, run each row of the table on its first sample only"
-    )
     config.addinivalue_line("markers", "devices(*backends): run a test that takes `device` on these backends only")
+    config.addinivalue_line(
+        "markers",
+        "over(cases, first=()): run a test that takes `device`, `row` and `sample` for each row of these cases of the table, "
+        "one sample after the other; on the devices `first` on the first sample only",
+    )
+    config.addinivalue_line("markers", "part(n, *devices): on these devices run every n-th of a test's parameters only")
+    _keep_what_jax_compiles(config)
+
+
+def _keep_what_jax_compiles(config: pytest.Config) -> None:
+    """JAX compiles each op for each shape, 50 ms each: what one process has compiled the others, and later runs, read."""
+    if hasattr(config, "cache"):
+        with suppress(OSError):
+            os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
+            os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+            os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 def chosen_devices(config: pytest.Config) -> list[tuple[str, str]]:
@@ -65,32 +87,69 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "device" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("devices")
         params = device_params(metafunc.config, tuple(marker.args) if marker else ())
-        metafunc.parametrize("device", params, indirect=True)
+        over = metafunc.definition.get_closest_marker("over")
+        if over is None:
+            metafunc.parametrize("device", params, indirect=True)
+        else:
+            each = list(_each_row(params, *over.args, **over.kwargs))
+            metafunc.parametrize(("device", "row", "sample"), each, indirect=["device"])
 
 
-def _row_does_without(callspec: Any) -> bool:
-    row, device = (callspec.params.get(name) for name in ("row", "device")) if callspec is not None else (None, None)
-    return isinstance(device, str) and _backend_of(device) in getattr(row, "skip", ())
+def _each_row(devices: list[Any], cases: list[Any], first: tuple[str, ...] = ()) -> Iterator[Any]:
+    """Each device with the rows of the table and the samples of them that it runs: not the rows that its backend does
+    without; where it cannot run, one to say so. Slow libraries compile and schedule each op, and ``strict`` is
+    ``strict:device1`` on the host: first samples are enough there."""
+    for param in devices:
+        (device,) = param.values
+        rows: dict[int, tuple[Any, list[Any]]] = {}
+        for row, sample in (case.values for case in cases):
+            enough = _ALL_CASES or device not in first or sample is row.samples[0]
+            if enough and _backend_of(device) not in row.skip:
+                rows.setdefault(id(row), (row, []))[1].append(sample)
+        for row, samples in list(rows.values())[: 1 if param.marks else None]:
+            yield pytest.param(device, row, samples, id=f"{device}-{row.name}", marks=param.marks)
 
 
-def _has_had_its_sample(item: pytest.Item) -> bool:
-    """Whether a test of the table's row is spared on this device: slow ones (JAX and Dask compile and schedule each op,
-    ``strict`` is ``strict:device1`` on the host) try each row once."""
-    marker, callspec = item.get_closest_marker("first_samples"), getattr(item, "callspec", None)
-    if marker is None or callspec is None or callspec.params.get("device") not in marker.args:
-        return False
-    return callspec.params["sample"] is not callspec.params["row"].samples[0]
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test over the table, for each of its samples: a test for each would take longer than what it does."""
+    if pyfuncitem.get_closest_marker("over") is None:
+        return None
+    args: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    for sample in args["sample"]:
+        try:
+            pyfuncitem.obj(**args | {"sample": sample})
+        except Exception as error:
+            row = args["row"]
+            error.add_note(f"sample {[x is sample for x in row.samples].index(True)} of {row.name}")
+            raise
+    return True
+
+
+def _is_left_out(item: pytest.Item, seen: Counter[Any]) -> bool:
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    if "device" not in params:  # of a test kept to backends that were not chosen there is nothing to skip
+        return "NOTSET" in item.name and "device" in getattr(item, "fixturenames", ())
+    for part in () if _ALL_CASES else item.iter_markers("part"):
+        if params["device"] in part.args[1:]:
+            key = item.nodeid.partition("[")[0], params["device"]
+            seen[key] += 1
+            return bool(seen[key] % part.args[0] != 1)
+    return False
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests kept to backends that were not chosen are left out, not skipped: there is nothing to skip. So are those
-    of a row of the table on a backend that the row does without, and samples beyond the first where that is enough."""
-    left_out = [i for i in items if "device" in getattr(i, "fixturenames", ()) and "NOTSET" in i.name]
-    left_out += [i for i in items if _row_does_without(getattr(i, "callspec", None))]
-    left_out += [i for i in items if _has_had_its_sample(i)]
+    """Tests that a device does without are left out, not skipped."""
+    seen: Counter[Any] = Counter()
+    left_out = {i for i in items if _is_left_out(i, seen)}
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [i for i in items if i not in set(left_out)]
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [i for i in items if i not in left_out]
+
+
+def pytest_collection_finish() -> None:
+    """The tests themselves, a million objects, are not garbage: no collection need look through them."""
+    gc.freeze()
 
 
 @pytest.fixture

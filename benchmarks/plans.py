@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -52,10 +52,10 @@ def _peak(make: Callable[[], Workload], name: str) -> tuple[int, Run]:
     return resting + tracemalloc.get_traced_memory()[1] - start, run
 
 
-def memory(makers: Makers) -> str:
+def memory(makers: Makers, names: Sequence[str] = MEMORY) -> str:
     """A table: each step's measured peak, what its graph's liveness says, and eager code's peak, in megabytes."""
     lines = [f"  {'':<26}{'eager':>9}{'planned':>9}{'compiled':>9}{'over plan':>20}{'over eager':>20}"]
-    for name, who in product(MEMORY, STATIC):
+    for name, who in product(names, STATIC):
         tracemalloc.start()
         try:
             eager, _ = _peak(makers[name], "polygrad")

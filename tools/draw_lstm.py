@@ -14,20 +14,18 @@ IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 class Tagger(nn.Module):
     """Words in, a tag for each sentence out."""
 
-    def __init__(self) -> None:
-        self.embed = nn.Embedding(20, 16)
-        self.lstm = nn.LSTM(16, 32, num_layers=2, batch_first=True)
-        self.head = nn.Linear(32, 5)
+    def __init__(self, features: int = 16, hidden: int = 32) -> None:
+        self.embed = nn.Embedding(20, features)
+        self.lstm = nn.LSTM(features, hidden, num_layers=2, batch_first=True)
+        self.head = nn.Linear(hidden, 5)
 
     def forward(self, words: Any) -> Any:
         states, _ = self.lstm(self.embed(words))
         return self.head(states[:, -1])
 
 
-def main() -> None:
-    """Train three steps, draw the graph that they ran."""
-    pg.random.manual_seed(0)
-    model = Tagger()
+def trained(model: Tagger, words: Any, tags: Any) -> Any:
+    """The compiled training step after three runs: the first makes Adam's state, the second the gradients."""
     optimizer = pg.optim.Adam(model.parameters())
 
     @pg.compile
@@ -38,9 +36,16 @@ def main() -> None:
         optimizer.step()
         return loss
 
-    words, tags = pg.reshape(pg.arange(24) % 20, (4, 6)), pg.asarray([0, 1, 2, 3])
-    for _ in range(3):  # the first makes Adam's state, the second the gradients
+    for _ in range(3):
         step(words, tags)
+    return step
+
+
+def main() -> None:
+    """Train three steps, draw the graph that they ran."""
+    pg.random.manual_seed(0)
+    model = Tagger()
+    step = trained(model, pg.reshape(pg.arange(24) % 20, (4, 6)), pg.asarray([0, 1, 2, 3]))
     for ending in ("svg", "png"):
         pg.draw(step.graph, IMAGES / f"lstm-step.{ending}", names=model, fold=True)
 

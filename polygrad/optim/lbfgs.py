@@ -108,7 +108,9 @@ class LBFGS(Optimizer):
         def evaluated() -> tuple[Any, float, pg.Tensor]:
             with pg.enable_grad():
                 loss = closure()
-            return loss, float(loss), self._gathered()
+            g = self._gathered()
+            pg.compute(g, *params)  # lazy ones would be computed from the first step on each time
+            return loss, float(loss), g
 
         first, loss, g = evaluated()
         state = self.state.setdefault(
@@ -121,6 +123,7 @@ class LBFGS(Optimizer):
         for n in range(1, group["max_iter"] + 1):
             state["n_iter"] += 1
             d = self._direction(state, g, group)
+            pg.compute(d)
             state["prev_flat_grad"], before = g, loss
             state["prev_loss"] = loss
             length = group["lr"]

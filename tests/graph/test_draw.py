@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from draw_lstm import Tagger, trained
 
 import polygrad as pg
 from polygrad import nn
@@ -191,16 +191,6 @@ def test_static_graphs_are_drawn() -> None:
 # -- modules, folding --------------------------------------------------------------------------------------
 
 
-class Tagger(nn.Module):
-    def __init__(self) -> None:
-        self.embed = nn.Embedding(20, 4)
-        self.lstm = nn.LSTM(4, 3, num_layers=2, batch_first=True)
-        self.head = nn.Linear(3, 5)
-
-    def forward(self, words: Any) -> Any:
-        return self.head(self.lstm(self.embed(words))[0][:, -1])
-
-
 WORDS, TAGS = pg.asarray([[1, 2, 3], [4, 5, 6]]), pg.asarray([0, 1])
 
 
@@ -222,7 +212,7 @@ def boxes(dot: str) -> dict[str, list[str]]:
 
 
 def test_modules_are_boxes() -> None:
-    model = Tagger()
+    model = Tagger(4, 3)
     loss = nn.functional.cross_entropy(model(WORDS), TAGS)
     found = boxes(to_dot(loss, model))
     for layer in ("0", "1"):
@@ -238,7 +228,7 @@ def test_modules_are_boxes() -> None:
 
 
 def test_folded_graphs_show_what_counts() -> None:
-    model = Tagger()
+    model = Tagger(4, 3)
     loss = nn.functional.cross_entropy(model(WORDS), TAGS)
     found = boxes(to_dot(loss, model, fold=True))
     shown = {"bias_hh_l1", "bias_ih_l1", "lstm", "weight_hh_l1", "weight_ih_l1"}
@@ -251,19 +241,8 @@ def test_folded_graphs_show_what_counts() -> None:
 
 
 def test_a_training_step_on_one_page() -> None:
-    model = Tagger()
-    optimizer = pg.optim.Adam(model.parameters())
-
-    @pg.compile
-    def step(words: Any, tags: Any) -> Any:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(words), tags)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    for _ in range(3):
-        step(WORDS, TAGS)
+    model = Tagger(4, 3)
+    step = trained(model, WORDS, TAGS)
     dot = to_dot(step.graph, model, fold=True)
     assert len([line for line in dot.splitlines() if "[label=" in line]) < 50 < len(step.graph.instructions)
     found = boxes(dot)
@@ -277,7 +256,7 @@ def test_a_training_step_on_one_page() -> None:
 @pytest.mark.parametrize("fold", [False, True])
 def test_folding_makes_no_circles_and_loses_no_way(fold: bool) -> None:
     """From each leaf that leads to the loss, one still gets there."""
-    model = Tagger()
+    model = Tagger(4, 3)
     graph = pg.trace(lambda w, t: nn.functional.cross_entropy(model(w), t), WORDS, TAGS).vjp()
     entries, _ = entries_of(graph, model)
     shown = folded(entries) if fold else entries
@@ -308,7 +287,7 @@ def test_graphs_are_shown_in_notebooks_without_graphviz_too(monkeypatch: pytest.
 @needs_dot
 def test_boxes_are_drawn() -> None:
     pytest.importorskip("graphviz")
-    model = Tagger()
+    model = Tagger(4, 3)
     svg = pg.graph.show(model(WORDS), model, fold=True)._repr_svg_()
     assert svg is not None
     assert svg.count('class="cluster"') == 5

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from polygrad_backends.native.engine import reason as native_reason
+from training import batches, train
 
 import polygrad as pg
 from polygrad import nn
@@ -63,43 +64,23 @@ def attentive(device: Any) -> Any:
     return Net().to("float32").to(device)
 
 
-def train(
-    device: Any,
-    make: Any,
-    optimiser: Any,
-    steps: int,
-    compiled: bool,
-    executor: str | None = None,
-    dtype: str = "float32",
+def trained(
+    device: Any, make: Any, optimiser: Any, steps: int, options: dict[str, Any] | None, dtype: str = "float32"
 ) -> tuple[list[float], list[Any], Any]:
-    rng = np.random.default_rng(0)
+    """The losses, the state and the cache of a training; ``options`` of ``pg.compile``, None for eager code."""
     model = make(device).to(dtype)
     optimizer = optimiser(model.parameters())
     schedule = pg.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-
-    def step(x: Any, y: Any) -> Any:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), y)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        return loss
-
-    run = pg.compile(step, executor=executor) if compiled else step
-    pg.random.manual_seed(1)
-    losses = []
-    for _ in range(steps):
-        x = pg.asarray(rng.standard_normal((8, 1, 12, 12)).astype(dtype), device=device)
-        losses.append(run(x, pg.asarray(rng.integers(0, 4, 8), device=device)).item())
-        schedule.step()
+    given = batches(device, steps, (8, 1, 12, 12), 4, dtype)
+    losses, run = train(model, optimizer, schedule, given, 1.0, options)
     state = [np.asarray(p.detach().to_device("cpu").numpy()) for p in model.state_dict().values()]
-    info = run.cache_info() if isinstance(run, pg.graph.Compiled) else None
-    return losses, state, info
+    return losses, state, run
 
 
 def compare(device: Any, make: Any, optimiser: Any, steps: int) -> None:
-    losses, state, _ = train(device, make, optimiser, steps, False)
-    found, reached, info = train(device, make, optimiser, steps, True)
+    losses, state, _ = trained(device, make, optimiser, steps, None)
+    found, reached, run = trained(device, make, optimiser, steps, {})
+    info = run.cache_info()
     assert (info.misses, info.eager) == (1, 1)
     if device.backend.name == "numpy":
         assert found == losses
@@ -125,8 +106,10 @@ def test_a_hundred_steps(make: Any, device: Any) -> None:
 @pytest.mark.skipif(native_reason() is not None, reason=str(native_reason()))
 @pytest.mark.parametrize("make", [network, recurrent, attentive])
 def test_a_hundred_steps_of_machine_code(make: Any, device: Any) -> None:
-    losses, state, _ = train(device, make, OPTIMISERS["Adam"], 100, False, dtype="float64")
-    found, reached, info = train(device, make, OPTIMISERS["Adam"], 100, True, "native", "float64")
+    adam = OPTIMISERS["Adam"]
+    losses, state, _ = trained(device, make, adam, 100, None, "float64")
+    found, reached, run = trained(device, make, adam, 100, {"executor": "native"}, "float64")
+    info = run.cache_info()
     assert (info.misses, info.eager) == (1, 1)
     np.testing.assert_allclose(found, losses, rtol=1e-9)
     for a, b in zip(reached, state, strict=True):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from shared import check_as_on_numpy
 
 import polygrad as pg
 from polygrad.errors import AxisError, ShapeError
@@ -54,19 +55,25 @@ def test_values_over_several_axes_are_scipys(name: str, type: int) -> None:
         np.testing.assert_allclose(host(f(pg.asarray(x), type, norm=norm, **way)), expected, rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.part(7, "jax:cpu", "dask")  # slow there, and the same functions of the standard everywhere
 @pytest.mark.parametrize("type", TYPES)
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients(name: str, type: int, device: pg.Device) -> None:
-    if device.backend.name in ("jax", "dask") and (name, type) not in (("dct", 2), ("idst", 4)):
-        return  # slow there, and the same functions of the standard everywhere
-    x = pg.asarray(_rng.normal(size=(4, 3)), device=device)
-    for options in ({"axis": 0, "norm": "ortho"}, {"n": 6, "axis": 0, "orthogonalize": True}, {"n": 2}):
+    x = _rng.normal(size=(4, 3))
+    ways = ({"axis": 0, "norm": "ortho"}, {"n": 6, "axis": 0, "orthogonalize": True}, {"n": 2})
+    for options in ways:
         f = lambda v, options=options: getattr(sf, name)(v, type, **options)  # noqa: E731
-        assert f(x).device == device
-        np.testing.assert_allclose(host(f(x)), f(host(x)), rtol=1e-13, atol=1e-13)
-        check_vjp(f, (x,))
-        check_jvp(f, (x,))
-    check_vjp(lambda v: getattr(sf, f"{name}n")(v, type), (x,))
+        found = f(pg.asarray(x, device=device))
+        assert found.device == device
+        np.testing.assert_allclose(host(found), f(x), rtol=1e-13, atol=1e-13)
+        if device.backend.name in ("jax", "dask"):
+            check_as_on_numpy(lambda place, v, f=f: f(v), [x], device)
+            check_as_on_numpy(lambda place, v, f=f: f(v), [x], device, forward=True)
+        else:
+            check_vjp(f, (pg.asarray(x, device=device),))
+            check_jvp(f, (pg.asarray(x, device=device),))
+    if device.backend.name not in ("jax", "dask"):
+        check_vjp(lambda v: getattr(sf, f"{name}n")(v, type), (pg.asarray(x, device=device),))
 
 
 def test_second_derivative() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trees import same
 
 import polygrad as pg
 from polygrad import nn
@@ -34,18 +35,6 @@ def state() -> dict[str, Any]:
         "more": {3: b"bytes", "z": 1 + 2j, "dtype": pg.float32, "device": pg.Device("cpu")},
         "complex": pg.asarray([1 + 2j, 3.0]),
     }
-
-
-def same(a: Any, b: Any) -> bool:
-    if isinstance(a, pg.Tensor):
-        return isinstance(b, pg.Tensor) and (a.dtype, a.tolist()) == (b.dtype, b.tolist())
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
 
 
 def loaded(path: Path) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trees import same
 
 import polygrad as pg
 from polygrad import nn
@@ -22,23 +23,6 @@ DTYPES = [
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
     "complex64", "complex128",
 ]  # fmt: skip
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equal in kind, order and bits."""
-    if isinstance(a, pg.Tensor):
-        return (
-            isinstance(b, pg.Tensor)
-            and (a.dtype, a.shape, a.device) == (b.dtype, b.shape, b.device)
-            and (a.detach().to_device("cpu").numpy().tobytes() == b.detach().to_device("cpu").numpy().tobytes())
-        )
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b or (a != a and b != b)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

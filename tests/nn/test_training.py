@@ -38,6 +38,7 @@ def reference(dtype: str) -> list[float]:
         return losses("cpu", dtype)
 
 
+@pytest.mark.part(2, "jax:cpu", "dask")
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_losses_are_those_of_numpy(device: pg.Device, dtype: str, tolerance: float) -> None:
     expected = reference(dtype)

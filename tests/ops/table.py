@@ -364,6 +364,10 @@ row(
 row("relu", lambda xp, x: _pg().relu(x), (real(3, 4),), (real(),), reference=lambda x: np.maximum(x, 0))
 
 
+BY_VALUES = {"nonzero", "unique_all", "unique_counts", "unique_inverse", "unique_values", "x[mask]"}
+"""Rows whose shapes depend on values: no static graph holds them, no batch does them at once."""
+
+
 def every(n: int, cases: list[Any]) -> list[Any]:
     """Every ``n``-th case, for checks that are dear; with ``POLYGRAD_ALL_CASES=1`` all of them."""
     return cases if os.environ.get("POLYGRAD_ALL_CASES") else cases[::n]

@@ -6,14 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from table import Row, every
+from table import BY_VALUES, Row, every
 from test_table import CASES, SMOOTH, arrays, function
 
 import polygrad as pg
 from polygrad.errors import TraceError
-
-BY_VALUES = {"nonzero", "unique_all", "unique_counts", "unique_inverse", "unique_values", "x[mask]"}
-"""Rows whose shapes depend on values, so that no static graph can hold them."""
 
 
 def same(a: Any, b: Any, rtol: float = 0.0) -> None:
@@ -34,7 +31,7 @@ def same(a: Any, b: Any, rtol: float = 0.0) -> None:
 
 
 @pytest.mark.devices("numpy", "cupy")
-@pytest.mark.parametrize(("row", "sample"), CASES)
+@pytest.mark.over(CASES)
 def test_value(row: Row, sample: Any, device: Any) -> None:
     f = function(row, device)
     compiled = pg.compile(f)
@@ -49,13 +46,13 @@ def test_value(row: Row, sample: Any, device: Any) -> None:
 
 
 @pytest.mark.devices("strict", "torch", "jax", "dask")
-@pytest.mark.parametrize(("row", "sample"), every(24, CASES))
+@pytest.mark.over(every(24, CASES))
 def test_some_values(row: Row, sample: Any, device: Any) -> None:
     test_value(row, sample, device)
 
 
 @pytest.mark.devices("numpy", "cupy")
-@pytest.mark.parametrize(("row", "sample"), [c for c in SMOOTH if c.values[0].name not in BY_VALUES])
+@pytest.mark.over([c for c in SMOOTH if c.values[0].name not in BY_VALUES], first=("cpu",))
 def test_derivatives(row: Row, sample: Any, device: Any) -> None:
     f = function(row, device)
 

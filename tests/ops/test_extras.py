@@ -81,6 +81,7 @@ def test_softplus_at_zero_and_in_the_tails() -> None:
 # -- running logarithms of sums ------------------------------------------------------------------------------
 
 
+@pytest.mark.part(3, "jax:cpu", "dask")
 @pytest.mark.parametrize(
     "x",
     [

@@ -182,6 +182,7 @@ def test_convolution_and_its_second_derivative() -> None:
 # -- types -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.part(3, "jax:cpu", "dask")
 @pytest.mark.parametrize(
     ("name", "given", "made"),
     [

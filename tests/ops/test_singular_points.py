@@ -39,6 +39,7 @@ def slope(f: Any, *args: Any, argnums: Any = 0, device: Any = None) -> Any:
     return reverse
 
 
+@pytest.mark.part(3, "jax:cpu", "dask")
 @pytest.mark.parametrize(
     ("f", "x", "expected"),
     [
@@ -118,6 +119,7 @@ def test_scalar(f: Any, x: float, expected: float, device: pg.Device) -> None:
     np.testing.assert_array_equal(slope(f, x, device=device), expected)
 
 
+@pytest.mark.part(3, "jax:cpu", "dask")
 @pytest.mark.parametrize(
     ("f", "x", "expected"),
     [

@@ -10,6 +10,7 @@ import pytest
 import rows_extras  # noqa: F401  (appends its rows)
 import rows_linalg  # noqa: F401  (appends its rows)
 import rows_special
+from shared import check_as_on_numpy
 from table import ROWS, Row
 
 import polygrad as pg
@@ -44,8 +45,7 @@ def function(row: Row, device: Any) -> Any:
     return f
 
 
-@pytest.mark.first_samples("strict")
-@pytest.mark.parametrize(("row", "sample"), CASES)
+@pytest.mark.over(CASES, first=("strict", "jax:cpu"))
 def test_value(row: Row, sample: Any, device: Any) -> None:
     found = run(row, arrays(sample, device))
     with np.errstate(all="ignore"):
@@ -59,34 +59,50 @@ def test_value(row: Row, sample: Any, device: Any) -> None:
         np.testing.assert_allclose(got, e, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.first_samples("strict", "jax:cpu", "dask")
-@pytest.mark.parametrize(("row", "sample"), SMOOTH)
+@pytest.mark.devices("numpy", "strict", "torch", "cupy")
+@pytest.mark.part(8, "strict")
+@pytest.mark.over(SMOOTH, first=("strict",))
 def test_vjp(row: Row, sample: Any, device: Any) -> None:
     check_vjp(function(row, device), arrays(sample, device), rtol=row.rtol)
 
 
 @pytest.mark.devices("numpy", "strict", "cupy")
-@pytest.mark.first_samples("strict")
-@pytest.mark.parametrize(("row", "sample"), SMOOTH)
+@pytest.mark.part(8, "strict")
+@pytest.mark.over(SMOOTH, first=("strict",))
 def test_jvp(row: Row, sample: Any, device: Any) -> None:
     check_jvp(function(row, device), arrays(sample, device), rtol=row.rtol)
 
 
-@pytest.mark.first_samples("strict", "jax:cpu", "dask")
-@pytest.mark.parametrize(("row", "sample"), SMOOTH)
+@pytest.mark.devices("numpy", "strict", "torch", "cupy")
+@pytest.mark.part(8, "strict")
+@pytest.mark.over(SMOOTH, first=("strict",))
 def test_jvp_against_vjp(row: Row, sample: Any, device: Any) -> None:
     check_adjoint(function(row, device), arrays(sample, device))
 
 
+@pytest.mark.devices("jax", "dask")
+@pytest.mark.over(SMOOTH, first=("jax:cpu", "dask"))
+def test_vjp_as_on_numpy(row: Row, sample: Any, device: Any) -> None:
+    check_as_on_numpy(lambda place, *tensors: row.f(place.xp, *tensors), sample, device)
+
+
+@pytest.mark.devices("jax", "dask")
+@pytest.mark.part(4, "jax:cpu", "dask")
+@pytest.mark.over(SMOOTH, first=("jax:cpu", "dask"))
+def test_jvp_as_on_numpy(row: Row, sample: Any, device: Any) -> None:
+    check_as_on_numpy(lambda place, *tensors: row.f(place.xp, *tensors), sample, device, forward=True)
+
+
 @pytest.mark.devices("numpy", "strict", "cupy")
-@pytest.mark.first_samples("strict")
-@pytest.mark.parametrize(("row", "sample"), [c for c in SMOOTH if c.values[0].second])
+@pytest.mark.part(8, "strict")
+@pytest.mark.part(2, "strict:device1")
+@pytest.mark.over([c for c in SMOOTH if c.values[0].second], first=("strict", "strict:device1"))
 def test_second_order(row: Row, sample: Any, device: Any) -> None:
     check_second_order(function(row, device), arrays(sample, device), rtol=row.rtol)
 
 
-@pytest.mark.first_samples("strict", "jax:cpu", "dask")
-@pytest.mark.parametrize(("row", "sample"), SMOOTH)
+@pytest.mark.part(8, "strict", "jax:cpu", "dask")
+@pytest.mark.over(SMOOTH, first=("strict", "jax:cpu", "dask"))
 def test_float32(row: Row, sample: Any, device: Any) -> None:
     """Gradients in single precision: of the inputs' dtype, and close to those in double."""
     wide = arrays(sample, device)
@@ -115,8 +131,8 @@ def test_float32(row: Row, sample: Any, device: Any) -> None:
 
 
 @pytest.mark.devices("numpy", "strict", "torch", "cupy")  # JAX's and Dask's arrays do not change
-@pytest.mark.first_samples("strict")
-@pytest.mark.parametrize(("row", "sample"), SMOOTH)
+@pytest.mark.part(8, "strict")
+@pytest.mark.over(SMOOTH, first=("strict",))
 def test_no_side_effects(row: Row, sample: Any, device: Any) -> None:
     """Forward and backward change no input, and gradients share no memory with inputs or each other."""
     leaves = [x.requires_grad_() if x.dtype.inexact else x for x in arrays(sample, device)]
