@@ -355,7 +355,8 @@ def compile(f: Any = None, /, *, without: tuple[str, ...] = (), executor: str | 
         without: names of passes to leave out (:data:`polygrad.graph.PASSES`).
         executor: what runs the graphs: ``"straight"`` (a line of calls, on every backend), ``"planned"`` (NumPy's
             default), ``"native"`` (machine code on NumPy arrays, by llvmlite: equal to rounding), ``"jax.jit"`` (JAX's
-            default), ``"torch.compile"`` (PyTorch, where asked for), one that another backend has, or a function ``(graph, device) -> run``; by default what the backend of the arrays is best at.
+            default), ``"torch.compile"`` (PyTorch, where asked for), one that another backend has, or a function
+            ``(graph, device) -> run``; by default what the backend of the arrays is best at.
 
     Returns:
         A :class:`Compiled` function with the same results as ``f``, or an error.
