@@ -199,6 +199,15 @@ def test_what_machine_code_cannot_do_is_left_to_numpy() -> None:
     assert "sort" in explained.split("NumPy:")[1]
 
 
+def test_what_nobody_looks_at_may_stay() -> None:
+    def f(x: Any) -> Any:
+        pg.sum(pg.exp(x)), pg.max(x * 3, axis=1), x @ x.T
+        return pg.tanh(x)
+
+    x = pg.asarray(np.random.default_rng(0).standard_normal((5, 6)))
+    close(pg.compile(f, executor="native", without=("dead_code", "common_subexpressions"))(x), f(x))
+
+
 def test_random_draws_and_dropout_differ_and_agree() -> None:
     layer = nn.Dropout(0.5)
     f = native(lambda x: layer(pg.exp(x)) * 2)

@@ -242,7 +242,9 @@ class Nest(Group):
         ]
         places = dict(zip((*taken, *made), operands, strict=True))
         reductions = {
-            v: Reduced(places[v], reduction.how, reduction.divisor) for v, reduction in self.reductions.items()
+            v: Reduced(places[v], reduction.how, reduction.divisor)
+            for v, reduction in self.reductions.items()
+            if v in places
         }
         loop = Loop(self.kind, shape, operands, list(reductions.values()))
 
@@ -250,8 +252,9 @@ class Nest(Group):
             known = {v: turn.load(places[v]) for v in taken}
             for instruction in self.instructions:
                 (out,) = instruction.outputs
-                if out in reductions:
-                    turn.reduce(reductions[out], known[self.reductions[out].x])
+                if out in self.reductions:
+                    if out in reductions:  # else nobody looks at it
+                        turn.reduce(reductions[out], known[self.reductions[out].x])
                     continue
                 known[out] = _emitted(turn.lanes, instruction, known)
                 if out in places:
