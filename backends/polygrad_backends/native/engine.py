@@ -13,10 +13,12 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any, Final
 
-__all__ = ["DATA", "FLAGS", "Machine", "reason", "returned_none", "width_of"]
+__all__ = ["DATA", "FLAGS", "TYPE", "Machine", "reason", "returned_none", "width_of"]
 
 DATA: Final = object.__basicsize__
 """Where in an ``ndarray`` the address of its memory is."""
+TYPE: Final = DATA - 8
+"""Where an object's type is: the last thing before what is its own."""
 FLAGS: Final = DATA + 48
 """Where its flags are."""
 _FASTCALL: Final = 0x0080
@@ -130,7 +132,8 @@ def reason() -> str | None:
 
     x = np.asarray([1.0, 5.0])[1:]
     flags = [ctypes.c_int.from_address(id(a) + FLAGS).value & 257 for a in (x, np.ones(4)[::2])]
-    if ctypes.c_void_p.from_address(id(x) + DATA).value != x.ctypes.data or flags != [257, 256]:
+    kind = ctypes.c_void_p.from_address(id(x) + TYPE).value
+    if (ctypes.c_void_p.from_address(id(x) + DATA).value, kind, flags) != (x.ctypes.data, id(np.ndarray), [257, 256]):
         return "NumPy's arrays are laid out otherwise here"
     try:
         Machine(_PROBE.format(data=DATA, none=returned_none())).function("probe")(x)

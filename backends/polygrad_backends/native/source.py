@@ -11,7 +11,7 @@ from polygrad.graph import Instruction, Value
 from ..numpy_blocks import Group, Step, inputs_of
 from ..numpy_source import Source
 from ..numpy_threads import team
-from .engine import DATA, FLAGS, Machine, returned_none
+from .engine import DATA, FLAGS, TYPE, Machine, returned_none
 from .nests import Nest, View
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class _Entry:
         self._head: list[str] = []
         self._body: list[str] = []
         self._known: dict[str, str] = {}
-        self._aside = False
+        self._aside = self._refuses = False
         self._count = self._calls = 0
 
     def without_gil(self) -> None:
@@ -297,15 +297,13 @@ class _Entry:
             thing = self._object(name)
             a, b, c, d, e, f, g = (self._new() for _ in range(7))
             self._body += [
-                f"{a} = getelementptr i8, ptr {thing}, i64 8", f"{b} = load i64, ptr {a}",
+                f"{a} = getelementptr i8, ptr {thing}, i64 {TYPE}", f"{b} = load i64, ptr {a}",
                 f"{c} = icmp eq i64 {b}, {array}", f"br i1 {c}, label %array{i}, label %refused", f"array{i}:",
                 f"{d} = getelementptr i8, ptr {thing}, i64 {FLAGS}", f"{e} = load i32, ptr {d}",
                 f"{f} = and i32 {e}, 257", f"{g} = icmp eq i32 {f}, 257",
                 f"br i1 {g}, label %right{i}, label %refused", f"right{i}:",
             ]  # fmt: skip
         self._refuses = True
-
-    _refuses = False
 
     def text(self) -> str:
         loads = []
