@@ -67,6 +67,7 @@ def test_every_op(row: Row, sample: Any, device: Any) -> None:
 
 
 @pytest.mark.devices("strict", "torch", "jax", "dask")
+@pytest.mark.part(2, "jax:cpu", "strict")
 @pytest.mark.over(every(60, CASES))
 def test_some_ops_elsewhere(row: Row, sample: Any, device: Any) -> None:
     along_both_ways(row, sample, device)

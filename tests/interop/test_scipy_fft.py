@@ -55,7 +55,7 @@ def test_values_over_several_axes_are_scipys(name: str, type: int) -> None:
         np.testing.assert_allclose(host(f(pg.asarray(x), type, norm=norm, **way)), expected, rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.part(7, "jax:cpu", "dask")  # slow there, and the same functions of the standard everywhere
+@pytest.mark.part(9, "jax:cpu", "dask")  # slow there, and the same functions of the standard everywhere
 @pytest.mark.parametrize("type", TYPES)
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients(name: str, type: int, device: pg.Device) -> None:

@@ -117,7 +117,8 @@ def test_gradient_by_what_is_shared(row: Row, sample: Any, device: pg.Device) ->
             close(inside[k, ...], loop[k])
 
 
-@pytest.mark.part(7, "strict", "jax:cpu", "dask")
+@pytest.mark.part(7, "strict", "dask")
+@pytest.mark.part(17, "jax:cpu")  # 2 s each
 @pytest.mark.parametrize(
     "pick",
     [
@@ -167,7 +168,8 @@ def test_index_arrays(pick: Any, axes: Any, device: pg.Device) -> None:
 @pytest.mark.parametrize(
     "axes", [(0, 0, 0), (0, None, 0), (None, 0, 0), (0, 0, None), (None, None, 0), (None, 0, None)]
 )
-@pytest.mark.part(5, "strict", "jax:cpu", "dask")
+@pytest.mark.part(5, "strict", "dask")
+@pytest.mark.part(11, "jax:cpu")
 @pytest.mark.parametrize("place", ["i", ":, i", "i, :", "1, i", "i, :, 1", "1:, ..., i"])
 def test_writing(place: str, axes: Any, device: pg.Device) -> None:
     values = [_rng.normal(size=(3, 3, 3, 2)), np.asarray([[0, 2], [1, 0], [2, 1]]), _rng.normal(size=3)]

@@ -344,7 +344,8 @@ def test_backward_inside(device: pg.Device) -> None:
     close(pg.vmap(f)(x), 3 * x**2)
 
 
-@pytest.mark.part(3, "strict", "jax:cpu", "dask")
+@pytest.mark.part(3, "strict", "dask")
+@pytest.mark.part(5, "jax:cpu")
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
     "f",
