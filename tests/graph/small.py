@@ -1,4 +1,4 @@
-"""A small tensor for tests of static graphs, and how two are compared."""
+"""A small tensor for tests of static graphs, and how results are compared."""
 
 from __future__ import annotations
 
@@ -17,3 +17,20 @@ def tensor(device: Any = None, **options: Any) -> Any:
 
 def equal(a: Any, b: Any) -> None:
     np.testing.assert_array_equal(*(np.asarray(t.detach().to_device("cpu").numpy()) for t in (a, b)))
+
+
+def close(
+    found: Any, expected: Any, rtol: float = 1e-12, least: float | None = None, single: float | None = None
+) -> None:
+    """Alike, tuples entry by entry, but for rounding: ``single`` instead of ``rtol`` in single precision; with ``least``,
+    relative to the largest element, or to this if it is larger."""
+    if isinstance(expected, (tuple, list)):
+        for a, b in zip(found, expected, strict=True):
+            close(a, b, rtol, least, single)
+        return
+    assert (found.dtype, found.shape, found.device) == (expected.dtype, expected.shape, expected.device)
+    a, b = (np.asarray(t.detach().to_device("cpu").numpy()) for t in (found, expected))
+    if single is not None and a.dtype in (np.float32, np.complex64):
+        rtol = single
+    atol = rtol / 10 if least is None else rtol * np.max(np.abs(b[np.isfinite(b)]), initial=least)
+    np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small import close
 from table import BY_VALUES, Row, every
 from test_table import CASES, arrays, function
 from training import batches, train
@@ -14,17 +15,6 @@ from training import batches, train
 import polygrad as pg
 from polygrad import nn
 from polygrad.graph import Graph, Program
-
-
-def close(a: Any, b: Any, rtol: float = 1e-12) -> None:
-    if isinstance(a, (tuple, list)):
-        for x, y in zip(a, b, strict=True):
-            close(x, y, rtol)
-        return
-    assert (a.dtype, a.shape, a.device) == (b.dtype, b.shape, b.device)
-    x, y = (np.asarray(t.detach().to_device("cpu").numpy()) for t in (a, b))
-    np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol / 10)
-
 
 # -- which there are -------------------------------------------------------------------------------------------
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from polygrad_backends.native.engine import reason
+from small import close as _close
 from table import BY_VALUES, Row, every
 from test_table import CASES, arrays, function
 
@@ -21,16 +23,7 @@ pytestmark = [
 ]
 
 
-def close(found: Any, expected: Any, rtol: float = 1e-12) -> None:
-    if isinstance(expected, (tuple, list)):
-        for a, b in zip(found, expected, strict=True):
-            close(a, b, rtol)
-        return
-    assert (found.dtype, found.shape, found.device) == (expected.dtype, expected.shape, expected.device)
-    a, b = found.detach().numpy(), expected.detach().numpy()
-    if a.dtype.itemsize // (2 if a.dtype.kind == "c" else 1) == 4:
-        rtol = 2e-6
-    np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.max(np.abs(b[np.isfinite(b)]), initial=1e-2))
+close = partial(_close, least=1e-2, single=2e-6)
 
 
 @pytest.mark.parametrize(("row", "sample"), every(7, FIXED))
