@@ -21,7 +21,8 @@ from ..errors import TraceError, UnreadyError
 from ..ops.creation import to_tensor
 from ..transforms.batching import is_level
 from ..transforms.inputs import flatten
-from .entry import MISS, Entry, overlapping
+from .entry import Entry
+from .entry_source import MISS, overlapping
 from .execute import Program
 from .executors import Executor, executor_of
 from .guards import Surroundings
