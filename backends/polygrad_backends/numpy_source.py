@@ -13,7 +13,7 @@ from .numpy_blocks import BLOCK_BYTES, MANY_BYTES, Group, Step, blocks, inputs_o
 if TYPE_CHECKING:
     from .numpy_executor import Plan
 
-__all__ = ["Source", "is_product", "reduction", "surely_fresh"]
+__all__ = ["Source", "is_product", "is_static_key", "reduction", "surely_fresh"]
 
 _VIEWS: Final = frozenset("matrix_transpose permute_dims expand_dims squeeze reshape getitem moveaxis".split())
 _SOLID: Final = frozenset("expand_dims squeeze reshape".split())
@@ -375,7 +375,7 @@ class Source(Writer):
         return lines, scratch
 
 
-def _is_static_key(key: Any) -> bool:
+def is_static_key(key: Any) -> bool:
     """Whether a key is made of whole numbers, slices of such, None and an ellipsis: then it gives a view."""
     entries = key if isinstance(key, tuple) else (key,)
     whole = (int, type(None))
@@ -391,7 +391,7 @@ def _is_static_key(key: Any) -> bool:
 def _selects_array(key: Any, ndim: int) -> bool:
     """Whether a key gives a view that is an array, not one of NumPy's scalars."""
     entries = key if isinstance(key, tuple) else (key,)
-    return _is_static_key(key) and (Ellipsis in entries or sum(type(k) is int for k in entries) < ndim)
+    return is_static_key(key) and (Ellipsis in entries or sum(type(k) is int for k in entries) < ndim)
 
 
 def _tanh_vjp(np: Any) -> Callable[..., None]:

@@ -207,6 +207,10 @@ class Lanes:
         start = Lanes(self.emitter, self.kind, 1).number(-0.0)
         return self.emitter.make(f"call reassoc {self.kind} @{name}({self.kind} {start}, {self.type} {x})")
 
+    def extreme(self, how: str, a: str, b: str) -> str:
+        """The larger (``"greater"``) or the smaller (``"less"``) of two; nan is both."""
+        return self.choose(self.logical("or", self.compare(how, a, b), self.compare("uno", a, a)), a, b)
+
     def clamped(self, x: str, low: float, high: float) -> str:
         """Within bounds; nan stays."""
         x = self.choose(self.compare("greater", x, self.number(high)), self.number(high), x)

@@ -105,7 +105,7 @@ def log1p(v: Lanes, x: str) -> str:
 
 def logaddexp(v: Lanes, a: str, b: str) -> str:
     """The larger one + log1p(e^-|a - b|)."""
-    larger = v.choose(v.logical("or", v.compare("greater", a, b), v.compare("uno", a, a)), a, b)
+    larger = v.extreme("greater", a, b)
     made = v.add(larger, log1p(v, exp(v, v.neg(v.unary("fabs", v.sub(a, b))))))
     return v.choose(v.compare("equal", a, b), v.add(a, v.number(0.6931471805599453)), made)
 

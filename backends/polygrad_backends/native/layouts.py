@@ -7,6 +7,7 @@ from typing import Any
 
 from polygrad.graph import Graph, Instruction, Value
 
+from ..numpy_source import is_static_key
 from .nests import View, c_strides, kind_of
 
 __all__ = ["Layouts"]
@@ -88,15 +89,3 @@ class Layouts:
         if made.__class__ is not np.ndarray or made_shape not in (None, made.shape) or not -below <= moved <= above:
             return None
         return View(source.root, source.offset + moved, tuple(made.strides))
-
-
-def is_static_key(key: Any) -> bool:
-    """Whether a key is made of whole numbers, slices of such, None and an ellipsis: it always gives the same view."""
-    entries = key if isinstance(key, tuple) else (key,)
-    return all(
-        k is None
-        or k is Ellipsis
-        or type(k) is int
-        or (isinstance(k, slice) and all(type(e) in (int, type(None)) for e in (k.start, k.stop, k.step)))
-        for k in entries
-    )

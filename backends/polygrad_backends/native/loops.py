@@ -145,8 +145,7 @@ def combined(lanes: Lanes, how: str, a: str, b: str) -> str:
     """The sum, the larger or the smaller of two; nan is larger and smaller than all."""
     if how == "sum":
         return lanes.add(a, b)
-    better = lanes.compare("greater" if how == "max" else "less", a, b)
-    return lanes.choose(lanes.logical("or", better, lanes.compare("uno", a, a)), a, b)
+    return lanes.extreme("greater" if how == "max" else "less", a, b)
 
 
 @dataclass

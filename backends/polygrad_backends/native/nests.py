@@ -52,14 +52,6 @@ def kind_of(v: Value) -> str | None:
 Emit = Callable[..., str]
 
 
-def _maximum(v: Lanes, a: str, b: str) -> str:
-    return v.choose(v.logical("or", v.compare("greater", a, b), v.compare("uno", a, a)), a, b)
-
-
-def _minimum(v: Lanes, a: str, b: str) -> str:
-    return v.choose(v.logical("or", v.compare("less", a, b), v.compare("uno", a, a)), a, b)
-
-
 def _sign(v: Lanes, x: str) -> str:
     one, zero = v.number(1.0), v.number(0.0)
     signs = v.choose(v.compare("less", x, zero), v.number(-1.0), v.choose(v.compare("greater", x, zero), one, zero))
@@ -68,7 +60,9 @@ def _sign(v: Lanes, x: str) -> str:
 
 _ARITHMETIC: Final[dict[str, Emit]] = {
     "add": Lanes.add, "subtract": Lanes.sub, "multiply": Lanes.mul, "divide": Lanes.div, "negative": Lanes.neg,
-    "maximum": _maximum, "minimum": _minimum, "sign": _sign,
+    "sign": _sign,
+    "maximum": lambda v, a, b: v.extreme("greater", a, b),
+    "minimum": lambda v, a, b: v.extreme("less", a, b),
     "abs": lambda v, x: v.unary("fabs", x),
     "sqrt": lambda v, x: v.unary("sqrt", x),
     "floor": lambda v, x: v.unary("floor", x),
@@ -77,7 +71,7 @@ _ARITHMETIC: Final[dict[str, Emit]] = {
     "round": lambda v, x: v.unary("roundeven", x),
     "square": lambda v, x: v.mul(x, x),
     "reciprocal": lambda v, x: v.div(v.number(1.0), x),
-    "relu": lambda v, x: _maximum(v, x, v.number(0.0)),
+    "relu": lambda v, x: v.extreme("greater", x, v.number(0.0)),
     "relu_linear": lambda v, g, out: v.choose(v.compare("less_equal", out, v.number(0.0)), v.number(0.0), g),
     "tanh_slope": tanh_slope,
     "tanh_vjp": lambda v, g, out, x: v.mul(tanh_slope(v, out, x), g),
