@@ -6,22 +6,21 @@ It is an Array API array, so that code for the standard takes it, and has PyTorc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from typing import Any, ClassVar
 
-from . import registry
 from .array_methods import ArrayMethods
 from .backend import Device
+from .conversions import Conversions
 from .core import apply as _apply
 from .core import tape
-from .core.cell import Cell, borrow, enter, extra_of, link_view, new_tensor, settle
+from .core.cell import Cell, enter, link_view, new_tensor, settle
 from .core.modes import ANOMALY, TRACE, get_mode
 from .core.node import LEAF, Node, is_leaf, leaf
 from .core.node import extra_of as node_extra_of
 from .core.operands import mixed_devices, reflected
 from .core.tape import new_saved
 from .dtypes import DType
-from .errors import DetachedError, DetachError, DTypeError, GradientError, ShapeError
+from .errors import DetachedError, DTypeError, GradientError, ShapeError
 from .ops import creation, data_types, indexing, linear_algebra, logic, manipulation, utility
 from .ops import elementwise as el
 from .typing import ArrayLike
@@ -42,7 +41,7 @@ def reflected_of(function: Any) -> Callable[[Any, Any], Tensor]:
     return reflected(function.operator)
 
 
-class Tensor(ArrayMethods, Cell):
+class Tensor(ArrayMethods, Conversions, Cell):
     """An array that remembers how it was made. Make one with :func:`polygrad.asarray`.
 
     >>> import polygrad as pg
@@ -326,141 +325,6 @@ class Tensor(ArrayMethods, Cell):
             gradient = data_types.astype(gradient, self.dtype)
         return gradient if create_graph else gradient._value
 
-    # -- conversions -------------------------------------------------------------------------------
-
-    def _scalar(self, target: str) -> Any:
-        if self.size != 1:
-            raise TypeError(f"only a tensor of one element converts to a Python {target}; this has shape {self.shape}")
-        self._reach()
-        (value,) = self._device.backend.compute(self._value)
-        return self._device.backend.to_numpy(value).reshape(()).item()
-
-    def item(self) -> Any:
-        """The value of a tensor of one element, as a Python number; explicit, so it works on graphs too."""
-        return self._scalar("number")
-
-    def __float__(self) -> float:
-        return float(self._scalar("float"))
-
-    def __int__(self) -> int:
-        return int(self._scalar("int"))
-
-    def __complex__(self) -> complex:
-        return complex(self._scalar("complex"))
-
-    def __bool__(self) -> _bool:
-        if self.size != 1:
-            raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous; use pg.any or pg.all")
-        return bool(self._scalar("bool"))
-
-    def __index__(self) -> int:
-        if self.dtype.kind not in "iu" or self.ndim != 0:
-            raise TypeError(f"only a 0-d integer tensor can be an index; this is {self.dtype} of shape {self.shape}")
-        return int(self._scalar("int"))
-
-    def tolist(self) -> Any:
-        """The values as nested lists of Python numbers."""
-        return self._host().tolist()
-
-    def numpy(self) -> Any:
-        """The values as a NumPy array, sharing memory where the library can.
-
-        Raises:
-            DetachError: on a tensor that requires grad: the graph would be lost. ``x.detach().numpy()``.
-        """
-        settle(self)
-        if self._node is not None:
-            raise DetachError(
-                "numpy() would drop the graph of a tensor that requires grad; write x.detach().numpy() if that is meant"
-            )
-        return self._export(self._host())
-
-    def _host(self) -> Any:
-        self._reach()
-        (value,) = self._device.backend.compute(self._value)
-        return self._device.backend.to_numpy(value)
-
-    def _export(self, array: Any) -> Any:
-        """A NumPy array to hand out: writable only where no graph can hold its memory."""
-        root = self if self._extra is None else _root(self)
-        if self._saved or root._saved or isinstance(root._node, Node):
-            return self._device.backend.read_only(array)
-        if self._device.backend.mutable and extra_of(root).borrowed is None:
-            borrow(root, root._value, root._device.backend.lock(root._value))
-        return array
-
-    def __array__(self, dtype: Any = None, copy: _bool | None = None) -> Any:
-        settle(self)
-        if self._node is not None:
-            raise DetachError(
-                "np.asarray would drop the graph of a tensor that requires grad; use x.detach() if that is meant, or a "
-                "function of polygrad's own namespace"
-            )
-        array = self.numpy() if copy is not True else self._host().copy()
-        if dtype is not None and array.dtype != dtype:
-            if copy is False:
-                raise ValueError(f"a copy is needed to convert {array.dtype} to {dtype}")
-            array = array.astype(dtype)
-        return array
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return import_module("polygrad.protocols").call_ufunc(ufunc, method, inputs, kwargs)
-
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return import_module("polygrad.protocols").call_function(func, args, kwargs)
-
-    def __dlpack__(
-        self,
-        /,
-        *,
-        stream: Any = None,
-        max_version: tuple[int, int] | None = None,
-        dl_device: tuple[Any, int] | None = None,
-        copy: _bool | None = None,
-    ) -> Any:
-        """The memory for another library; raises where a graph would be lost."""
-        self._reach()
-        if self._node is not None:
-            raise DetachError("DLPack would drop the graph of a tensor that requires grad; export x.detach()")
-        value = self._value
-        if self._device.backend.mutable and not copy:
-            value = self._export(value) if self._device.backend.name == "numpy" else value
-        given = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
-        return value.__dlpack__(**{name: option for name, option in given.items() if option is not None})
-
-    def __dlpack_device__(self) -> Any:
-        return self._value.__dlpack_device__()
-
-    def to_device(self, device: str | Device, /, *, stream: Any = None) -> Tensor:
-        """The tensor on another device, across libraries too; the gradient comes back. ``stream`` is the
-        standard's; only None is taken."""
-        if stream is not None:
-            raise ValueError("to_device: stream must be None; polygrad orders transfers itself")
-        return creation.to_device(self, device)  # type: ignore[no-any-return]
-
-    def astype(self, dtype: Any, /, *, copy: _bool = True) -> Tensor:
-        """The tensor in another dtype; the gradient is cast back."""
-        return data_types.astype(self, dtype, copy=copy)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if self._node is not None and not is_leaf(self._node):
-            raise DetachError("only leaves can be deep-copied; a tensor that an op made has a graph: copy x.detach()")
-        settle(self)
-        made: Tensor = type(self).__new__(type(self))
-        made._value = self._device.backend.copy(self._value)
-        made._node, made._device, made._saved, made._extra = None, self._device, False, None
-        memo[id(self)] = made
-        if self._node is not None:
-            made.requires_grad_()
-        return made
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self._node is not None and not is_leaf(self._node):
-            raise DetachError("only leaves can be pickled; a tensor that an op made has a graph: pickle x.detach()")
-        host = self._host()
-        state = (host.dtype.name, tuple(host.shape), host.tobytes(), self._device.name, self._node is not None)
-        return _unpickle, (type(self), *state)
-
     # -- a container -------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -583,12 +447,6 @@ def _without_graph(x: Any) -> Any:
     return new_saved(x._device.backend.detached(x._value), None, x._device)
 
 
-def _root(x: Any) -> Any:
-    while x._extra is not None and x._extra.base is not None:
-        x = x._extra.base
-    return x
-
-
 def _describe(x: Tensor) -> str:
     """``tensor([...], dtype=float64, device=..., requires_grad=True)``, the values as NumPy prints them."""
     x._reach()
@@ -612,19 +470,6 @@ def _describe(x: Tensor) -> str:
             inner = inner[:cut]
     inner = inner.rstrip(", \n").replace("\n ", "\n  ")
     return f"tensor({inner}, {', '.join(notes)})"
-
-
-def _unpickle(cls: type[Tensor], dtype: str, shape: tuple[int, ...], data: bytes, device: str, grad: _bool) -> Tensor:
-    host = registry.load("numpy")
-    xp = host.namespace("cpu")
-    flat = xp.asarray(memoryview(data), dtype=host.to_native_dtype("uint8")).view(host.to_native_dtype(dtype))
-    made = creation.asarray(xp.reshape(flat, shape), device=device, copy=True)
-    result: Tensor = cls.__new__(cls)
-    result._value, result._node, result._device = made._value, None, made._device
-    result._saved, result._extra = False, None
-    if grad:
-        result.requires_grad_()
-    return result
 
 
 _apply.bind(Tensor, creation.to_tensor)

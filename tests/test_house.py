@@ -81,7 +81,7 @@ ORDER = [
     {"polygrad.backend"},
     {"polygrad.registry"},
     {"polygrad.ops"},
-    {"polygrad.array_methods", "polygrad.tensor"},
+    {"polygrad.array_methods", "polygrad.conversions", "polygrad.tensor"},
     {
         "polygrad.array_api",
         "polygrad.extend",
