@@ -15,11 +15,10 @@ import polygrad as pg
 from . import plans, processes
 from .gaussian_process import PROCESSES
 from .harness import check, measure, report
-from .networks_images import IMAGES
-from .networks_sequence import SEQUENCES
+from .networks import NETWORKS
 from .workloads import ALL, PEERS
 
-ALL |= PROCESSES | IMAGES | SEQUENCES
+ALL |= PROCESSES | NETWORKS
 MORE = ("memory", "compile-time", "processes")
 
 _THREADS = "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS POLYGRAD_NUM_THREADS".split()

@@ -1,4 +1,4 @@
-"""Whole training steps of networks for sequences, against PyTorch eager: forward, backward and Adam."""
+"""Whole training steps of networks, against PyTorch eager: forward, backward and Adam."""
 
 from __future__ import annotations
 
@@ -12,30 +12,35 @@ import polygrad as pg
 from .harness import STATIC, CompiledRun, Run, Workload
 from .workloads import PEERS
 
+__all__ = ["NETWORKS"]
 
-def _step(library: Any, net: Any, arrays: list[Any], static: bool = False, executor: str | None = None) -> Run:
-    """A step of mean squared error and Adam, as a static graph if told; it gives the loss and the gradients."""
+
+def _step(library: Any, net: Any, arrays: list[Any], loss_of: str, executor: str | None = "eager") -> Run:
+    """A step: the loss between what the network makes of the first arrays and the last one, and Adam; it gives the loss and
+    the gradients. ``executor`` says how a static graph is run, if not eagerly."""
     optimizer = library.optim.Adam(net.parameters())
     parameters = list(net.parameters())
     to_library = pg.asarray if library is pg else library.tensor
-    *inputs, target = [to_library(a) for a in arrays]
-    mse = library.nn.functional.mse_loss
+    given = [to_library(a) for a in arrays]
+    compare = getattr(library.nn.functional, loss_of)
 
     def step(*given: Any) -> Any:
         *inputs, target = given
         optimizer.zero_grad()
-        loss = mse(net(*inputs), target)
+        loss = compare(net(*inputs), target)
         loss.backward()
         optimizer.step()
         return loss
 
-    run: Any = pg.compile(step, executor=executor) if static else step
-    once: Run = lambda: (run(*inputs, target), [p.grad for p in parameters])  # noqa: E731
-    return CompiledRun(run, once) if static else once
+    run: Any = step if executor == "eager" else pg.compile(step, executor=executor)
+    once: Run = lambda: (run(*given), [p.grad for p in parameters])  # noqa: E731
+    return once if executor == "eager" else CompiledRun(run, once)
 
 
-def _both(make: Callable[[Any, Any], Any], arrays: list[Any]) -> dict[str, Run]:
-    """PyTorch's network and polygrad's with the same parameters: ``make(library, float32)``."""
+def _workload(
+    name: str, make: Callable[[Any, Any], Any], arrays: list[Any], loss: str, eager: float, static: float
+) -> Workload:
+    """The step of the network ``make(library, float32)``, the same parameters everywhere, with the bars over PyTorch's."""
     ours, runs = make(pg, "float32"), {}
     if "torch" in PEERS:
         import torch
@@ -43,13 +48,31 @@ def _both(make: Callable[[Any, Any], Any], arrays: list[Any]) -> dict[str, Run]:
         torch.manual_seed(0)
         theirs = make(torch, torch.float32)
         ours.load_state_dict({k: v.detach().numpy() for k, v in theirs.state_dict().items()})
-        runs["torch"] = _step(torch, theirs, arrays)
-    runs["polygrad"] = _step(pg, ours, arrays)
-    for name, executor in STATIC.items():
-        static = make(pg, "float32")
-        static.load_state_dict(ours.state_dict())
-        runs[name] = _step(pg, static, arrays, True, executor)
-    return runs
+        runs["torch"] = _step(torch, theirs, arrays, loss)
+    runs["polygrad"] = _step(pg, ours, arrays, loss)
+    for contestant, executor in STATIC.items():
+        own = make(pg, "float32")
+        own.load_state_dict(ours.state_dict())
+        runs[contestant] = _step(pg, own, arrays, loss, executor)
+    return Workload(name, runs, {"torch": eager}, 1e-3, {"torch": static})
+
+
+def lenet() -> Workload:
+    """LeNet-5 with rectifiers and maximal pooling, on 64 images of 28 x 28."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal((64, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, 64)]
+
+    def make(library: Any, dtype: Any) -> Any:
+        nn = library.nn
+        return nn.Sequential(
+            nn.Conv2d(1, 6, 5, padding=2, dtype=dtype), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(6, 16, 5, dtype=dtype), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(400, 120, dtype=dtype), nn.ReLU(), nn.Linear(120, 84, dtype=dtype), nn.ReLU(),
+            nn.Linear(84, 10, dtype=dtype),
+        )  # fmt: skip
+
+    return _workload("LeNet step, 64 images of 28 x 28", make, arrays, "cross_entropy", 3.0, 1.8)
 
 
 def lstm() -> Workload:
@@ -69,7 +92,7 @@ def lstm() -> Workload:
 
         return Net()
 
-    return Workload("LSTM step, 2 layers, B 32, T 50, H 64", _both(make, arrays), {"torch": 2.0}, 1e-3, {"torch": 1.5})
+    return _workload("LSTM step, 2 layers, B 32, T 50, H 64", make, arrays, "mse_loss", 2.0, 1.5)
 
 
 def transformer() -> Workload:
@@ -96,9 +119,7 @@ def transformer() -> Workload:
 
         return Net()
 
-    return Workload(
-        "transformer step, 2 layers, d 128, T 64, B 8", _both(make, arrays), {"torch": 2.0}, 1e-3, {"torch": 1.4}
-    )
+    return _workload("transformer step, 2 layers, d 128, T 64, B 8", make, arrays, "mse_loss", 2.0, 1.4)
 
 
-SEQUENCES: dict[str, Callable[[], Workload]] = {"lstm": lstm, "transformer": transformer}
+NETWORKS: dict[str, Callable[[], Workload]] = {"lenet": lenet, "lstm": lstm, "transformer": transformer}
