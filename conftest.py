@@ -43,6 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "part(n, *devices): on these devices run every n-th of a test's parameters only")
     _keep_what_jax_compiles(config)
+    if getattr(
+        config.option, "numprocesses", None
+    ):  # before the workers start: BLAS's threads would wait for each other
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _keep_what_jax_compiles(config: pytest.Config) -> None:

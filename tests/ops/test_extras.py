@@ -20,6 +20,7 @@ assert len(ROWS) > 100
 
 
 @pytest.mark.devices("jax", "dask")
+@pytest.mark.part(4, "jax:cpu")
 @pytest.mark.parametrize("row", [r for r in ROWS if "jax" in r.skip], ids=lambda r: r.name)
 def test_values_where_the_table_leaves_them_out(row: table.Row, device: Any) -> None:
     sample = row.samples[-1]
