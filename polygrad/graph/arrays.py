@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from .. import registry
@@ -24,7 +25,7 @@ from .ir import Value
 if TYPE_CHECKING:
     from .tracing import Trace
 
-__all__ = ["OPERATORS", "Traced", "TracingBackend"]
+__all__ = ["OPERATORS", "WHOLE", "Traced", "TracingBackend"]
 
 OPERATORS: Final[dict[str, Callable[..., Any]]] = {
     "add": operator.add,
@@ -56,7 +57,7 @@ OPERATORS: Final[dict[str, Callable[..., Any]]] = {
 _SAME: Final = frozenset(OPERATORS) - {"divide", "getitem", "power", "mod", "floordiv"}
 
 
-_WHOLE: Final = frozenset({"linalg.squared_often", "scatter_add", "with_entries"})
+WHOLE: Final = frozenset({"linalg.squared_often", "scatter_add", "with_entries"})
 """Kernels that read a value to know how often to loop, or that write in place: one instruction, not their parts."""
 
 
@@ -170,14 +171,14 @@ class _TracingNamespace(RawNamespace):
         return value
 
     def _expands(self, full: str) -> bool:
-        """Whether a generic kernel is to be seen as its parts: special functions stay whole where the library has
-        them."""
-        if full in _WHOLE:
+        """Whether a generic kernel is to be seen as its parts: not where on Tensors it is an op with a derivative of its
+        own, until a pass asks for the parts; special functions stay whole where the library has them."""
+        if full in WHOLE:
             return False
-        if not full.startswith("special."):
-            return True
         try:
-            return getattr(self._base, full.partition(".")[2]).__class__ is partial
+            if full.startswith("special."):
+                return getattr(self._base, full.partition(".")[2]).__class__ is partial
+            return self._trace.in_parts or attrgetter(full)(self._trace.inner.xp).__class__ is partial
         except AttributeError:
             return True
 

@@ -9,15 +9,14 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
+from ..core.kernels import GENERIC
 from .infer import REDUCTIONS
-from .ir import Graph, Instruction, Value, values_in
+from .ir import Graph, Instruction, Value
+from .memory import VIEWS, is_view, peak_bytes
 
-__all__ = ["flops", "peak_bytes", "stats"]
+__all__ = ["flops", "stats"]
 
-_VIEWS: Final = frozenset(
-    "reshape permute_dims matrix_transpose squeeze expand_dims broadcast_to getitem moveaxis positive".split()
-)
-_MOVES: Final = _VIEWS | frozenset(
+_MOVES: Final = VIEWS | frozenset(
     """
     concat stack take take_along_axis astype zeros ones full empty zeros_like ones_like full_like asarray eye tril triu flip
     roll repeat tile with_entries meshgrid broadcast_arrays unstack sliding_windows spread_chosen adjoint check real imag
@@ -33,44 +32,21 @@ def stats(graph: Graph) -> dict[str, Any]:
     for instruction in graph.instructions:
         ops[instruction.op] = ops.get(instruction.op, 0) + 1
         if not is_view(instruction):
-            total += flops(instruction)
+            total += sum(map(flops, _parts(graph, instruction)))
             moved += sum(v.nbytes for v in (*instruction.inputs, *instruction.outputs))
     return {"ops": dict(sorted(ops.items())), "flops": total, "bytes": moved, "peak_bytes": peak_bytes(graph)}
 
 
-def is_view(instruction: Instruction) -> bool:
-    """Whether an instruction makes no array of its own (where the library can say the same in other strides)."""
-    if instruction.op == "getitem":
-        return not any(True for _ in values_in(instruction.args[1:]))
-    return instruction.op in _VIEWS
+def _parts(graph: Graph, instruction: Instruction) -> tuple[Instruction, ...]:
+    """What a kernel is made of, if it has no formula here and no backend's own version."""
+    if instruction.op not in GENERIC or instruction.op in _FORMULAS:
+        return (instruction,)
+    from .. import registry
+    from .passes import expand
 
-
-def peak_bytes(graph: Graph) -> int:
-    """The most that inputs, constants and living results take together; a view keeps alive what it is of."""
-    root: dict[Value, Value] = {}
-    last: dict[Value, int] = {}
-    for i, instruction in enumerate(graph.instructions):
-        for v in instruction.inputs:
-            last[root.get(v, v)] = i
-        source = instruction.inputs[0] if instruction.inputs else None
-        for v in instruction.outputs:
-            if is_view(instruction) and source is not None:
-                root[v] = root.get(source, source)
-            else:
-                last[v] = i
-    kept = {root.get(v, v) for v in graph.outputs if v is not None} | set(graph.inputs) | set(graph.constants)
-    ending: dict[int, int] = {}
-    for v, i in last.items():
-        if v not in kept:
-            ending[i] = ending.get(i, 0) + v.nbytes
-    living = sum(v.nbytes for v in (*graph.inputs, *graph.constants))
-    peak = living
-    for i, instruction in enumerate(graph.instructions):
-        if not is_view(instruction):
-            living += sum(v.nbytes for v in instruction.outputs)
-        peak = max(peak, living)
-        living -= ending.get(i, 0)
-    return peak
+    inputs = tuple(dict.fromkeys(instruction.inputs))
+    alone = graph.with_(inputs=inputs, constants={}, instructions=(instruction,), outputs=instruction.outputs)
+    return expand(alone, registry.device(graph.device)).instructions
 
 
 # -- operations --------------------------------------------------------------------------------------

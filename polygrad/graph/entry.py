@@ -134,13 +134,15 @@ class Entry:
                 "a tensor that the compiled function reached was written to since; derivatives of derivatives need it as "
                 "it was"
             )
-        result = self.again(kept)
-        flat, _ = optree.tree_flatten(result)
-        by_number = (
-            dict(zip(self.noted.result, flat))
-            if all(isinstance(r, int) for r in self.noted.result)
-            else {r: x for r, x in zip(self.noted.result, flat) if isinstance(r, int)}
-        )
+        flat, _ = optree.tree_flatten(self.again(kept))
+        by_number: dict[int, Any] = {}
+        for number, x in zip(self.noted.result, flat):
+            while isinstance(number, int) and number not in by_number:  # a view, then what it is of
+                by_number[number] = x
+                made = self.noted.made[number]
+                if made.kind != "view":
+                    break
+                number, x = made.base, x._extra.base
         return [by_number[i] for i in self.noted.roots]
 
     def rerun_pull(self, kept: list[Any], held: Any, nodes: list[Any], g: list[Any]) -> list[Any]:

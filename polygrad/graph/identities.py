@@ -1,7 +1,7 @@
 """Algebraic identities that hold bit for bit in IEEE arithmetic: what they remove was computed for nothing.
 
-``x * 1`` is ``x``, ``-a + b`` is ``b - a``. Not among them: ``x + 0`` (of ``-0.0``), ``x * 0`` and ``x - x`` (of inf and nan),
-and whatever adds in another order.
+``x * 1`` is ``x``, ``-a + b`` is ``b - a``; what a rectifier lets through behind maximal pooling is told before it. Not among
+them: ``x + 0`` (of ``-0.0``), ``x * 0`` and ``x - x`` (of inf and nan), and whatever adds in another order.
 """
 
 from __future__ import annotations
@@ -199,11 +199,29 @@ def _extreme(known: _Known, i: Instruction) -> Value | Instruction | None:
     return a if a is b and _alike(a, i.outputs[0]) else None
 
 
+def _relu_linear(known: _Known, i: Instruction) -> Value | Instruction | None:
+    """Of what maximal pooling spreads: the place that was chosen has the largest value's sign, so that the smaller arrays
+    tell it, and the larger one need not be kept."""
+    g, x = i.args
+    spread = known.before(g, "spread_chosen")
+    pooled = known.before(spread.args[1], "max_windows") if spread is not None else None
+    if spread is None or pooled is None or pooled.args[0] is not x or pooled.args[1:] != spread.args[3:]:
+        return None
+    before, chosen = spread.args[:2]
+    largest = pooled.outputs[0]
+    if chosen is not pooled.outputs[1] or not _alike(before, largest):
+        return None
+    return replace(
+        spread, args=(known.new(largest, "relu_linear", before, largest), *spread.args[1:]), outputs=i.outputs
+    )
+
+
 _RULES: Final[dict[str, Rule]] = {
     "multiply": _multiply, "divide": _divide, "add": _add, "subtract": _subtract, "negative": _negative,
     "conj": _conj, "real": _conj, "positive": _conj, "reshape": _same_shape, "broadcast_to": _same_shape,
     "matrix_transpose": _transpose, "permute_dims": _transpose, "astype": _astype, "abs": _abs,
     "bitwise_invert": _invert, "logical_not": _invert, "maximum": _extreme, "minimum": _extreme,
+    "relu_linear": _relu_linear,
 }  # fmt: skip
 
 

@@ -32,6 +32,10 @@ ELEMENTWISE: Final = frozenset(
 REDUCTIONS: Final = frozenset("sum prod mean max min all any var std argmax argmin count_nonzero".split())
 """Functions that take ``axis`` and ``keepdims``."""
 
+_KEEPING: Final = frozenset({"softmax_over", "log_softmax_over"})
+_ALONG: Final = _KEEPING | {"logsumexp_over", "std_over"}
+"""Kernels along axes: to run them on stand-ins of the same size would take as long as a run."""
+
 
 class Inference:
     """Says what functions of one device's namespace make."""
@@ -62,6 +66,10 @@ class Inference:
             return _reduced(values[0].shape, given.get("axis"), bool(given.get("keepdims"))), made.dtype
         if op == "matmul" or op == "matmul_2d":
             return self._product(f, *values)
+        if op in _ALONG and len(values) == 1 and values[0].dtype is not None and not kwargs:
+            (x,) = values
+            shape = x.shape if op in _KEEPING else _reduced(x.shape, args[1], bool(args[-1]))
+            return shape, self._device.backend.to_native_dtype(x.dtype)
         return self.asked(op, f, args, kwargs)
 
     def asked(self, op: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

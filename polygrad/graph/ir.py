@@ -174,9 +174,8 @@ class Graph:
             returns a pair: what this one returns, and a tuple of cotangents: of the inputs that ``argnums`` says, then
             of the tensors reached, in the order of :attr:`closed_over`. Those that no output depends on are zeros.
 
-        The derivatives are those of the graph's own instructions. An op that was noted as its parts is differentiated
-        part by part, which gives NaN at points where the op's own rule knows better (``std`` of equal numbers); where that
-        matters trace the derivative: ``pg.trace(pg.grad(f), ...)``.
+        The derivatives are those of the graph's own instructions, kinks and poles as in eager code. Derive the graph as it
+        was traced: after the pass ``expand`` an op may be its parts, and ``std`` of equal numbers would give NaN.
 
         Raises:
             DTypeError: if an input of ``argnums`` is not floating or complex.

@@ -7,19 +7,25 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..backend import Device
+from ..core.kernels import GENERIC
 from ..ops.manipulation import broadcast_shapes
+from .arrays import WHOLE
 from .identities import axes_of, simplify, transpose
 from .infer import ELEMENTWISE
 from .ir import Graph, Instruction, Value, substituted
+from .memory import free_early, recompute
 
 __all__ = [
     "PASSES",
     "common_subexpressions",
     "dead_code",
+    "expand",
     "fold_constants",
+    "free_early",
     "optimized",
     "push_broadcasts",
     "push_transposes",
+    "recompute",
     "simplify",
     "stages",
 ]
@@ -108,6 +114,51 @@ def fold_constants(graph: Graph, device: Device) -> Graph:
     return graph.with_(instructions=tuple(kept), constants={**graph.constants, **made})
 
 
+def expand(graph: Graph, device: Device) -> Graph:
+    """Generic kernels as what they are made of, which can be simplified and fused; those that a library has stay whole."""
+    from .execute import resolve
+    from .tracing import Trace, tracing
+
+    own = device.backend.kernels
+    several = {i.op for i in graph.instructions if i.op in GENERIC and i.op not in own and i.op not in WHOLE}
+    several = {op for op in several if not op.startswith("special.")}
+    if not several:
+        return graph
+    kept: list[Instruction] = []
+    same: dict[Value, Any] = {}
+    constants = dict(graph.constants)
+    number = graph.next_number()
+    for instruction in graph.instructions:
+        now = _rewritten(instruction, lambda v: same.get(v, v))
+        if now.op not in several:
+            kept.append(now)
+            continue
+        trace = Trace(device, in_parts=True)
+        native = device.backend.to_native_dtype
+        with tracing(trace):
+            inside = {
+                v: trace.number() if v.dtype is None else trace.input(v.shape, native(v.dtype))
+                for v in dict.fromkeys(now.inputs)
+            }
+            kwargs = {name: substituted(arg, inside.__getitem__) for name, arg in now.kwargs}
+            f = resolve(trace.device.raw, now.op)
+            made = f(*substituted(now.args, inside.__getitem__), **kwargs)
+        outside = dict(zip(trace.inputs, inside, strict=True))
+        for v, array in trace.constants.items():
+            outside[v] = Value(number, v.shape, v.dtype)
+            constants[outside[v]] = array
+            number += 1
+        for part in trace.instructions:
+            for v in part.outputs:
+                outside[v] = Value(number, v.shape, v.dtype)
+                number += 1
+            kept.append(replace(_rewritten(part, outside.__getitem__), outputs=tuple(outside[v] for v in part.outputs)))
+        for v, x in zip(instruction.outputs, made if instruction.several else (made,), strict=True):
+            same[v] = outside[x.value]
+    outputs = tuple(None if v is None else same.get(v, v) for v in graph.outputs)
+    return graph.with_(instructions=tuple(kept), constants=constants, outputs=outputs)
+
+
 def push_broadcasts(graph: Graph) -> Graph:
     """Arithmetic of an array and a number takes the number as it was before it was broadcast.
 
@@ -179,12 +230,15 @@ def _before_transposes(
 
 
 _ALL: Final[dict[str, Callable[[Graph, Device], Graph]]] = {
+    "expand": expand,
     "simplify": lambda graph, device: simplify(graph),
     "fold_constants": fold_constants,
     "push_broadcasts": lambda graph, device: push_broadcasts(graph),
     "push_transposes": lambda graph, device: push_transposes(graph),
     "common_subexpressions": lambda graph, device: common_subexpressions(graph),
     "dead_code": lambda graph, device: dead_code(graph),
+    "recompute": lambda graph, device: recompute(graph),
+    "free_early": lambda graph, device: free_early(graph),
 }
 
 PASSES: Final = tuple(_ALL)

@@ -131,10 +131,12 @@ class Trace:
     Attributes:
         inner: the real device.
         device: the device of traced arrays over it.
+        in_parts: whether generic kernels are noted as what they are made of, though on Tensors they are ops.
     """
 
-    def __init__(self, inner: Device) -> None:
+    def __init__(self, inner: Device, in_parts: bool = False) -> None:
         self.inner = inner
+        self.in_parts = in_parts
         self.instructions: list[Instruction] = []
         self.constants: dict[Value, Any] = {}
         self.inputs: list[Value] = []

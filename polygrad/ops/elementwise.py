@@ -8,12 +8,12 @@ The formulas are chosen to be exact in the tails as well; what they give at kink
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.apply import apply
 from ..core.cotangents import pass_on
 from ..core.declare import binary, op, unary
-from ..core.kernels import kernel
+from ..core.kernels import ON_TENSORS, kernel
 from ..typing import ArrayLike, Namespace, Raw
 from .data_types import as_same_dtype
 from .manipulation import view_of
@@ -526,13 +526,18 @@ def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = 
     tensor([-1. ,  0.5,  1. ], dtype=float64)
     """
     x, lo, hi = as_same_dtype("clip", x, min, max)
-    if lo is None and hi is None:
-        return positive(x)
+    return positive(x) if lo is None and hi is None else _clipped(x, lo, hi)
+
+
+def _clipped(x: Any, lo: Any, hi: Any) -> Tensor:
     if hi is None:
         return apply(_clip_min, (x, lo))
     if lo is None:
         return apply(_clip_max, (x, hi))
     return apply(_clip, (x, lo, hi))
+
+
+ON_TENSORS["clip_between"] = _clipped
 
 
 # -- complex numbers ---------------------------------------------------------------------------------

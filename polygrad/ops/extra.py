@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.apply import apply
 from ..core.cell import Cell
 from ..core.declare import op, unary
-from ..core.kernels import kernel
+from ..core.kernels import ON_TENSORS, kernel
 from ..core.operands import together
 from ..errors import DTypeError
 from ..typing import ArrayLike, Namespace, Raw
@@ -48,6 +48,9 @@ def relu(xp: Namespace, x: Raw, /) -> Raw:
     tensor([0., 2.], dtype=float64)
     """
     return xp.relu(x)
+
+
+ON_TENSORS["relu"] = relu
 
 
 @op(
@@ -129,6 +132,9 @@ def logsumexp_over(xp: Namespace, x: Raw, axes: Axes, keepdims: bool) -> Raw:
     total = xp.log(xp.where(nothing, xp.ones_like(sums), sums))
     total = total + xp.where(nothing, xp.full_like(top, -float("inf")), top)
     return total if keepdims else xp.squeeze(total, axis=axes)
+
+
+ON_TENSORS["logsumexp_over"] = lambda x, *setting: apply(_logsumexp, (x,), setting)
 
 
 def logsumexp(x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
@@ -300,6 +306,9 @@ def log_softmax_over(xp: Namespace, x: Raw, axes: Axes) -> Raw:
     shifted, _ = _shifted(xp, x, axes)
     total = xp.sum(xp.exp(shifted), axis=axes, keepdims=True)
     return shifted - xp.log(xp.where(total == 0, xp.ones_like(total), total))
+
+
+ON_TENSORS["log_softmax_over"] = lambda x, axes: apply(_log_softmax, (x,), (axes,))
 
 
 def log_softmax(x: ArrayLike, /, *, axis: int | tuple[int, ...] = -1) -> Tensor:

@@ -13,7 +13,7 @@ from .. import dtypes as dt
 from ..core.apply import apply
 from ..core.cell import Cell
 from ..core.declare import op
-from ..core.kernels import kernel
+from ..core.kernels import ON_TENSORS, kernel
 from ..core.operands import together
 from ..dtypes import DType
 from ..errors import DTypeError, ShapeError
@@ -139,7 +139,7 @@ def _over(a: float, n: float) -> float:
 def _var(xp: Namespace, x: Raw, /, axes: Axes, correction: float, keepdims: bool) -> Raw:
     n = count(x.shape, axes)
     if n - correction <= 0:  # no degrees of freedom: nan, without each library's own warning
-        return xp.full_like(xp.sum(x, axis=axes, keepdims=keepdims), float("nan"))
+        return xp.sum(x, axis=axes, keepdims=keepdims) * float("nan")
     return xp.var(x, axis=axes, correction=correction, keepdims=keepdims)
 
 
@@ -173,7 +173,7 @@ def _std_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axes: Axes, correction: fl
 def _std(xp: Namespace, x: Raw, /, axes: Axes, correction: float, keepdims: bool) -> Raw:
     n = count(x.shape, axes)
     if n - correction <= 0:
-        return xp.full_like(xp.sum(x, axis=axes, keepdims=keepdims), float("nan"))
+        return xp.sum(x, axis=axes, keepdims=keepdims) * float("nan")
     return xp.std_over(x, axes, correction, keepdims)
 
 
@@ -189,6 +189,9 @@ def std_over(xp: Namespace, x: Raw, axes: Axes, correction: float, keepdims: boo
     squares = xp.sum(ratio * ratio, axis=axes, keepdims=True)
     made = xp.sqrt(squares / (count(x.shape, axes) - correction)) * scale
     return made if keepdims else xp.squeeze(made, axis=axes)
+
+
+ON_TENSORS["std_over"] = lambda x, *setting: apply(_std, (x,), setting)
 
 
 def std(x: ArrayLike, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
