@@ -15,6 +15,7 @@ from polygrad_backends import host
 from .numpy_networks import network_kernels
 from .numpy_threads import one_blas_thread
 from .special import scipy_special
+from .spending import spending
 from .windows import kept, window_kernels
 
 __all__ = ["NumpyBackend"]
@@ -57,8 +58,8 @@ class NumpyBackend(Backend):
             "adjoint": self._adjoint,
             "floor_quotient": partial(host.floor_divide, np),
             "getitem": getitem,
-            "relu": lambda x: np.maximum(x, 0),
-            "relu_linear": partial(_relu_linear, np),
+            "relu": _relu(np),
+            "relu_linear": _relu_linear(np),
             "running_extreme": lambda x, axis, smallest: (np.minimum if smallest else np.maximum).accumulate(x, axis),
             "running_logsumexp": np.logaddexp.accumulate,
             "scatter_add": self._scatter_add,
@@ -357,11 +358,24 @@ def _compile_native(np: Any, graph: Any, device: Any) -> Callable[..., Any]:
     return compile_native(np, graph, device)
 
 
-def _relu_linear(np: Any, g: Any, out: Any) -> Any:
-    if g.dtype.kind != "f" or g.shape != out.shape or g.shape == () or g.dtype.itemsize > 8:
-        return np.where(out <= 0, 0, g)
-    left = np.less_equal(out, 0)
-    return kept(np, g, np.logical_not(left, left))  # nan in ``out`` lets everything through
+def _relu(np: Any) -> Callable[..., Any]:
+    @spending(0)
+    def relu(x: Any, spend: bool = False) -> Any:
+        return np.maximum(x, 0, out=x) if spend else np.maximum(x, 0)
+
+    return relu
+
+
+def _relu_linear(np: Any) -> Callable[..., Any]:
+    @spending(0)
+    def relu_linear(g: Any, out: Any, spend: bool = False) -> Any:
+        if g.dtype.kind != "f" or g.shape != out.shape or g.shape == () or g.dtype.itemsize > 8:
+            return np.where(out <= 0, 0, g)
+        left = np.less_equal(out, 0)
+        into = g if spend and g.strides == out.strides else None
+        return kept(np, g, np.logical_not(left, left), into)  # nan in ``out`` lets everything through
+
+    return relu_linear
 
 
 def _tanh(np: Any) -> Callable[[Any], Any]:

@@ -12,7 +12,19 @@ from polygrad.graph import ELEMENTWISE, Graph, Instruction, Value
 
 from .numpy_threads import team
 
-__all__ = ["BLOCK_BYTES", "MANY_BYTES", "Group", "Step", "blocks", "grouped", "inputs_of", "is_whole"]
+__all__ = [
+    "BLOCK_BYTES",
+    "LINE",
+    "MANY_BYTES",
+    "Group",
+    "Scratch",
+    "Step",
+    "block_of",
+    "blocks",
+    "grouped",
+    "inputs_of",
+    "is_whole",
+]
 
 LARGE: Final = 1 << 16
 """From how many elements on elementwise work is done in blocks."""
@@ -20,6 +32,9 @@ BLOCK_BYTES: Final = 1 << 17
 """What a block of an array takes: several of them fit the second-level cache (measured: 64 to 256 kB are alike)."""
 MANY_BYTES: Final = 1 << 21
 """From this size on blocks are twice as large: two threads then take fewer turns of the GIL (measured: 15 % less time)."""
+
+LINE: Final = 64
+"""Bytes of a line of the cache."""
 
 
 # -- groups ------------------------------------------------------------------------------------------
@@ -120,25 +135,56 @@ def grouped(graph: Graph, ordered: set[Value]) -> list[Step]:
     return steps
 
 
+def block_of(size: int, most: int) -> int:
+    """How many elements of so many a block has: about as many as it may."""
+    count = -(-size // most)
+    count += count % 2  # two threads, equal shares
+    return -(-size // count // 16 + 1) * 16 if count > 1 else size
+
+
+class Scratch:
+    """Each worker's memory for what a block makes on the way, the same for all groups of a function.
+
+    Args:
+        np: NumPy.
+        nbytes: what the group takes that takes the most.
+    """
+
+    def __init__(self, np: Any, nbytes: int) -> None:
+        self._np = np
+        self._nbytes = nbytes
+        self._memory: dict[int, Any] = {}
+
+    def __call__(self, worker: int, kinds: Sequence[Any], block: int) -> list[Any]:
+        """Arrays of a block's length, one of each kind."""
+        memory = self._memory.get(worker)
+        if memory is None:
+            memory = self._memory[worker] = self._np.empty(self._nbytes, self._np.uint8)
+        places, start = [], 0
+        for kind in kinds:
+            end = start + block * kind.itemsize
+            places.append(memory[start:end].view(kind))
+            start = -(-end // LINE) * LINE
+        return places
+
+
 def blocks(
     np: Any, body: Callable[..., None], arrays: Sequence[Any], scalars: Sequence[Any], kept: dict[int, list[Any]],
-    scratch: Sequence[Any], sums: Sequence[Any], size: int, block: int, most: int,
+    scratch: Scratch, kinds: Sequence[Any], sums: Sequence[Any], size: int, block: int, most: int,
 ) -> list[Any]:  # fmt: skip
     """Run a group block by block, spread over threads; returns its sums, each the pairwise sum of the blocks' own.
 
-    The blocks are the same for any number of threads, and so are the sums. ``kept`` has each worker's scratch arrays;
-    ``most`` is the number of threads.
+    The blocks are the same for any number of threads, and so are the sums. ``kept`` has each worker's arrays in the
+    scratch memory, which are of these kinds; ``most`` is the number of threads.
     """
-    count = -(-size // block)
-    count += count % 2  # two threads, equal shares
-    block = -(-size // count // 16 + 1) * 16 if count > 1 else size
+    block = block_of(size, block)
     count = -(-size // block)
     partials = [np.empty(count, kind) for kind in sums]
 
     def work(worker: int, first: int, end: int) -> None:
         places = kept.get(worker)
         if places is None:
-            places = kept[worker] = [np.empty(block, kind) for kind in scratch]
+            places = kept[worker] = scratch(worker, kinds, block)
         for at in range(first, end):
             start = at * block
             stop = min(start + block, size)

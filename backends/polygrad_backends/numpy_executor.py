@@ -7,7 +7,7 @@ plan by liveness, once; views of such places are made once too. What the graph r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import cached_property, partial
 from itertools import accumulate
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from polygrad.graph import ELEMENTWISE, Graph, Instruction, Program, Value, resolve
 
-from .numpy_blocks import Group, Step, grouped, inputs_of
+from .numpy_blocks import LINE, Group, Scratch, Step, grouped, inputs_of
 from .numpy_source import Source, is_product, reduction, surely_fresh
 from .numpy_threads import one_blas_thread, threads
 
@@ -27,16 +27,21 @@ _UFUNCS: Final = {
     "greater_equal": "greater_equal", "tanh": "tanh",
 }  # fmt: skip
 _MAKES_ORDER: Final = frozenset(
-    "matmul_2d zeros ones full linalg.cholesky linalg.inv linalg.solve linalg.solve_triangular".split()
+    """
+    linalg.cholesky linalg.inv linalg.solve linalg.solve_triangular lstm_backward lstm_forward full matmul_2d
+    ones zeros
+    """.split()
 )
 _KEEPS_ORDER: Final = frozenset(
-    "sum mean max min prod reshape expand_dims squeeze matmul stack concat tril triu".split()
+    """
+    concat expand_dims gelu_parts matmul max mean min prod reshape softmax_rows_linear squeeze stack sum tril triu
+    """.split()
 )
-_ALIGNED: Final = 64
-_PLANNED_BYTES: Final = 1 << 18
+PLANNED_BYTES: Final = 1 << 18
 """Larger arrays are made when they are needed and let go after their last use, as the kernels' own are: a place that waits
 for the next run would be memory beside them. (The allocator has such memory at hand; smaller arrays come cheaper planned.)
 """
+_WHOLE_VIEWS: Final = frozenset("expand_dims matrix_transpose moveaxis permute_dims reshape squeeze".split())
 _LARGE_PRODUCT: Final = 1 << 24
 _KEPT_BYTES: Final = 1 << 22
 """From this size on a returned array is one of the last runs, if nobody has kept it: new memory has to be paged in."""
@@ -89,6 +94,8 @@ class Plan:
 
     Attributes:
         steps: instructions and groups, in order.
+        spent: instructions whose kernels may write over what they take (its last use).
+        over: values that are written into the memory of others, at the last use of those.
         source: the function's text.
         planned_bytes: of all buffers together.
     """
@@ -98,13 +105,18 @@ class Plan:
         self.graph = graph
         self.device = device
         self.taken = {v for i in graph.instructions for v in i.inputs}
+        self.made = graph.made_by()
         self.ordered = self._ordered()
         self.steps = self._steps()
+        self.over: dict[Value, Value] = {}
         self.arenas: list[int] = []
         self.place: dict[Value, int] = {}
-        self._ends = self._lifetimes()
+        self._ends, self._roots = self._lifetimes()
         self._assign()
         self.kept = self._kept()
+        self.spent: set[Instruction] = set()
+        for i, step in enumerate(self.steps):
+            self._write_over(i, step)
         self.planned_bytes = sum(self.arenas)
         self.writer = self._writer()
         self.source = self.writer.text()
@@ -119,7 +131,7 @@ class Plan:
     @cached_property
     def offsets(self) -> list[int]:
         """Where each arena begins in the one block of memory, and where the last one ends."""
-        return [0, *accumulate(-(-n // _ALIGNED) * _ALIGNED for n in self.arenas)]
+        return [0, *accumulate(-(-n // LINE) * LINE for n in self.arenas)]
 
     def instance(self) -> Callable[..., tuple[Any, ...]]:
         """The function with buffers of its own."""
@@ -135,6 +147,7 @@ class Plan:
             scope[name] = np.empty(n, kind)
         scope["recent"] = [None] * self.writer.fresh
         scope["kept"] = [{} for _ in range(self.writer.groups)]
+        scope["scratch"] = Scratch(np, self.writer.scratch_bytes)
         scope["threads"] = threads()
         exec(self._code, scope)
         # A context of its own, in which NumPy's errors are ignored: entering it costs a tenth of np.errstate.
@@ -155,7 +168,15 @@ class Plan:
             lines.append(
                 "on whole arrays: " + ", ".join(f"{op} x{n}" if n > 1 else op for op, n in sorted(alone.items()))
             )
-        return [*lines, f"planned buffers: {self.planned_bytes} bytes"]
+        return [*lines, *self.memory()]
+
+    def memory(self) -> list[str]:
+        """What is planned, and what is written over, in words."""
+        lines = [f"planned buffers: {self.planned_bytes} bytes"]
+        if self.over or self.spent:
+            taken = [v.nbytes for v in self.over] + [max(v.nbytes for v in i.outputs) for i in self.spent]
+            lines.append(f"written over at their last use: {len(taken)} arrays, {sum(taken)} bytes")
+        return lines
 
     def native(self, v: Value) -> Any:
         return self.device.backend.to_native_dtype(v.dtype)
@@ -180,7 +201,7 @@ class Plan:
             return None
         if all(v.shape == () for v in instruction.inputs):
             return None  # scalars are quicker without
-        if made[0] not in self.ordered:
+        if made[0] not in self.ordered and made[0] not in self.over:
             return None  # NumPy makes it in another order, in which later sums go
         if op == "tanh" and made[0].dtype.kind == "c":
             return None
@@ -266,8 +287,9 @@ class Plan:
                     takers[v] = None
         return takers | {v: None for v in self.graph.outputs if v is not None}
 
-    def _lifetimes(self) -> dict[Value, int]:
-        """For each value the last step at which its memory is looked at; views keep alive what they are of."""
+    def _lifetimes(self) -> tuple[dict[Value, int], dict[Value, set[Value]]]:
+        """For each value the last step at which its memory is looked at, and the values whose memory it may be a view of:
+        views keep alive what they are of."""
         ends: dict[Value, int] = {}
         holds: dict[Value, set[Value]] = {}
         for i, step in enumerate(self.steps):
@@ -282,14 +304,85 @@ class Plan:
             if out is not None:
                 for root in {out} | holds.get(out, set()):
                     ends[root] = len(self.steps)
-        return ends
+        return ends, holds
+
+    # -- memory that is used again at once -------------------------------------------------------------
+
+    def _write_over(self, at: int, step: Step) -> None:
+        """What a step makes is written over what it is the last to take, where that is large."""
+        if isinstance(step, Instruction):
+            spends = getattr(resolve(self.device.raw, step.op), "spends", None)
+            if spends is not None:
+                v: Any = step.args
+                for i in spends:
+                    v = v[i]
+                if v.__class__ is Value and self._is_spent(v, at, step.inputs):
+                    self.spent.add(step)
+                return
+        taken = list(dict.fromkeys(inputs_of(step)))
+        free = [v for v in taken if self._is_spent(v, at, taken)]
+        for out in (self.writable(step) or self.lies_alike(step)) if free else ():
+            if out in self.place or out in self.kept:
+                continue
+            for x in free:
+                if x.dtype is out.dtype and x.shape == out.shape and self.overwrites(step, out, x):
+                    self.over[out] = self.named(step, x)
+                    free.remove(x)
+                    break
+
+    def _is_spent(self, v: Value, at: int, taken: Sequence[Value]) -> bool:
+        """Whether nobody looks at a value's memory after a step, and the step itself sees it as this value only, whole and
+        in an order that NumPy would choose itself."""
+        own = {v} | self._roots.get(v, set())
+        if v.nbytes < PLANNED_BYTES or v.shape == () or not self._is_whole(v):  # NumPy's scalars are no memory
+            return False
+        if any(r in self.place or self._ends.get(r) != at or r.nbytes != v.nbytes for r in own):
+            return False
+        return sum(not own.isdisjoint({other} | self._roots.get(other, set())) for other in taken) == 1
+
+    def _is_whole(self, v: Value) -> bool:
+        """Whether it is memory of its own, or all of such in another shape: not repeated, nor backwards."""
+        maker = self.made.get(v)
+        if maker is None or surely_fresh(maker):
+            return maker is not None
+        return maker.op in _WHOLE_VIEWS and self._is_whole(maker.inputs[0])
+
+    def named(self, step: Step, v: Value) -> Value:
+        """The value by whose name a step knows the memory of one that it takes."""
+        return v
+
+    def lies_alike(self, step: Step) -> tuple[Value, ...]:
+        """What a step makes that lies as its first argument does, in whatever order: a convolution with its bias."""
+        if isinstance(step, Group) or step.op not in _UFUNCS or step.kwargs or len(step.args) != 2:
+            return ()
+        x, bias = step.args
+        if x not in self._convolved or bias.__class__ is not Value or bias.dtype is not x.dtype:
+            return ()
+        alike = step.outputs[0].shape == x.shape and sum(n > 1 for n in bias.shape) <= 1
+        return step.outputs if alike and step.outputs[0] not in self.ordered else ()
+
+    @cached_property
+    def _convolved(self) -> set[Value]:
+        return {v for i in self.graph.instructions if i.op in ("conv_nd", "conv_input_nd") for v in i.outputs}
+
+    def overwrites(self, step: Step, out: Value, v: Value) -> bool:
+        """Whether a step reads a value, whose memory lies like the result's, for the last time when it writes the result."""
+        if isinstance(step, Instruction) and out in self.lies_alike(step):
+            return v is step.args[0]
+        if v not in self.ordered or v.dtype is None or v.dtype.kind != "f":
+            return False
+        if not isinstance(step, Group):
+            return self.ufunc(step) is not None and not is_product(step)
+        reads = [i for i, instruction in enumerate(step.instructions) if v in instruction.inputs]
+        (writes,) = [i for i, instruction in enumerate(step.instructions) if out in instruction.outputs]
+        return reads[-1] <= writes and not self.is_tanh_vjp(step.instructions[writes])
 
     def _assign(self) -> None:
         returned = {v for v in self.graph.outputs if v is not None}
         free: list[int] = []
         dying: dict[int, list[Value]] = {}
         for i, step in enumerate(self.steps):
-            wanted = [v for v in self.writable(step) if v not in returned and v.nbytes < _PLANNED_BYTES]
+            wanted = [v for v in self.writable(step) if v not in returned and v.nbytes < PLANNED_BYTES]
             early = isinstance(step, Instruction) and self.ufunc(step) is not None and not is_product(step)
             if early:  # a ufunc may write over what it reads, element by element
                 for v in dying.pop(i, []):
@@ -317,6 +410,6 @@ class Plan:
 
 def _aligned(np: Any, nbytes: int) -> Any:
     """Memory that begins where a cache line does."""
-    memory = np.empty(max(nbytes, 1) + _ALIGNED, np.uint8)
-    start = -memory.ctypes.data % _ALIGNED
+    memory = np.empty(max(nbytes, 1) + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
     return memory[start : start + nbytes]

@@ -8,8 +8,9 @@ from typing import Any
 
 from .numpy_recurrent import recurrent_kernels
 from .numpy_threads import team, threads
+from .spending import spending
 
-__all__ = ["network_kernels"]
+__all__ = ["GELU_FIT", "network_kernels"]
 
 Generic = Callable[[str], Callable[..., Any]]
 """The generic version of a kernel, on NumPy's namespace."""
@@ -86,8 +87,11 @@ def _attention(np: Any) -> dict[str, Callable[..., Any]]:
             total[total == 0] = 1
         return np.multiply(made, 1 / total, made)
 
-    def softmax_rows_linear(g: Any, weights: Any) -> Any:
-        made = g * weights
+    @spending(0)
+    def softmax_rows_linear(g: Any, weights: Any, spend: bool = False) -> Any:
+        made = np.multiply(
+            g, weights, g if spend and (g.shape, g.strides) == (weights.shape, weights.strides) else None
+        )
         total = np.add.reduce(made, -1, None, None, True)
         return np.subtract(made, weights * total, made)
 
@@ -104,7 +108,7 @@ def _fits(mask: Any, scores: Any) -> bool:
 # erfcx(|x| / sqrt(2)) / (2 t) of degree 8 (relative error below 1e-7 up to |x| = 30), in blocks that stay in the cache: a
 # fifth of the time of SciPy's erfc, which float64 keeps.
 
-_FIT = (-0.028191570909573996, 0.136589685866416, -0.23354754926686338, 0.129480882643202, -0.008021079824821326,
+GELU_FIT = (-0.028191570909573996, 0.136589685866416, -0.23354754926686338, 0.129480882643202, -0.008021079824821326,
         0.09961811675871217, 0.12186875865767005, 0.1411586403152485, 0.1410441579733102)  # fmt: skip
 _BLOCK = 1 << 15
 _SHARED = 1 << 17
@@ -116,7 +120,7 @@ def _gelu(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
     zero, one, minus_half, edge, density = (
         np.asarray(v, np.float32) for v in (0, 1, -0.5, 8**-0.5, 0.3989422804014327)
     )
-    first, *others = (np.asarray(c, np.float32) for c in _FIT)
+    first, *others = (np.asarray(c, np.float32) for c in GELU_FIT)
 
     def block(x: Any, y: Any, slope: Any, t: Any, p: Any, e: Any, mask: Any) -> None:
         np.abs(x, t)
@@ -140,10 +144,12 @@ def _gelu(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
         add(e, t, slope)
         multiply(x, t, y)
 
-    def gelu_parts(x: Any) -> Any:
+    @spending(0)
+    def gelu_parts(x: Any, spend: bool = False) -> Any:
         if x.dtype.char != "f":
             return generic("gelu_parts")(x)
-        y, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
+        y = x if spend and x.flags.c_contiguous else np.empty(x.shape, x.dtype)
+        slope = np.empty(x.shape, x.dtype)
         flat, own, slopes = x.reshape(-1), y.reshape(-1), slope.reshape(-1)
         n = threads() if flat.size >= _SHARED else 1
         size = min(_BLOCK, flat.size)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+from .spending import spending
 
 __all__ = ["recurrent_kernels"]
 
@@ -13,6 +15,24 @@ Generic = Callable[[str], Callable[..., Any]]
 def recurrent_kernels(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
     """The kernels by name."""
     return _lstm(np, generic) | _gru(np, generic)
+
+
+_RUN: Final = 1 << 14
+"""Of so many states what depends on the forward pass only is computed at once: what that takes stays in the cache."""
+
+
+def _runs(times: int, most: int, reverse: bool) -> list[slice]:
+    """All times in runs of at most so many."""
+    runs = [slice(t, min(t + most, times)) for t in range(0, times, most)]
+    return runs[::-1] if reverse else runs
+
+
+def _cells_before(np: Any, cs: Any, first: Any, times: slice, reverse: bool) -> Any:
+    """What the cells were before each of some times."""
+    if reverse:
+        inside = times.stop < len(cs)
+        return cs[times.start + 1 : times.stop + 1] if inside else np.concatenate([cs[times.start + 1 :], first[None]])
+    return cs[times.start - 1 : times.stop - 1] if times.start else np.concatenate([first[None], cs[: times.stop - 1]])
 
 
 def _order(n: int, reverse: bool) -> range:
@@ -45,12 +65,13 @@ def _scales(np: Any, n: int, dtype: Any) -> tuple[Any, Any]:
 def _lstm(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
     add, multiply, matmul, tanh = np.add, np.multiply, np.matmul, np.tanh
 
-    def lstm_forward(gx: Any, w: Any, h: Any, c: Any, reverse: bool) -> Any:
+    @spending(0)
+    def lstm_forward(gx: Any, w: Any, h: Any, c: Any, reverse: bool, spend: bool = False) -> Any:
         times, batch, width = gx.shape
         n = width // 4
         scale, offset = _scales(np, n, gx.dtype)
         wt = np.ascontiguousarray((w * scale[:, None]).T)
-        gates = multiply(gx, scale, order="C")
+        gates = multiply(gx, scale, gx) if spend and gx.flags.c_contiguous else multiply(gx, scale, order="C")
         cs, hs = np.empty((times, batch, n), gx.dtype), np.empty((times, batch, n), gx.dtype)
         z, tc = np.empty((batch, width), gx.dtype), np.empty((batch, n), gx.dtype)
         for t in _order(times, reverse):
@@ -69,49 +90,61 @@ def _lstm(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
         return hs, cs, gates
 
     # In the loop the four gates' cotangents are dc, dc, dc, dh times what depends on the forward pass only, which is
-    # computed for all times at once.
-    def lstm_backward(given: Any, out: Any, w: Any, h0: Any, c0: Any, reverse: bool) -> Any:
+    # computed for several times at once.
+    @spending(1, 2)
+    def lstm_backward(given: Any, out: Any, w: Any, h0: Any, c0: Any, reverse: bool, spend: bool = False) -> Any:
         g_hs, g_cs, g_gates = given
         hs, cs, gates = out
         if g_gates is not None:
             return generic("lstm_backward")(given, out, w, h0, c0, reverse)
         times, batch, n = hs.shape
-        i, f, g, o = (gates[..., k * n : (k + 1) * n] for k in range(4))
-        tc = tanh(cs)
-        dz = multiply(gates, gates, order="C")  # reshaped below: it must not be copied there
-        np.subtract(gates, dz, dz)  # sigma' = sigma - sigma^2
-        di, df, dg, do = (dz[..., k * n : (k + 1) * n] for k in range(4))
-        multiply(di, g, di)
-        if reverse:
-            multiply(df[:-1], cs[1:], df[:-1])
-            multiply(df[-1], c0, df[-1])
-        else:
-            multiply(df[1:], cs[:-1], df[1:])
-            multiply(df[0], c0, df[0])
-        multiply(g, g, dg)
-        np.subtract(1, dg, dg)
-        multiply(dg, i, dg)
-        multiply(do, tc, do)
-        into = multiply(tc, tc, tc)
-        np.subtract(1, into, into)
-        multiply(into, o, into)  # how much of dh goes into dc
+        dz = gates if spend and gates.flags.c_contiguous else np.empty(gates.shape, gates.dtype)
         dh, dc = np.zeros((batch, n), hs.dtype), np.zeros((batch, n), hs.dtype)
         part = np.empty((batch, n), hs.dtype)
         thrice = dz.reshape(times, batch, 4, n)[:, :, :3]
         wide = dc[:, None, :]
-        for t in _order(times, not reverse):
-            if g_hs is not None:
-                add(dh, g_hs[t], dh)
-            multiply(dh, into[t], part)
-            add(dc, part, dc)
-            if g_cs is not None:
-                add(dc, g_cs[t], dc)
-            multiply(thrice[t], wide, thrice[t])
-            last = do[t]
-            multiply(last, dh, last)
-            multiply(dc, f[t], dc)
-            matmul(dz[t], w, dh)
+        for several in _runs(times, max(1, _RUN // max(batch * n, 1)), not reverse):
+            into, f = slopes(gates[several], cs[several], _cells_before(np, cs, c0, several, reverse), dz[several])
+            for t in _order(several.stop - several.start, not reverse):
+                at = several.start + t
+                if g_hs is not None:
+                    add(dh, g_hs[at], dh)
+                multiply(dh, into[t], part)
+                add(dc, part, dc)
+                if g_cs is not None:
+                    add(dc, g_cs[at], dc)
+                multiply(thrice[at], wide, thrice[at])
+                last = dz[at, :, 3 * n :]
+                multiply(last, dh, last)
+                multiply(dc, f[t], dc)
+                matmul(dz[at], w, dh)
         return dz, _weight_cotangent(np, dz, hs, h0, reverse), dh, dc
+
+    def slopes(gates: Any, cs: Any, before: Any, dz: Any) -> tuple[Any, Any]:
+        """The derivatives of what the gates take, times what the gates are multiplied by, into ``dz``, which may be the
+        gates; how much of dh goes into dc, and the forget gates."""
+        n = cs.shape[2]
+        i, f, g, o = (gates[..., k * n : (k + 1) * n] for k in range(4))
+        di, df, dg, do = (dz[..., k * n : (k + 1) * n] for k in range(4))
+        tc = tanh(cs)
+        forget = f.copy()
+        g_slope = multiply(g, g)
+        np.subtract(1, g_slope, g_slope)
+        multiply(g_slope, i, g_slope)
+        slope = multiply(i, i)
+        np.subtract(i, slope, slope)  # sigma' = sigma - sigma^2
+        multiply(slope, g, di)
+        dg[...] = g_slope
+        multiply(f, f, slope)
+        np.subtract(f, slope, slope)
+        multiply(slope, before, df)
+        multiply(o, o, slope)
+        np.subtract(o, slope, slope)
+        into = multiply(tc, tc)
+        np.subtract(1, into, into)
+        multiply(into, o, into)
+        multiply(slope, tc, do)
+        return into, forget
 
     return {"lstm_forward": lstm_forward, "lstm_backward": lstm_backward}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from polygrad.graph import FRESH, Instruction, Value, Writer
 
-from .numpy_blocks import BLOCK_BYTES, MANY_BYTES, Group, Step, blocks, inputs_of
+from .numpy_blocks import BLOCK_BYTES, LINE, MANY_BYTES, Group, Step, block_of, blocks, inputs_of
 
 if TYPE_CHECKING:
     from .numpy_executor import Plan
@@ -18,6 +18,13 @@ __all__ = ["Source", "is_product", "is_static_key", "reduction", "surely_fresh"]
 _VIEWS: Final = frozenset("matrix_transpose permute_dims expand_dims squeeze reshape getitem moveaxis".split())
 _SOLID: Final = frozenset("expand_dims squeeze reshape".split())
 """Views of contiguous arrays that are contiguous themselves."""
+_KERNELS: Final = frozenset(
+    """
+    sum_leading scatter_add lstm_forward lstm_backward gru_forward gru_backward conv_nd conv_input_nd conv_weight_nd max_windows
+    spread_chosen windows_sum windows_spread gelu_parts softmax_rows_linear attention_weights class_loss_vjp
+    """.split()
+)
+"""Kernels whose results share memory with nothing."""
 _REDUCES: Final = {"sum": "add", "mean": "add", "max": "maximum", "min": "minimum"}
 
 
@@ -26,7 +33,7 @@ def surely_fresh(instruction: Instruction) -> bool:
     op = instruction.op.removeprefix("xp.")
     if op in ("floor", "ceil", "trunc", "round", "clip", "abs"):
         return all(v.dtype is not None and v.dtype.kind in "fc" for v in instruction.outputs) and op != "clip"
-    return op in FRESH or op in ("sum_leading", "scatter_add") or instruction.effect
+    return op in FRESH or op in _KERNELS or instruction.effect
 
 
 def is_product(instruction: Instruction) -> bool:
@@ -64,6 +71,7 @@ class Source(Writer):
         partials: names of arrays for parts of sums: lengths and dtypes.
         fresh: how many returned arrays may be those of the last run.
         groups: how many groups there are.
+        scratch_bytes: what the blocks of one of them take, at most.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -75,6 +83,7 @@ class Source(Writer):
         self.partials: dict[str, tuple[int, Any]] = {}
         self.fresh = 0
         self.groups = 0
+        self.scratch_bytes = 0
         self._scalars: dict[Any, str] = {}
         scope = {
             "copy": plan.device.backend.copy, "np": np, "as_raw": np.asarray, "blocks": blocks,
@@ -132,7 +141,7 @@ class Source(Writer):
         into = None
         if out is not None and out in self.plan.place:
             into = self._buffer(out)
-        elif out is not None and out in self.plan.kept:
+        elif out is not None and (out in self.plan.kept or out in self.plan.over):
             into = self._place(out, lines)
         return [*lines, *self._call_line(instruction, into)]
 
@@ -244,7 +253,8 @@ class Source(Writer):
     def call(self, instruction: Instruction) -> str:
         if instruction.op == "getitem":
             return f"{self.argument(instruction.args[0])}[{self.key(instruction.args[1])}]"
-        return super().call(instruction)
+        call = super().call(instruction)
+        return f"{call[:-1]}, spend=True)" if instruction in self.plan.spent else call
 
     def key(self, key: Any) -> str:
         """A key as Python writes it: slices as ``1:-1``, which is quicker than ``slice(1, -1, None)``."""
@@ -275,12 +285,17 @@ class Source(Writer):
         return name
 
     def _place(self, v: Value, lines: list[str]) -> str:
-        """The name of memory for what is written: planned, that of an earlier run, or new."""
+        """The name of memory for what is written: planned, that of an earlier run, that of what is taken, or new."""
         if v in self.plan.place:
             return self._buffer(v)
         if v in self.plan.kept:
             return self._recent(v, lines)
         name = self.names[v] = f"v{v.number}"
+        if v in self.plan.over:
+            under = self.plan.over[v]
+            shaped = "" if under.shape == v.shape else f".reshape({v.shape!r})"
+            lines.append(f"{name} = {self.names[under]}{shaped}")
+            return name
         lines.append(f"{name} = empty({v.shape!r}, {self._constant(self.plan.native(v))})")
         return name
 
@@ -321,12 +336,14 @@ class Source(Writer):
         widest = max(
             v.dtype.itemsize for i in group.instructions for v in (*i.inputs, *i.outputs) if v.dtype is not None
         )
-        block = BLOCK_BYTES if group.size * widest < MANY_BYTES else 2 * BLOCK_BYTES
+        block = (BLOCK_BYTES if group.size * widest < MANY_BYTES else 2 * BLOCK_BYTES) // widest
+        taken = sum(-(-block_of(group.size, block) * kind.itemsize // LINE) * LINE for kind in scratch)
+        self.scratch_bytes = max(self.scratch_bytes, taken)
         kinds = self._constant(tuple(scratch))
         sum_kinds = self._constant(tuple(plan.native(v) for v in sums))
         call = (
             f"blocks(np, block{number}, ({arrays}{',' if arrays else ''}), ({fixed}{',' if fixed else ''}), "
-            f"kept[{number}], {kinds}, {sum_kinds}, {group.size}, {block // widest}, threads)"
+            f"kept[{number}], scratch, {kinds}, {sum_kinds}, {group.size}, {block}, threads)"
         )
         names = [self.names.setdefault(v, f"v{v.number}") for v in sums]
         lines.append((", ".join(names) + ", = " if names else "") + call)

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from math import factorial, inf, nan
 from typing import Final
 
+from ..numpy_networks import GELU_FIT
 from .emit import Lanes
 
-__all__ = ["FUNCTIONS", "cos", "exp", "log", "log1p", "logaddexp", "sigmoid", "sin", "tanh", "tanh_slope"]
+__all__ = ["FUNCTIONS", "cos", "exp", "gelu_parts", "log", "log1p", "logaddexp", "sigmoid", "sin", "tanh", "tanh_slope"]
 
 _LOG2_E: Final = 1.4426950408889634
 _EXP_32: Final = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
@@ -214,6 +215,15 @@ def tanh_slope(v: Lanes, out: str, x: str) -> str:
         return v.choose(lost, v.mul(sech, sech), slope)
 
     return _rarely(v, v.any(lost), slope, exact)
+
+
+def gelu_parts(v: Lanes, x: str) -> tuple[str, str]:
+    """x Phi(x) and its derivative, in single precision, as NumPy's kernel does it (see there)."""
+    t = v.div(v.number(1.0), v.fma(v.unary("fabs", x), v.number(8**-0.5), v.number(1.0)))
+    bell = exp(v, v.mul(v.mul(x, x), v.number(-0.5)))
+    p = v.mul(v.mul(v.polynomial(t, GELU_FIT), t), bell)  # Phi(-|x|)
+    phi = v.choose(v.compare("greater", x, v.number(0.0)), v.sub(v.number(1.0), p), p)
+    return v.mul(x, phi), v.fma(v.mul(bell, v.number(0.3989422804014327)), x, phi)
 
 
 FUNCTIONS: Final[dict[str, Callable[..., str]]] = {

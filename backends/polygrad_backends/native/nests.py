@@ -10,7 +10,7 @@ from polygrad.graph import Instruction, Value
 
 from ..numpy_blocks import Group
 from .emit import Function, Lanes
-from .functions import FUNCTIONS, tanh_slope
+from .functions import FUNCTIONS, gelu_parts, tanh_slope
 from .loops import Loop, Operand, Reduced, Turn, coalesced
 
 __all__ = ["Nest", "View", "c_strides", "cost_of", "is_elementwise", "kind_of", "reduction_of"]
@@ -77,6 +77,8 @@ _ARITHMETIC: Final[dict[str, Emit]] = {
     "tanh_vjp": lambda v, g, out, x: v.mul(tanh_slope(v, out, x), g),
     **FUNCTIONS,
 }  # fmt: skip
+_PAIRS: Final = {"gelu_parts": gelu_parts}
+"""What makes two numbers of one, in single precision."""
 _COMPARISONS: Final = frozenset("equal not_equal less less_equal greater greater_equal".split())
 _TRUTHS: Final = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor"}
 
@@ -84,7 +86,7 @@ _TRUTHS: Final = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor"
 def is_elementwise(instruction: Instruction) -> str | None:
     """The kind of numbers (``float`` or ``double``) of work there are loops for, or None."""
     op, made = instruction.op, instruction.outputs
-    if len(made) != 1 or instruction.kwargs or made[0].size == 0:
+    if len(made) != 1 + (op in _PAIRS) or instruction.kwargs or made[0].size == 0:
         return None
     arguments = [a for a in instruction.args if a.__class__ is Value]
     if not arguments or len(arguments) != len(instruction.inputs):
@@ -99,6 +101,8 @@ def is_elementwise(instruction: Instruction) -> str | None:
         kinds = {kind_of(v) for v in values if v.__class__ is Value} - {"number"}
     elif op in _TRUTHS or op == "logical_not":
         return None if kinds != {"i8"} or len(arguments) != len(instruction.args) else "float"
+    elif op in _PAIRS:
+        return "float" if kinds == {"float"} else None
     elif op not in _ARITHMETIC and op not in _COMPARISONS:
         return None
     if len(kinds) != 1 or not (kind := kinds.pop()) or kind == "i8":
@@ -154,6 +158,7 @@ _WEIGHTS: Final = {
     "sigmoid": 14,
     "sigmoid_slope": 14,
     "divide": 3,
+    "gelu_parts": 36,
 }
 
 
@@ -219,10 +224,9 @@ class Nest(Group):
         number = {v: i for i, v in enumerate(taken)}
         lines = []
         for instruction in self.instructions:
-            (out,) = instruction.outputs
-            reduction = self.reductions.get(out)
+            reduction = self.reductions.get(instruction.outputs[0])
             args = instruction.args if reduction is None else (reduction.x, reduction.how, reduction.divisor)
-            number[out] = len(number)
+            number |= {v: len(number) + i for i, v in enumerate(instruction.outputs)}
             lines.append((instruction.op, *[number[a] if a.__class__ is Value else ("", repr(a)) for a in args]))
         kinds = tuple([kind_of(v) for v in (*taken, *made)])
         return (self.kind, shape, tuple(map(tuple, strides)), kinds, tuple(lines), tuple([number[v] for v in made]))
@@ -245,14 +249,18 @@ class Nest(Group):
         def body(turn: Turn) -> None:
             known = {v: turn.load(places[v]) for v in taken}
             for instruction in self.instructions:
-                (out,) = instruction.outputs
+                (out, *_) = made = instruction.outputs
                 if out in self.reductions:
                     if out in reductions:  # else nobody looks at it
                         turn.reduce(reductions[out], known[self.reductions[out].x])
                     continue
-                known[out] = _emitted(turn.lanes, instruction, known)
-                if out in places:
-                    turn.store(places[out], known[out])
+                if instruction.op in _PAIRS:
+                    known.update(zip(made, _PAIRS[instruction.op](turn.lanes, known[instruction.args[0]]), strict=True))
+                else:
+                    known[out] = _emitted(turn.lanes, instruction, known)
+                for v in made:
+                    if v in places:
+                        turn.store(places[v], known[v])
 
         return loop.function(body), loop.rows
 

@@ -12,7 +12,7 @@ from ..numpy_executor import Plan, compile_graph
 from .emit import Function
 from .layouts import Layouts
 from .loops import Loop, Operand, Turn, coalesced
-from .nests import Nest, View, is_elementwise, kind_of, reduction_of
+from .nests import Nest, View, c_strides, is_elementwise, kind_of, reduction_of
 from .products import product
 from .source import NativeSource
 
@@ -83,6 +83,18 @@ class NativePlan(Plan):
 
     def holds(self, step: Instruction) -> bool:
         return step in self.layouts.instructions or super().holds(step)
+
+    def overwrites(self, step: Step, out: Value, v: Value) -> bool:
+        if not isinstance(step, Group):
+            return super().overwrites(step, out, v)
+        if not isinstance(step, Nest) or out in step.reductions:
+            return False
+        view = self.layouts[v]
+        alike = view.offset == 0 and view.strides == c_strides(step.shape) and view.root.size == v.size
+        return alike and (view.root in self.made_natively or view.root in self.ordered)
+
+    def named(self, step: Step, v: Value) -> Value:
+        return self.layouts[v].root if isinstance(step, Group) else v
 
     def needs_order(self, v: Value) -> bool:
         return False  # the function checks its inputs itself
@@ -159,7 +171,7 @@ class NativePlan(Plan):
                 alone[step.op] = alone.get(step.op, 0) + 1
         if alone:
             lines.append("NumPy: " + ", ".join(f"{op} x{n}" if n > 1 else op for op, n in sorted(alone.items())))
-        return [*lines, f"planned buffers: {self.planned_bytes} bytes"]
+        return [*lines, *self.memory()]
 
 
 def _filled(kind: str, out: View, shape: tuple[int, ...]) -> Call:
