@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
+from polygrad_backends import numpy_executor
 
 import polygrad as pg
+from polygrad.graph import memory
 
 X = np.linspace(-1.0, 2.0, 12).reshape(3, 4)
 
@@ -17,6 +20,13 @@ def tensor(device: Any = None, **options: Any) -> Any:
 
 def equal(a: Any, b: Any) -> None:
     np.testing.assert_array_equal(*(np.asarray(t.detach().to_device("cpu").numpy()) for t in (a, b)))
+
+
+def all_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done for large arrays only, to spare memory, is done for all."""
+    monkeypatch.setattr(numpy_executor, "PLANNED_BYTES", 1)
+    monkeypatch.setattr(memory, "LARGE_BYTES", 1)
+    monkeypatch.setattr(memory, "SMALL_BYTES", 0)
 
 
 def close(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polygrad_backends.native.engine import reason as native_reason
+from small import all_is_large
 
 import polygrad as pg
 from polygrad.graph import Program
@@ -40,10 +42,12 @@ def scalar(x: Any) -> Any:
 
 
 def beside(a: Any, b: Any) -> Any:
-    """``b`` if it broadcasts with ``a`` and is of its dtype, else a number made of it."""
+    """``b`` if it broadcasts with ``a`` to something of bearable size and is of its dtype, else a number made of it."""
     try:
-        np.broadcast_shapes(a.shape, b.shape)
+        fits = math.prod(np.broadcast_shapes(a.shape, b.shape)) <= LARGEST
     except ValueError:
+        fits = False
+    if not fits:
         b = scalar(b)
     return b if b.dtype is a.dtype else pg.astype(b, a.dtype)
 
@@ -153,10 +157,15 @@ def narrow(program: Any) -> bool:
     return any(op == "narrow" for op, *_ in program)
 
 
+@pytest.mark.parametrize("frugal", [False, True])
 @pytest.mark.parametrize("executor", EXECUTORS)
 @often
 @given(program=programs(), n=st.sampled_from([3, 3, 4, 260]))
-def test_compiled_and_eager_agree(executor: str, program: Any, n: int) -> None:
+def test_compiled_and_eager_agree(
+    executor: str, frugal: bool, program: Any, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if frugal:
+        all_is_large(monkeypatch)
     xs = arrays(n)
     loss = loss_of(program)
     compiled = pg.compile(lambda x, y: (pg.grad(loss)(x, y), *interpret(program, x, y)), executor=executor)
@@ -180,8 +189,9 @@ def test_backward_through_a_compiled_function_agrees(program: Any) -> None:
 
 
 @often
-@given(programs())
-def test_passes_keep_every_bit(program: Any) -> None:
+@given(program=programs())
+def test_passes_keep_every_bit(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_is_large(monkeypatch)
     xs = arrays(4)
     graph = pg.trace(lambda x, y: (pg.grad(loss_of(program))(x, y), *interpret(program, x, y)), *xs)
     device = pg.Device("cpu")
