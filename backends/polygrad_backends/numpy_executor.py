@@ -104,7 +104,6 @@ class Plan:
         self.np = np
         self.graph = graph
         self.device = device
-        self.taken = {v for i in graph.instructions for v in i.inputs}
         self.made = graph.made_by()
         self.ordered = self._ordered()
         self.steps = self._steps()
@@ -247,13 +246,21 @@ class Plan:
 
     def needs_order(self, v: Value) -> bool:
         """Whether an input must be in C order for the results to be those of eager code, bit for bit."""
-        if len(v.shape) < 2 or v not in self.taken:
+        if len(v.shape) < 2 or v not in self._takers_of:
             return False
-        products = all(i.op in ("matmul_2d", "matrix_transpose") for i in self.graph.instructions if v in i.inputs)
-        transposed = {o for i in self.graph.instructions if v in i.inputs and i.op != "matmul_2d" for o in i.outputs}
-        return not products or any(
-            i.op != "matmul_2d" for i in self.graph.instructions if transposed.intersection(i.inputs)
-        )
+        takers = self._takers_of
+        products = all(i.op in ("matmul_2d", "matrix_transpose") for i in takers[v])
+        transposed = [o for i in takers[v] if i.op != "matmul_2d" for o in i.outputs]
+        return not products or any(i.op != "matmul_2d" for o in transposed for i in takers.get(o, ()))
+
+    @cached_property
+    def _takers_of(self) -> dict[Value, list[Instruction]]:
+        """For each value the instructions that take it."""
+        takers: dict[Value, list[Instruction]] = {}
+        for instruction in self.graph.instructions:
+            for v in instruction.inputs:
+                takers.setdefault(v, []).append(instruction)
+        return takers
 
     def wants_one_blas_thread(self) -> bool:
         """Whether it factors matrices for which BLAS's threads do harm, and multiplies none for which they are needed."""

@@ -242,9 +242,9 @@ class Graph:
 
         >>> import polygrad as pg
         >>> graph = pg.trace(lambda x: pg.sin(x) * 1 + pg.sin(x), pg.Spec(3))
-        >>> [(name, len(after.instructions)) for name, after in graph.passes(without=["push_transposes"])]
-        [('traced', 4), ('simplify', 3), ('fold_constants', 3), ('push_broadcasts', 3), ('common_subexpressions', 2), \
-('dead_code', 2)]
+        >>> sizes = {name: len(after.instructions) for name, after in graph.passes(without=["push_transposes"])}
+        >>> sizes["traced"], sizes["simplify"], sizes["common_subexpressions"]
+        (4, 3, 2)
         """
         from .passes import PASSES, stages
 

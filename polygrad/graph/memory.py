@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from .ir import Graph, Instruction, Value, substituted, values_in
 
@@ -28,8 +28,8 @@ _CHEAP: Final = frozenset(
 """What costs little more than reading what it takes."""
 _DEPTH: Final = 3
 """Of so many cheap instructions in a row something is made again."""
-_PATIENCE: Final = 8
-"""After so many arrays that were made again to no purpose no more are looked for."""
+_PATIENCE: Final = 2
+"""After so many rounds to no purpose no more is looked for."""
 SMALL_BYTES: Final = 1 << 14
 """What is kept for it in addition may be so large."""
 
@@ -114,8 +114,16 @@ def recompute(graph: Graph) -> Graph:
     return best
 
 
+class _Again(NamedTuple):
+    """What is made again, before which instruction, and by which."""
+
+    value: Value
+    at: int
+    chain: list[Instruction]
+
+
 def _made_again(graph: Graph) -> Graph | None:
-    """The graph with one array made again, the largest there is; or None."""
+    """The graph with the arrays made again that are idle at the peak; None if there are none."""
     living = _Living(graph)
     _, peak = living.peak()
     made = graph.made_by()
@@ -123,14 +131,22 @@ def _made_again(graph: Graph) -> Graph | None:
         v for v, end in living.last.items()
         if v.nbytes >= LARGE_BYTES and living.first[v] < peak < end and peak not in living.uses[v]
     ]  # fmt: skip
+    chosen: list[_Again] = []
+    picked: set[Value] = set()
+    needed: set[Value] = set()  # what these are made of stays
     for v in sorted(idle, key=lambda v: -v.nbytes):
-        again = next(i for i in living.uses[v] if i > peak)
-        if living.uses[v][0] > peak:
+        if living.uses[v][0] > peak or v in needed:
             continue  # made early and taken late: it would only be moved
-        chain = _chain(v, again, living, made, _DEPTH)
-        if chain is not None:
-            return _with_again(graph, living, v, again, chain)
-    return None
+        at = next(i for i in living.uses[v] if i > peak)
+        chain = _chain(v, at, living, made, _DEPTH)
+        if chain is None:
+            continue
+        sources = {living.of(x) for i in chain for x in i.inputs} - {living.of(x) for i in chain for x in i.outputs}
+        if sources.isdisjoint(picked):
+            chosen.append(_Again(v, at, chain))
+            picked.add(v)
+            needed |= sources
+    return _with_again(graph, living, chosen) if chosen else None
 
 
 def _chain(v: Value, at: int, living: _Living, made: dict[Value, Instruction], depth: int) -> list[Instruction] | None:
@@ -151,40 +167,45 @@ def _chain(v: Value, at: int, living: _Living, made: dict[Value, Instruction], d
     return [*chain, instruction]
 
 
-def _with_again(graph: Graph, living: _Living, v: Value, at: int, chain: list[Instruction]) -> Graph:
-    """The graph in which a value, and all views of it, are made again before an instruction that takes them and for those
+def _with_again(graph: Graph, living: _Living, chosen: list[_Again]) -> Graph:
+    """The graph in which values, and all views of them, are made again before an instruction that takes them and for those
     that come after it."""
     number = graph.next_number()
-    again: dict[Value, Value] = {}
+    last = {x: i for i, instruction in enumerate(graph.instructions) for x in instruction.inputs}
+    views: dict[Value, list[tuple[int, Instruction]]] = {again.value: [] for again in chosen}
+    for i, instruction in enumerate(graph.instructions):
+        if is_view(instruction) and living.of(instruction.outputs[0]) in views:
+            views[living.of(instruction.outputs[0])].append((i, instruction))
+    starting: dict[int, list[_Again]] = {}
+    for again in chosen:
+        starting.setdefault(again.at, []).append(again)
+    now: dict[Value, Value] = {}
+    made: list[Instruction] = []
+    for i, instruction in enumerate(graph.instructions):
+        for again in starting.get(i, ()):
+            wanted: list[Instruction] = []
+            taken: set[Value] = set()
+            for at, view in reversed(views[again.value]):
+                if at < i and (last.get(view.outputs[0], -1) >= i or view.outputs[0] in taken):
+                    wanted.append(view)
+                    taken.update(view.inputs)
+            own: dict[Value, Value] = {}
+            for copied in (*again.chain, *reversed(wanted)):
+                outputs = tuple(Value(number + k, v.shape, v.dtype) for k, v in enumerate(copied.outputs))
+                number += len(outputs)
+                made.append(replace(_renamed(copied, own), outputs=outputs))
+                own.update(zip(copied.outputs, outputs, strict=True))
+            now.update((x, y) for x, y in own.items() if living.of(x) is again.value)
+        made.append(instruction if now.keys().isdisjoint(instruction.inputs) else _renamed(instruction, now))
+    return graph.with_(instructions=tuple(made))
 
-    def copied(instruction: Instruction) -> Instruction:
-        nonlocal number
-        for out in instruction.outputs:
-            again[out] = Value(number, out.shape, out.dtype)
-            number += 1
-        kwargs = tuple((name, substituted(arg, now)) for name, arg in instruction.kwargs)
-        outputs = tuple(again[out] for out in instruction.outputs)
-        return replace(instruction, args=substituted(instruction.args, now), kwargs=kwargs, outputs=outputs)
 
+def _renamed(instruction: Instruction, names: dict[Value, Value]) -> Instruction:
     def now(x: Value) -> Value:
-        return again.get(x, x)
+        return names.get(x, x)
 
-    views = [i for i in graph.instructions[:at] if is_view(i) and living.of(i.outputs[0]) is v]
-    taken = {x for i in graph.instructions[at:] for x in i.inputs}
-    needed: list[Instruction] = []
-    for i in reversed(views):
-        if i.outputs[0] in taken:
-            needed.append(i)
-            taken.update(i.inputs)
-    before = [copied(i) for i in (*chain, *reversed(needed))]
-    own = {x: y for x, y in again.items() if living.of(x) is v}
-    after = []
-    for i in graph.instructions[at:]:
-        if not own.keys().isdisjoint(i.inputs):
-            kwargs = tuple((name, substituted(arg, lambda x: own.get(x, x))) for name, arg in i.kwargs)
-            i = replace(i, args=substituted(i.args, lambda x: own.get(x, x)), kwargs=kwargs)
-        after.append(i)
-    return graph.with_(instructions=(*graph.instructions[:at], *before, *after))
+    kwargs = tuple((name, substituted(arg, now)) for name, arg in instruction.kwargs)
+    return replace(instruction, args=substituted(instruction.args, now), kwargs=kwargs)
 
 
 # -- order -------------------------------------------------------------------------------------------
@@ -202,10 +223,10 @@ class _Order:
         self.graph = graph
         self.living = living = _Living(graph)
         self.maker = graph.made_by()
-        self.takers: dict[
-            Value, set[int]
-        ] = {}  # of the memory of a value, those that are still to come and are no views
-        self.waits: dict[int, set[Value]] = {}  # for an instruction that is no view the memory not made yet
+        # Of the memory of a value those that are still to come and are no views; for such an instruction the memory that is
+        # not made yet.
+        self.takers: dict[Value, set[int]] = {}
+        self.waits: dict[int, set[Value]] = {}
         for i, instruction in enumerate(graph.instructions):
             if not is_view(instruction):
                 roots = set(self._roots(instruction))
