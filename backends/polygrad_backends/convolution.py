@@ -84,6 +84,8 @@ def window_places(lengths: Ints, size: Ints, strides: Ints, pads: Pairs, dilatio
 
 _BAND_BYTES: Final = 1 << 18
 """Of a band's windows (measured: 128 to 512 kB are alike)."""
+_LEAST: Final = 256
+"""Places that a part of a row has at least: of fewer, products are slower than the cache makes up for."""
 _SPREAD_BYTES: Final = 1 << 23
 """From so many bytes on of what goes to the windows it is spread over threads: else they wait for the GIL."""
 
@@ -128,7 +130,8 @@ def _bands(width: int, out: Ints, n: int, itemsize: int, nbytes: int = _BAND_BYT
     across = out[1] if len(out) > 1 else 1
     column = max(1, width * prod(out[2:]) * n * itemsize)
     if column * across > nbytes and across > 1 and split:
-        parts = -(-across // max(1, nbytes // column))
+        least = -(-_LEAST // max(1, prod(out[2:]) * n))
+        parts = -(-across // max(1, least, nbytes // column))
         columns = -(-across // parts)
         return _Bands(1, columns, out[0] * -(-across // columns), out, n)
     rows = max(1, min(out[0], nbytes // max(1, column * across)))
