@@ -13,7 +13,7 @@ import numpy as np
 
 from .harness import STATIC, CompiledRun, Run, Workload
 
-__all__ = ["compile_times", "memory"]
+__all__ = ["compile_times", "figures", "memory"]
 
 MEMORY = ("lenet", "lstm", "transformer", "elementwise-4m")
 WITHIN, OVER_EAGER = 1.05, 0.7
@@ -52,18 +52,23 @@ def _peak(make: Callable[[], Workload], name: str) -> tuple[int, Run]:
     return resting + tracemalloc.get_traced_memory()[1] - start, run
 
 
+def figures(make: Callable[[], Workload], who: str) -> tuple[int, int, int]:
+    """The peaks of bytes of a workload's step: eager, by the plan of a static graph, and measured when that is run."""
+    tracemalloc.start()
+    try:
+        eager, _ = _peak(make, "polygrad")
+        compiled, run = _peak(make, who)
+    finally:
+        tracemalloc.stop()
+    assert isinstance(run, CompiledRun)
+    return eager, run.compiled.passes()[-1][1].stats()["peak_bytes"], compiled
+
+
 def memory(makers: Makers, names: Sequence[str] = MEMORY) -> str:
     """A table: each step's measured peak, what its graph's liveness says, and eager code's peak, in megabytes."""
     lines = [f"  {'':<26}{'eager':>9}{'planned':>9}{'compiled':>9}{'over plan':>20}{'over eager':>20}"]
     for name, who in product(names, STATIC):
-        tracemalloc.start()
-        try:
-            eager, _ = _peak(makers[name], "polygrad")
-            compiled, run = _peak(makers[name], who)
-        finally:
-            tracemalloc.stop()
-        assert isinstance(run, CompiledRun)
-        planned = run.compiled.passes()[-1][1].stats()["peak_bytes"]
+        eager, planned, compiled = figures(makers[name], who)
         label = f"{name}, {who.removeprefix('polygrad ')}"
         lines.append(
             f"  {label:<26}{eager / 1e6:>9.2f}{planned / 1e6:>9.2f}{compiled / 1e6:>9.2f}"

@@ -19,6 +19,8 @@ from test_table import CASES, arrays, function
 from training import batches, train
 
 import polygrad as pg
+from benchmarks import networks, plans
+from benchmarks.harness import STATIC
 from polygrad import nn
 from polygrad.graph import memory
 
@@ -257,3 +259,12 @@ def test_what_is_spent_is_told_in_the_text() -> None:
     assert {i.op for i in plan.spent} == {"lstm_forward", "lstm_backward"}
     assert plan.source.count("spend=True") == 2
     assert f"written over at their last use: 3 arrays, {3 * 50 * 32 * 256 * 4} bytes" in plan.explain()
+
+
+@pytest.mark.parametrize("name", ["lenet", "transformer"])
+def test_training_steps_take_their_plan_and_less_than_eager_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "PEERS", [])
+    for who in STATIC if name == "lenet" else [*STATIC][-1:]:
+        eager, planned, compiled = plans.figures(networks.NETWORKS[name], who)
+        assert compiled <= 1.1 * planned  # and what several threads hold at once, which is theirs to choose
+        assert compiled <= 0.7 * eager
