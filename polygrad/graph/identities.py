@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from .ir import Graph, Instruction, Value, substituted
+from .ir import Graph, Instruction, Value, rewritten
 
 __all__ = ["axes_of", "simplify", "transpose"]
 
@@ -235,8 +235,7 @@ def _once(graph: Graph) -> tuple[Graph, bool]:
         return same.get(v, v)
 
     for instruction in graph.instructions:
-        args = substituted(instruction.args, now_of)
-        now = replace(instruction, args=args, kwargs=tuple((k, substituted(a, now_of)) for k, a in instruction.kwargs))
+        now = rewritten(instruction, now_of)
         rule = None if now.effect or len(now.outputs) != 1 else _RULES.get(now.op)
         found = None if rule is None else rule(known, now)
         if found.__class__ is Value:

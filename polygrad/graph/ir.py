@@ -15,7 +15,7 @@ from typing import Any
 from .. import registry
 from ..dtypes import DType
 
-__all__ = ["Graph", "Instruction", "Value", "substituted", "values_in"]
+__all__ = ["Graph", "Instruction", "Value", "rewritten", "substituted", "values_in"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +117,12 @@ def substituted(tree: Any, made_of: Callable[[Value], Any]) -> Any:
     if isinstance(tree, slice):
         return slice(*[substituted(part, made_of) for part in (tree.start, tree.stop, tree.step)])
     return tree
+
+
+def rewritten(instruction: Instruction, made_of: Callable[[Value], Any]) -> Instruction:
+    """An instruction with each Value that it takes replaced."""
+    kwargs = tuple((name, substituted(arg, made_of)) for name, arg in instruction.kwargs)
+    return replace(instruction, args=substituted(instruction.args, made_of), kwargs=kwargs)
 
 
 @dataclass(frozen=True, eq=False)

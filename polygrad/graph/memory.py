@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
-from .ir import Graph, Instruction, Value, substituted, values_in
+from .ir import Graph, Instruction, Value, rewritten, values_in
 
 __all__ = ["LARGE_BYTES", "VIEWS", "free_early", "is_view", "peak_bytes", "recompute"]
 
@@ -193,19 +194,17 @@ def _with_again(graph: Graph, living: _Living, chosen: list[_Again]) -> Graph:
             for copied in (*again.chain, *reversed(wanted)):
                 outputs = tuple(Value(number + k, v.shape, v.dtype) for k, v in enumerate(copied.outputs))
                 number += len(outputs)
-                made.append(replace(_renamed(copied, own), outputs=outputs))
+                made.append(replace(rewritten(copied, partial(_named, own)), outputs=outputs))
                 own.update(zip(copied.outputs, outputs, strict=True))
             now.update((x, y) for x, y in own.items() if living.of(x) is again.value)
-        made.append(instruction if now.keys().isdisjoint(instruction.inputs) else _renamed(instruction, now))
+        made.append(
+            instruction if now.keys().isdisjoint(instruction.inputs) else rewritten(instruction, partial(_named, now))
+        )
     return graph.with_(instructions=tuple(made))
 
 
-def _renamed(instruction: Instruction, names: dict[Value, Value]) -> Instruction:
-    def now(x: Value) -> Value:
-        return names.get(x, x)
-
-    kwargs = tuple((name, substituted(arg, now)) for name, arg in instruction.kwargs)
-    return replace(instruction, args=substituted(instruction.args, now), kwargs=kwargs)
+def _named(names: dict[Value, Value], v: Value) -> Value:
+    return names.get(v, v)
 
 
 # -- order -------------------------------------------------------------------------------------------

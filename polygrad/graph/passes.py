@@ -12,7 +12,7 @@ from ..ops.manipulation import broadcast_shapes
 from .arrays import WHOLE
 from .identities import axes_of, simplify, transpose
 from .infer import ELEMENTWISE
-from .ir import Graph, Instruction, Value, substituted
+from .ir import Graph, Instruction, Value, rewritten, substituted
 from .memory import free_early, recompute
 
 __all__ = [
@@ -35,11 +35,6 @@ _CREATION: Final = frozenset("zeros ones full eye arange linspace zeros_like one
 _COMMUTE: Final = frozenset("add multiply".split())
 _NATURAL: Final = frozenset("matmul_2d zeros ones full".split())
 _BROADCASTS: Final = frozenset("add subtract multiply divide maximum minimum".split())
-
-
-def _rewritten(instruction: Instruction, made_of: Callable[[Value], Any]) -> Instruction:
-    kwargs = tuple((name, substituted(arg, made_of)) for name, arg in instruction.kwargs)
-    return replace(instruction, args=substituted(instruction.args, made_of), kwargs=kwargs)
 
 
 def dead_code(graph: Graph) -> Graph:
@@ -75,7 +70,7 @@ def common_subexpressions(graph: Graph) -> Graph:
     same: dict[Value, Value] = {}
     kept = []
     for instruction in graph.instructions:
-        now = _rewritten(instruction, lambda v: same.get(v, v))
+        now = rewritten(instruction, lambda v: same.get(v, v))
         if not now.effect:
             args = sorted(now.args, key=_order) if now.op in _COMMUTE else now.args
             key = (now.op, _key(tuple(args)), _key(now.kwargs))
@@ -129,7 +124,7 @@ def expand(graph: Graph, device: Device) -> Graph:
     constants = dict(graph.constants)
     number = graph.next_number()
     for instruction in graph.instructions:
-        now = _rewritten(instruction, lambda v: same.get(v, v))
+        now = rewritten(instruction, lambda v: same.get(v, v))
         if now.op not in several:
             kept.append(now)
             continue
@@ -152,7 +147,7 @@ def expand(graph: Graph, device: Device) -> Graph:
             for v in part.outputs:
                 outside[v] = Value(number, v.shape, v.dtype)
                 number += 1
-            kept.append(replace(_rewritten(part, outside.__getitem__), outputs=tuple(outside[v] for v in part.outputs)))
+            kept.append(replace(rewritten(part, outside.__getitem__), outputs=tuple(outside[v] for v in part.outputs)))
         for v, x in zip(instruction.outputs, made if instruction.several else (made,), strict=True):
             same[v] = outside[x.value]
     outputs = tuple(None if v is None else same.get(v, v) for v in graph.outputs)

@@ -29,6 +29,21 @@ def all_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "SMALL_BYTES", 0)
 
 
+def with_cotangents(f: Any, xs: tuple[Any, ...]) -> tuple[list[Any], tuple[Any, ...]]:
+    """What ``f`` makes of floating and complex numbers, and the cotangents of its floating and complex arguments."""
+    chosen = [i for i, x in enumerate(xs) if x.dtype.kind in "fc"]
+
+    def of_some(*some: Any) -> Any:
+        given = list(xs)
+        for i, x in zip(chosen, some, strict=True):
+            given[i] = x
+        made = f(*given)
+        return [y for y in (made if isinstance(made, tuple) else (made,)) if y.dtype.kind in "fc"]
+
+    outs, pull = pg.vjp(of_some, *[xs[i] for i in chosen])
+    return outs, pull([y * 0.5 + 1 for y in outs])
+
+
 def close(
     found: Any, expected: Any, rtol: float = 1e-12, least: float | None = None, single: float | None = None
 ) -> None:
