@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Iterator
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
 import pytest
-from polygrad_backends.native import engine
+from polygrad_backends.native import engine, panels
 from polygrad_backends.native.plan import compile_native
 
 import polygrad as pg
@@ -185,6 +186,50 @@ def test_products_of_small_matrices(turned: tuple[bool, bool], dtype: str) -> No
         expected = (a.T if turned[0] else a) @ (b.T if turned[1] else b)
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture
+def with_panels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Products in panels, on any processor."""
+    monkeypatch.setattr(panels, "has_avx2_only", lambda: True)
+    panels.paneled.cache_clear()
+    yield
+    panels.paneled.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("turned", list(product((False, True), repeat=2)))
+@pytest.mark.usefixtures("with_panels")
+def test_products_in_panels(turned: tuple[bool, bool], dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    width = engine.width_of("float" if dtype == "float32" else "double")
+    # Every rest of rows after the sixes, of k after the fours and after the transposed squares.
+    sizes = [*zip(range(96, 102), (93, 94, 95, 96, 97, 98)), (6, 160), (7, 160), (9, 160), (11, 159), (250, 27)]
+    for (m, k), n in zip(sizes, cycle((4 * width, 16 * width))):
+        a = rng.standard_normal((k, m) if turned[0] else (m, k)).astype(dtype)
+        b = rng.standard_normal((n, k) if turned[1] else (k, n)).astype(dtype)
+        a[0, 0], b[-1, -1] = np.inf, np.nan
+        found = []
+        for threads in ("1", "2", "5"):
+            monkeypatch.setenv("POLYGRAD_NUM_THREADS", threads)
+            f = native(lambda a, b: pg.exp(-abs((a.T if turned[0] else a) @ (b.T if turned[1] else b))))
+            found.append(f(pg.asarray(a), pg.asarray(b)).numpy())
+            assert "NumPy: " not in f.explain()
+        with np.errstate(all="ignore"):
+            expected = np.exp(-abs((a.T if turned[0] else a) @ (b.T if turned[1] else b)))
+        tolerance = 1e-12 if dtype == "float64" else 1e-4
+        np.testing.assert_allclose(found[0], expected, rtol=tolerance, atol=tolerance)
+        assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+
+
+@pytest.mark.usefixtures("with_panels")
+def test_products_that_are_better_left_to_blas() -> None:
+    width = engine.width_of("double")
+    for m, k, n in ((5, 1 << 9, 16 * width), (64, 64, 16 * width + 1), (64, 1 << 12, width), (1 << 13, 64, width)):
+        assert panels.paneled("double", m, k, n, (k, 1), (n, 1)) is None
+    assert panels.paneled("double", 256, 32, 64, (1, 256), (64, 1)) is None  # numbers far apart
+    assert panels.paneled("double", 64, 64, 64, (64, 1), (128, 2)) is None  # neither rows nor columns in order
+    assert panels.paneled("double", 64, 64, 64, (64, 1), (64, 1)) is not None
 
 
 def test_products_with_vectors() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-__all__ = ["Emitter", "Function", "Lanes"]
+__all__ = ["Emitter", "Function", "Lanes", "address", "increased"]
 
 _COMPARED: Final = {
     "equal": "oeq", "not_equal": "une", "less": "olt", "less_equal": "ole", "greater": "ogt", "greater_equal": "oge",
@@ -95,6 +95,21 @@ class Emitter:
         self.begin(after)
 
 
+def address(e: Emitter, kind: str, base: str, *terms: tuple[str, int]) -> str:
+    """An address: a base and indices times strides, in elements."""
+    for index, stride in terms:
+        if stride == 0 or index == "0":
+            continue
+        offset = index if stride == 1 else e.make(f"mul nsw i64 {index}, {stride}")
+        base = e.make(f"getelementptr inbounds {kind}, ptr {base}, i64 {offset}")
+    return base
+
+
+def increased(e: Emitter, index: str, number: int) -> str:
+    """An index and a number."""
+    return index if number == 0 else str(number) if index == "0" else e.make(f"add nsw i64 {index}, {number}")
+
+
 class Lanes:
     """Numbers of one type, ``width`` at a time (1: one number).
 
@@ -130,6 +145,17 @@ class Lanes:
 
     def integer(self, n: int) -> str:
         return self.all(str(n), f"i{self.bits}")
+
+    def spread(self, one: str, kind: str | None = None) -> str:
+        """A number, or one thing of another kind, in every lane."""
+        if self.width == 1:
+            return one
+        kind = kind or self.kind
+        vector = f"<{self.width} x {kind}>"
+        first = self.emitter.make(f"insertelement {vector} poison, {kind} {one}, i32 0")
+        return self.emitter.make(
+            f"shufflevector {vector} {first}, {vector} poison, <{self.width} x i32> zeroinitializer"
+        )
 
     # -- arithmetic ----------------------------------------------------------------------------------
 

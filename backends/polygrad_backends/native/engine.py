@@ -13,7 +13,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any, Final
 
-__all__ = ["DATA", "FLAGS", "TYPE", "Machine", "reason", "returned_none", "width_of"]
+__all__ = ["DATA", "FLAGS", "TYPE", "Machine", "has_avx2_only", "reason", "returned_none", "width_of"]
 
 DATA: Final = object.__basicsize__
 """Where in an ``ndarray`` the address of its memory is."""
@@ -86,6 +86,14 @@ def width_of(kind: str) -> int:
     features = llvm.get_host_cpu_features()
     bits = 512 if features.get("avx512f") else 256 if features.get("avx2") else 128
     return 2 * bits // (32 if kind == "float" else 64)
+
+
+@cache
+def has_avx2_only() -> bool:
+    """Whether the processor has sixteen registers of 256 bits, with ``a b + c`` in one, and none that are longer."""
+    llvm, _ = _llvm()
+    features = llvm.get_host_cpu_features()
+    return bool(features.get("avx2") and features.get("fma") and not features.get("avx512f"))
 
 
 @cache

@@ -261,14 +261,9 @@ class Loop:
     def _splat(self, lanes: Lanes, operand: Operand) -> str:
         e = self.e
         one = e.make(f"load {operand.kind}, ptr {operand.address}, align {_SIZE[operand.kind]}")
-        kind = operand.kind
-        if kind == "i8":
-            one, kind = e.make(f"icmp ne i8 {one}, 0"), "i1"
-        if lanes.width == 1:
-            return one
-        vector = f"<{lanes.width} x {kind}>"
-        first = e.make(f"insertelement {vector} poison, {kind} {one}, i32 0")
-        return e.make(f"shufflevector {vector} {first}, {vector} poison, <{lanes.width} x i32> zeroinitializer")
+        if operand.kind == "i8":
+            return lanes.spread(e.make(f"icmp ne i8 {one}, 0"), "i1")
+        return lanes.spread(one, operand.kind)
 
     # -- reductions ----------------------------------------------------------------------------------
 

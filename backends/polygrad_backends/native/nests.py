@@ -13,7 +13,7 @@ from .emit import Function, Lanes
 from .functions import FUNCTIONS, gelu_parts, tanh_slope
 from .loops import Loop, Operand, Reduced, Turn, coalesced
 
-__all__ = ["Nest", "View", "c_strides", "cost_of", "is_elementwise", "kind_of", "reduction_of"]
+__all__ = ["Native", "Nest", "View", "c_strides", "cost_of", "is_elementwise", "kind_of", "reduction_of"]
 
 
 class View(NamedTuple):
@@ -172,13 +172,34 @@ def cost_of(instructions: Iterable[Instruction], size: int) -> float:
 # -- loops -------------------------------------------------------------------------------------------
 
 
-class Nest(Group):
+class Native(Group):
+    """What machine code does.
+
+    Attributes:
+        reductions: what is reduced in it, by what that makes.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(shape)
+        self.reductions: dict[Value, Reduction] = {}
+
+    @property
+    def cost(self) -> float:
+        """In microseconds, roughly."""
+        raise NotImplementedError
+
+    @property
+    def in_any_order(self) -> bool:
+        """Whether parts of its outermost loop can be done in any order, and at the same time."""
+        raise NotImplementedError
+
+
+class Nest(Native):
     """Elementwise instructions over one shape, to which what they take is broadcast, and reductions of what they make."""
 
     def __init__(self, shape: tuple[int, ...], kind: str) -> None:
         super().__init__(shape)
         self.kind = kind
-        self.reductions: dict[Value, Reduction] = {}
 
     def reduce(self, instruction: Instruction, reduction: Reduction) -> None:
         self.add(instruction)
@@ -186,8 +207,12 @@ class Nest(Group):
 
     @property
     def cost(self) -> float:
-        """In microseconds, roughly."""
         return cost_of(self.instructions, self.size)
+
+    @property
+    def in_any_order(self) -> bool:
+        """Unless it sums along the first axes."""
+        return all(len(r.axes) == len(r.x.shape) or 0 not in r.axes for r in self.reductions.values())
 
     def _strides(self, v: Value, layout: Callable[[Value], View]) -> tuple[int, ...]:
         """Of a value that is read, along this shape."""

@@ -12,12 +12,15 @@ from ..numpy_executor import Plan, compile_graph
 from .emit import Function
 from .layouts import Layouts
 from .loops import Loop, Operand, Turn, coalesced
-from .nests import Nest, View, c_strides, is_elementwise, kind_of, reduction_of
+from .nests import Native, Nest, View, c_strides, is_elementwise, kind_of, reduction_of
+from .panels import paneled
 from .products import product
 from .source import NativeSource
 
 __all__ = ["Call", "NativePlan", "compile_native"]
 
+_MULTIPLICATION: Final = 2.5e-5
+"""Microseconds that one takes in a product of large matrices, and an addition with it (measured with AVX2)."""
 _LARGE: Final = 1 << 16
 """From so many elements on sums along the first axes are made by themselves: then several threads do the rest."""
 
@@ -52,12 +55,22 @@ class Call(NamedTuple):
     kind: str
 
 
-class Single(Group):
-    """One instruction that has loops of its own: a product of small matrices, sums into slices."""
+class Single(Native):
+    """One instruction that has loops of its own: a product of matrices, sums into slices."""
 
     def __init__(self, instruction: Instruction) -> None:
         super().__init__(instruction.outputs[0].shape)
         self.add(instruction)
+
+    @property
+    def cost(self) -> float:
+        depth = self.instructions[0].inputs[0].shape[-1] if self.in_any_order else 0
+        return max(5.0, self.size * depth * _MULTIPLICATION)
+
+    @property
+    def in_any_order(self) -> bool:
+        """If it is a product: its columns."""
+        return self.instructions[0].op != "scatter_add"
 
 
 class NativePlan(Plan):
@@ -116,7 +129,7 @@ class NativePlan(Plan):
         return self.product(instruction) or self.scattered(instruction)
 
     def product(self, instruction: Instruction) -> list[Call]:
-        """The loop of a product of small matrices, or nothing."""
+        """The loop of a product of matrices that are small, or not too large for :mod:`.panels`, or nothing."""
         if instruction.op not in ("matmul", "matmul_2d") or instruction.kwargs or len(instruction.inputs) != 2:
             return []
         a, b = instruction.args
@@ -131,11 +144,13 @@ class NativePlan(Plan):
         a_strides = left.strides if ranks[0] == 2 else (0, left.strides[0])
         b_strides = right.strides if ranks[1] == 2 else (right.strides[0], 0)
         m, n = (a.shape[0] if ranks[0] == 2 else 1), (b.shape[1] if ranks[1] == 2 else 1)
-        function = product(kind, m, a.shape[-1], n, a_strides, b_strides)
-        if function is None:
-            return []
-        places = (right, left) if n == 1 and m > 1 else (left, right)
-        return [Call(function, (*places, self.layouts[out]), 1, kind)]
+        sizes = (m, a.shape[-1], n)
+        function = product(kind, *sizes, a_strides, b_strides)
+        if function is not None:
+            places = (right, left) if n == 1 and m > 1 else (left, right)
+            return [Call(function, (*places, self.layouts[out]), 1, kind)]
+        made = paneled(kind, *sizes, a_strides, b_strides)
+        return [] if made is None else [Call(made[0], (left, right, self.layouts[out]), made[1], kind)]
 
     def scattered(self, instruction: Instruction) -> list[Call]:
         """The loops that fill with zeros and add parts to slices, or nothing."""

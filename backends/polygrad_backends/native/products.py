@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from .emit import Emitter, Function, Lanes
+from .emit import Emitter, Function, Lanes, address, increased
 from .engine import width_of
 
 __all__ = ["SMALL", "product"]
@@ -39,20 +39,6 @@ def product(kind: str, m: int, k: int, n: int, a: Strides, b: Strides) -> Functi
     return e.function("define void @NAME(ptr %a, ptr %b, ptr %c, i64 %first, i64 %end)")
 
 
-def _at(e: Emitter, kind: str, base: str, *terms: tuple[str, int]) -> str:
-    """An address: a base and indices times strides."""
-    for index, stride in terms:
-        if stride == 0 or index == "0":
-            continue
-        offset = index if stride == 1 else e.make(f"mul nsw i64 {index}, {stride}")
-        base = e.make(f"getelementptr inbounds {kind}, ptr {base}, i64 {offset}")
-    return base
-
-
-def _plus(e: Emitter, index: str, number: int) -> str:
-    return index if number == 0 else str(number) if index == "0" else e.make(f"add nsw i64 {index}, {number}")
-
-
 def _by_rows(e: Emitter, kind: str, m: int, k: int, n: int, a: Strides, b: Strides, base: str) -> None:
     """Rows of C as sums of rows of B, four by four."""
     blocks: list[tuple[int, int, int]] = []  # columns: first, width, how often
@@ -67,10 +53,10 @@ def _by_rows(e: Emitter, kind: str, m: int, k: int, n: int, a: Strides, b: Strid
         if not rows or not turns:
             continue
         with e.loop("0", str(turns)) as turn:
-            i = _plus(e, e.make(f"mul nsw i64 {turn}, {rows}"), first)
+            i = increased(e, e.make(f"mul nsw i64 {turn}, {rows}"), first)
             for j, width, count in blocks:
                 with e.loop("0", str(count)) as column:
-                    left = _plus(e, e.make(f"mul nsw i64 {column}, {width}"), j)
+                    left = increased(e, e.make(f"mul nsw i64 {column}, {width}"), j)
                     _tile(e, kind, (i, rows, left, width, k, n), a, b, base)
 
 
@@ -80,21 +66,18 @@ def _tile(e: Emitter, kind: str, where: tuple[str, int, str, int, int, int], a: 
     sums = [e.slot(lanes.type) for _ in range(rows)]
     for slot in sums:
         e.do(f"store {lanes.type} {lanes.number(0.0)}, ptr {slot}")
-    starts = [_at(e, kind, "%a", (_plus(e, i, r), a[0])) for r in range(rows)]
-    right = _at(e, kind, base, (j, b[1]))
+    starts = [address(e, kind, "%a", (increased(e, i, r), a[0])) for r in range(rows)]
+    right = address(e, kind, base, (j, b[1]))
     size = 4 if kind == "float" else 8
     with e.loop("0", str(k)) as at:
-        row = e.make(f"load {lanes.type}, ptr {_at(e, kind, right, (at, b[0]))}, align {size}")
+        row = e.make(f"load {lanes.type}, ptr {address(e, kind, right, (at, b[0]))}, align {size}")
         for slot, start in zip(sums, starts, strict=True):
-            x = e.make(f"load {kind}, ptr {_at(e, kind, start, (at, a[1]))}, align {size}")
-            if width > 1:
-                first = e.make(f"insertelement {lanes.type} poison, {kind} {x}, i32 0")
-                x = e.make(f"shufflevector {lanes.type} {first}, {lanes.type} poison, <{width} x i32> zeroinitializer")
+            x = lanes.spread(e.make(f"load {kind}, ptr {address(e, kind, start, (at, a[1]))}, align {size}"))
             so_far = e.make(f"load {lanes.type}, ptr {slot}")
             e.do(f"store {lanes.type} {lanes.fma(x, row, so_far)}, ptr {slot}")
     for r, slot in enumerate(sums):
         x = e.make(f"load {lanes.type}, ptr {slot}")
-        e.do(f"store {lanes.type} {x}, ptr {_at(e, kind, '%c', (_plus(e, i, r), n), (j, 1))}, align {size}")
+        e.do(f"store {lanes.type} {x}, ptr {address(e, kind, '%c', (increased(e, i, r), n), (j, 1))}, align {size}")
 
 
 def _by_dots(e: Emitter, kind: str, k: int, n: int, b: Strides) -> None:
@@ -102,7 +85,7 @@ def _by_dots(e: Emitter, kind: str, k: int, n: int, b: Strides) -> None:
     size = 4 if kind == "float" else 8
     width = width_of(kind)
     with e.loop("0", str(n)) as j:
-        right = _at(e, kind, "%b", (j, b[1]))
+        right = address(e, kind, "%b", (j, b[1]))
         made, at = "", 0
         lane_count = width
         while at < k:
@@ -113,15 +96,15 @@ def _by_dots(e: Emitter, kind: str, k: int, n: int, b: Strides) -> None:
             slot = e.slot(lanes.type)
             e.do(f"store {lanes.type} {lanes.number(0.0)}, ptr {slot}")
             with e.loop("0", str(turns)) as turn:
-                place = _plus(e, e.make(f"mul nsw i64 {turn}, {lane_count}"), at)
-                x = e.make(f"load {lanes.type}, ptr {_at(e, kind, '%a', (place, 1))}, align {size}")
-                y = e.make(f"load {lanes.type}, ptr {_at(e, kind, right, (place, 1))}, align {size}")
+                place = increased(e, e.make(f"mul nsw i64 {turn}, {lane_count}"), at)
+                x = e.make(f"load {lanes.type}, ptr {address(e, kind, '%a', (place, 1))}, align {size}")
+                y = e.make(f"load {lanes.type}, ptr {address(e, kind, right, (place, 1))}, align {size}")
                 so_far = e.make(f"load {lanes.type}, ptr {slot}")
                 e.do(f"store {lanes.type} {lanes.fma(x, y, so_far)}, ptr {slot}")
             part = lanes.total(e.make(f"load {lanes.type}, ptr {slot}"))
             made = part if not made else Lanes(e, kind, 1).add(made, part)
             at += turns * lane_count
-        e.do(f"store {kind} {made}, ptr {_at(e, kind, '%c', (j, 1))}, align {size}")
+        e.do(f"store {kind} {made}, ptr {address(e, kind, '%c', (j, 1))}, align {size}")
 
 
 def _packed(e: Emitter, kind: str, k: int, n: int, b: Strides) -> str:
@@ -129,6 +112,6 @@ def _packed(e: Emitter, kind: str, k: int, n: int, b: Strides) -> str:
     memory = e.slot(f"[{k * n} x {kind}], align 64")
     size = 4 if kind == "float" else 8
     with e.loop("0", str(k)) as row, e.loop("0", str(n)) as column:
-        x = e.make(f"load {kind}, ptr {_at(e, kind, '%b', (row, b[0]), (column, b[1]))}, align {size}")
-        e.do(f"store {kind} {x}, ptr {_at(e, kind, memory, (row, n), (column, 1))}, align {size}")
+        x = e.make(f"load {kind}, ptr {address(e, kind, '%b', (row, b[0]), (column, b[1]))}, align {size}")
+        e.do(f"store {kind} {x}, ptr {address(e, kind, memory, (row, n), (column, 1))}, align {size}")
     return memory

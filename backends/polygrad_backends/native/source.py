@@ -13,7 +13,7 @@ from ..numpy_source import Source
 from ..numpy_threads import team
 from .engine import Machine
 from .entries import SUPPORT, Entry
-from .nests import Nest
+from .nests import Native
 
 if TYPE_CHECKING:
     from .plan import Call, NativePlan
@@ -49,7 +49,7 @@ class NativeSource(Source):
 
     def _lines(self) -> list[str]:
         lines: list[str] = []
-        waiting: list[Group] = []
+        waiting: list[Native] = []
         prepared: list[str] = []
         gone: list[Value] = []
         checked = self._checked()
@@ -63,7 +63,8 @@ class NativeSource(Source):
 
         for step, ended in zip(self.plan.steps, self._ended(), strict=True):
             if isinstance(step, Group):
-                if isinstance(step, Nest) and self._can_spread(step):
+                assert isinstance(step, Native)
+                if self._can_spread(step):
                     flush()
                     lines += self._spread_out(step)
                 else:
@@ -87,10 +88,10 @@ class NativeSource(Source):
 
     # -- calls ---------------------------------------------------------------------------------------
 
-    def _segment(self, steps: list[Group], lines: list[str]) -> list[str]:
+    def _segment(self, steps: list[Native], lines: list[str]) -> list[str]:
         """Steps of machine code as one call, after the lines that make places for them."""
         calls = [call for step in steps for call in self.plan.calls(step)]
-        cost = sum(step.cost if isinstance(step, Nest) else 5.0 for step in steps)
+        cost = sum(step.cost for step in steps)
         entry = Entry(self, f"native{len(self._machine_names)}", lines)
         if cost > _WITHOUT_GIL:
             entry.without_gil()
@@ -103,20 +104,16 @@ class NativeSource(Source):
         self._machine_names.append(entry.name)
         return f"{entry.name}({', '.join(entry.objects)})"
 
-    def _can_spread(self, nest: Nest) -> bool:
-        """Whether it is large, and its turns can be done in any order: no sums along the first axes."""
-        if nest.cost <= _SPREAD or nest.shape[0] < 2:
-            return False
-        whole = [r for r in nest.reductions.values() if len(r.axes) == len(r.x.shape)]
-        last = [r for r in nest.reductions.values() if 0 not in r.axes]
-        return len(whole) + len(last) == len(nest.reductions)
+    def _can_spread(self, step: Native) -> bool:
+        """Whether it is large, and its turns can be done in any order."""
+        return step.cost > _SPREAD and step.in_any_order and self.plan.calls(step)[0].turns > 1
 
-    def _spread_out(self, nest: Nest) -> list[str]:
+    def _spread_out(self, step: Native) -> list[str]:
         """A large step, its turns in parts for several threads; a sum over all is that of the parts'."""
         lines: list[str] = []
-        (call,) = self.plan.calls(nest)
-        made = self.plan.external(nest)
-        sums = [v for v in made if v in nest.reductions and v.size == 1]
+        (call,) = self.plan.calls(step)
+        made = self.plan.external(step)
+        sums = [v for v in made if v in step.reductions and v.size == 1]
         for v in made:
             if v not in sums:
                 self._place(v, lines)
@@ -133,7 +130,7 @@ class NativeSource(Source):
         self._finished(entry)
         edges = [call.turns * i // parts for i in range(parts + 1)]
         bounds = self._constant(tuple((edges[i], edges[i + 1], i) for i in range(parts)))
-        lines.append(f"spread({entry.name}, ({', '.join(entry.objects)},), {bounds}, threads)")
+        lines.append(f"spread({entry.name}, ({', '.join(entry.objects)},), {bounds}, threads, {bool(own)})")
         lines += entry.forgotten()
         for v, name in own.items():
             target = self._buffer(v) if v in self.plan.place else self.names.setdefault(v, f"v{v.number}")
@@ -188,16 +185,20 @@ def _only_native(plan: NativePlan) -> set[Instruction]:
 
 
 def _spread(np: Any) -> Any:
-    """Parts of work, by several threads."""
+    """Parts of work, by several threads; what they share out is done in one go unless each part has its own results."""
 
-    def spread(function: Any, arrays: tuple[Any, ...], bounds: tuple[tuple[int, int, int], ...], most: int) -> None:
+    def spread(
+        function: Any, arrays: tuple[Any, ...], bounds: tuple[tuple[int, int, int], ...], most: int, apart: bool
+    ) -> None:
         n = min(most, len(bounds))
         share = -(-len(bounds) // n)
 
         def work(mine: tuple[tuple[int, int, int], ...]) -> None:
+            if not apart:
+                mine = ((mine[0][0], mine[-1][1], 0),)
             for part in mine:
                 function(*arrays, *part)
 
-        team(np)([partial(work, bounds[i * share : (i + 1) * share]) for i in range(n)])
+        team(np)([partial(work, bounds[i * share : (i + 1) * share]) for i in range(-(-len(bounds) // share))])
 
     return spread
