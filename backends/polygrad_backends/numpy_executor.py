@@ -7,6 +7,7 @@ plan by liveness, once; views of such places are made once too. What the graph r
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import cached_property, partial
@@ -386,7 +387,7 @@ class Plan:
 
     def _assign(self) -> None:
         returned = {v for v in self.graph.outputs if v is not None}
-        free: list[int] = []
+        free = _Free(self.arenas)
         dying: dict[int, list[Value]] = {}
         for i, step in enumerate(self.steps):
             wanted = [v for v in self.writable(step) if v not in returned and v.nbytes < PLANNED_BYTES]
@@ -394,24 +395,36 @@ class Plan:
             if early:  # a ufunc may write over what it reads, element by element
                 for v in dying.pop(i, []):
                     same = all(v.shape == w.shape and v.nbytes == w.nbytes for w in wanted) and wanted
-                    (free.append(self.place[v]) if same else dying.setdefault(i + 1, []).append(v))
+                    (free.add(self.place[v]) if same else dying.setdefault(i + 1, []).append(v))
             for v in wanted:
-                self.place[v] = self._arena(free, v.nbytes)
+                self.place[v] = free.taken(v.nbytes)
                 dying.setdefault(max(self._ends.get(v, i), i), []).append(v)
-            free += [self.place[v] for v in dying.pop(i, [])]
+            for v in dying.pop(i, []):
+                free.add(self.place[v])
 
-    def _arena(self, free: list[int], nbytes: int) -> int:
-        """The arena that fits best, grown if none is large enough."""
-        fitting = [a for a in free if self.arenas[a] >= nbytes]
-        if fitting:
-            best = min(fitting, key=self.arenas.__getitem__)
-        elif free:
-            best = max(free, key=self.arenas.__getitem__)
-            self.arenas[best] = nbytes
-        else:
-            self.arenas.append(nbytes)
-            return len(self.arenas) - 1
-        free.remove(best)
+
+class _Free:
+    """The arenas that nothing is in, by size.
+
+    Args:
+        arenas: the sizes of all.
+    """
+
+    def __init__(self, arenas: list[int]) -> None:
+        self._arenas = arenas
+        self._sorted: list[tuple[int, int]] = []
+
+    def add(self, arena: int) -> None:
+        insort(self._sorted, (self._arenas[arena], arena))
+
+    def taken(self, nbytes: int) -> int:
+        """The arena that fits best, grown if none is large enough, new if there is none."""
+        if not self._sorted:
+            self._arenas.append(nbytes)
+            return len(self._arenas) - 1
+        at = bisect_left(self._sorted, (nbytes, 0))
+        _, best = self._sorted.pop(min(at, len(self._sorted) - 1))
+        self._arenas[best] = max(self._arenas[best], nbytes)
         return best
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from .. import registry
@@ -54,7 +55,7 @@ class Value:
         return f"%{self.number}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Instruction:
     """One call: ``outputs = op(*args, **kwargs)``.
 
@@ -74,10 +75,10 @@ class Instruction:
     several: bool = False
     effect: bool = False
 
-    @property
-    def inputs(self) -> list[Value]:
+    @cached_property
+    def inputs(self) -> tuple[Value, ...]:
         """The values it takes, in order, each as often as it is taken."""
-        return [*values_in(self.args), *(v for _, arg in self.kwargs for v in values_in(arg))]
+        return (*values_in(self.args), *(v for _, arg in self.kwargs for v in values_in(arg)))
 
     def __repr__(self) -> str:
         arguments = [_text(a) for a in self.args] + [f"{k}={_text(a)}" for k, a in self.kwargs]
@@ -120,7 +121,9 @@ def substituted(tree: Any, made_of: Callable[[Value], Any]) -> Any:
 
 
 def rewritten(instruction: Instruction, made_of: Callable[[Value], Any]) -> Instruction:
-    """An instruction with each Value that it takes replaced."""
+    """An instruction with each Value that it takes replaced: itself if none is."""
+    if all(made_of(v) is v for v in instruction.inputs):
+        return instruction
     kwargs = tuple((name, substituted(arg, made_of)) for name, arg in instruction.kwargs)
     return replace(instruction, args=substituted(instruction.args, made_of), kwargs=kwargs)
 

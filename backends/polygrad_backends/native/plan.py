@@ -265,7 +265,7 @@ class _Partition:
             else:
                 self.before.append(step)
 
-    def _nest(self, shape: tuple[int, ...], kind: str, taken: list[Value]) -> Nest:
+    def _nest(self, shape: tuple[int, ...], kind: str, taken: tuple[Value, ...]) -> Nest:
         """The open nest if an instruction can join it, else a new one."""
         nest = self.nest
         if nest is None or nest.shape != shape or nest.kind != kind or any(v in self.late for v in taken):
@@ -273,7 +273,7 @@ class _Partition:
             nest = self.nest = Nest(shape, kind)
         return nest
 
-    def _reduce(self, instruction: Instruction, reduction: Any, taken: list[Value]) -> None:
+    def _reduce(self, instruction: Instruction, reduction: Any, taken: tuple[Value, ...]) -> None:
         x = reduction.x
         kind = kind_of(x)
         assert kind is not None
