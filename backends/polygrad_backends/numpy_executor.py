@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any, Final
 
-from polygrad.graph import ELEMENTWISE, Graph, Instruction, Program, Value, resolve
+from polygrad.graph import ELEMENTWISE, REARRANGED, Graph, Instruction, Program, Value, resolve
 
 from .numpy_blocks import LINE, Group, Scratch, Step, grouped, inputs_of
 from .numpy_source import Source, is_product, reduction, surely_fresh
@@ -42,7 +42,6 @@ PLANNED_BYTES: Final = 1 << 18
 """Larger arrays are made when they are needed and let go after their last use, as the kernels' own are: a place that waits
 for the next run would be memory beside them. (The allocator has such memory at hand; smaller arrays come cheaper planned.)
 """
-_WHOLE_VIEWS: Final = frozenset("expand_dims matrix_transpose moveaxis permute_dims reshape squeeze".split())
 _LARGE_PRODUCT: Final = 1 << 24
 _KEPT_BYTES: Final = 1 << 22
 """From this size on a returned array is one of the last runs, if nobody has kept it: new memory has to be paged in."""
@@ -353,7 +352,7 @@ class Plan:
         maker = self.made.get(v)
         if maker is None or surely_fresh(maker):
             return maker is not None
-        return maker.op in _WHOLE_VIEWS and self._is_whole(maker.inputs[0])
+        return maker.op in REARRANGED and self._is_whole(maker.inputs[0])
 
     def named(self, step: Step, v: Value) -> Value:
         """The value by whose name a step knows the memory of one that it takes."""

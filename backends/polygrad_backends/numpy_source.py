@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from polygrad.graph import FRESH, Instruction, Value, Writer
+from polygrad.graph import FRESH, REARRANGED, Instruction, Value, Writer
 
 from .numpy_blocks import BLOCK_BYTES, LINE, MANY_BYTES, Group, Step, block_of, blocks, inputs_of
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "is_product", "is_static_key", "reduction", "surely_fresh"]
 
-_VIEWS: Final = frozenset("matrix_transpose permute_dims expand_dims squeeze reshape getitem moveaxis".split())
 _SOLID: Final = frozenset("expand_dims squeeze reshape".split())
 """Views of contiguous arrays that are contiguous themselves."""
 _KERNELS: Final = frozenset(
@@ -148,7 +147,7 @@ class Source(Writer):
     def _made_once(self, instruction: Instruction, out: Value) -> bool:
         """Whether it is always the same view of always the same memory; then that is made with the buffers."""
         op, args = instruction.op, instruction.args
-        if op not in _VIEWS or len(out.shape) > 32:
+        if op not in {*REARRANGED, "getitem"} or len(out.shape) > 32:
             return False
         source = self.names.get(args[0], "") if args[0].__class__ is Value else ""
         if source not in self.buffers and source not in self.views:

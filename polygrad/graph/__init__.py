@@ -15,7 +15,7 @@ from .draw import Picture, show, to_dot, to_mermaid, to_text
 from .execute import FRESH, Program, Writer, resolve
 from .executors import Pieces
 from .files import load
-from .infer import ELEMENTWISE
+from .infer import ELEMENTWISE, REARRANGED
 from .ir import Graph, Instruction, Value
 from .passes import PASSES
 from .run_once import is_tracing, on_each_run
@@ -24,6 +24,7 @@ __all__ = [
     "ELEMENTWISE",
     "FRESH",
     "PASSES",
+    "REARRANGED",
     "CacheInfo",
     "Compiled",
     "Graph",

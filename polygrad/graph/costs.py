@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..core.kernels import GENERIC
-from .infer import REDUCTIONS
+from .infer import REDUCTIONS, VIEWS
 from .ir import Graph, Instruction, Value
-from .memory import VIEWS, is_view, peak_bytes
+from .memory import is_view, peak_bytes
 
 __all__ = ["flops", "stats"]
 

@@ -15,7 +15,7 @@ from ..errors import TraceError
 from ..ops.manipulation import broadcast_shapes
 from .ir import Value, substituted, values_in
 
-__all__ = ["ELEMENTWISE", "REDUCTIONS", "Inference"]
+__all__ = ["ELEMENTWISE", "REARRANGED", "REDUCTIONS", "VIEWS", "Inference"]
 
 ELEMENTWISE: Final = frozenset(
     """
@@ -28,6 +28,11 @@ ELEMENTWISE: Final = frozenset(
     """.split()
 )
 """Functions that work element by element on arrays that are broadcast together."""
+
+REARRANGED: Final = frozenset("expand_dims matrix_transpose moveaxis permute_dims reshape squeeze".split())
+"""All elements of an array in another shape, or with axes in another order."""
+VIEWS: Final = REARRANGED | {"broadcast_to", "getitem", "positive"}
+"""What a library can say of an array's memory in other strides (``getitem`` if its key is no array)."""
 
 REDUCTIONS: Final = frozenset("sum prod mean max min all any var std argmax argmin count_nonzero".split())
 """Functions that take ``axis`` and ``keepdims``."""

@@ -11,15 +11,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
 
+from .infer import VIEWS
 from .ir import Graph, Instruction, Value, rewritten, values_in
 
-__all__ = ["LARGE_BYTES", "VIEWS", "free_early", "is_view", "peak_bytes", "recompute"]
+__all__ = ["LARGE_BYTES", "free_early", "is_view", "peak_bytes", "recompute"]
 
 LARGE_BYTES: Final = 1 << 18
 """From this size on an array is large."""
-VIEWS: Final = frozenset(
-    "reshape permute_dims matrix_transpose squeeze expand_dims broadcast_to getitem moveaxis positive".split()
-)
 _CHEAP: Final = frozenset(
     """
     abs add divide equal greater greater_equal less less_equal logical_and logical_not logical_or maximum minimum multiply

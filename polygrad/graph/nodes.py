@@ -12,7 +12,7 @@ from ..core.node import Node, is_leaf
 from ..core.tape import reachable
 from ..errors import DetachedError
 from ..tensor import Tensor
-from .infer import ELEMENTWISE
+from .infer import ELEMENTWISE, VIEWS
 from .ir import Graph
 
 __all__ = ["Entry", "Names", "entries_of", "folded", "modules_of"]
@@ -28,9 +28,8 @@ class HasParameters(Protocol):
 Names: TypeAlias = "HasParameters | Mapping[str, Tensor | HasParameters]"
 """A module, or names for tensors and prefixes for modules."""
 
-_VIEWS: Final = frozenset(
-    "reshape permute_dims matrix_transpose squeeze expand_dims broadcast_to getitem moveaxis positive item astype flip".split()
-)
+_MOVES: Final = VIEWS | {"item", "astype", "flip"}
+"""What is left out of a folded graph: it only moves data about."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +247,7 @@ def _without_moves(entries: list[Entry]) -> list[Entry]:
     for e in entries:
         parents = [through[p] for p in e.parents]
         source = kept.get(parents[0]) if parents and parents[0] is not None else None
-        if e.is_op and not e.name and (e.op in _VIEWS or e.kind == "item") and source is not None:
+        if e.is_op and not e.name and (e.op in _MOVES or e.kind == "item") and source is not None:
             if not (e.returned and (e.kind == "root" or not source.is_op)):
                 through[e.number] = source.number
                 kept[source.number] = _returned(source) if e.returned else source
