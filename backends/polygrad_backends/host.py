@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["expm1", "floor_divide", "sign", "tanh"]
+__all__ = ["expm1", "floor_divide", "keep_freed_memory", "sign", "tanh"]
+
+_KEPT_BYTES: Final = 1 << 24
+
+
+def keep_freed_memory(np: Any) -> None:
+    """Let the memory of arrays that are freed stay with the process, for those that come next.
+
+    glibc takes blocks of 128 kB and more from the system one by one, and gives them back at once: each new array is paged
+    in, which takes longer than elementwise work on it. When a larger block is freed, blocks up to its size are kept from
+    then on, and of what is free twice as much (the dynamic threshold of mallopt(3)). So one is freed here; it is never
+    written to, costs nothing, and to other allocators it means nothing. Whoever sets ``MALLOC_MMAP_THRESHOLD_`` or
+    ``MALLOC_TRIM_THRESHOLD_`` has chosen, and nothing changes.
+    """
+    np.empty(_KEPT_BYTES, np.uint8)
 
 
 def expm1(np: Any, z: Any) -> Any:

@@ -49,6 +49,7 @@ class NumpyBackend(Backend):
         import numpy as np
 
         super().__init__()
+        host.keep_freed_memory(np)
         self.np: Any = np
         self.array_types = (np.ndarray,)
         self.native_dtypes = {n: np.dtype(n) for n in _DTYPES.split()}
