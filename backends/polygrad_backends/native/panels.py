@@ -47,7 +47,9 @@ def paneled(kind: str, m: int, k: int, n: int, a: Strides, b: Strides) -> tuple[
         if b[1] == 1:
             with e.loop("0", str(k)) as row:
                 x = e.make(f"load {lanes.type}, ptr {address(e, kind, right, (row, b[0]))}, align {size}")
-                e.do(f"store {lanes.type} {x}, ptr {address(e, kind, packed, (row, width))}, align 64")
+                e.do(
+                    f"store {lanes.type} {x}, ptr {address(e, kind, packed, (row, width))}, align {min(64, width * size)}"
+                )
         else:
             _pack_transposed(e, lanes, k, b[1], right, packed)
         first = 0
@@ -119,7 +121,7 @@ def _tile(
     starts = [address(e, kind, "%a", (increased(e, i, r), a[0])) for r in range(rows)]
 
     def once(at: str) -> None:
-        y = e.make(f"load {lanes.type}, ptr {address(e, kind, packed, (at, width))}, align 64")
+        y = e.make(f"load {lanes.type}, ptr {address(e, kind, packed, (at, width))}, align {min(64, width * size)}")
         for slot, start in zip(sums, starts, strict=True):
             x = lanes.spread(e.make(f"load {kind}, ptr {address(e, kind, start, (at, a[1]))}, align {size}"))
             so_far = e.make(f"load {lanes.type}, ptr {slot}")
