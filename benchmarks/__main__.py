@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, help="keep every contestant to so many cores and threads")
     parser.add_argument("--torch-compile", action="store_true", help="torch.compile too, where there is a C++ compiler")
     options = parser.parse_args(argv)
+    # In one process it would be every contestant's: PyTorch's LSTM step pages in 2,000 pages without it.
+    os.environ.setdefault("POLYGRAD_KEEP_FREED", "0")
     if options.threads and os.environ.get(_THREADS[-1]) != str(options.threads):
         _again_with(options.threads)
     if options.torch_compile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 __all__ = ["expm1", "floor_divide", "keep_freed_memory", "sign", "tanh"]
@@ -16,9 +17,10 @@ def keep_freed_memory(np: Any) -> None:
     in, which takes longer than elementwise work on it. When a larger block is freed, blocks up to its size are kept from
     then on, and of what is free twice as much (the dynamic threshold of mallopt(3)). So one is freed here; it is never
     written to, costs nothing, and to other allocators it means nothing. Whoever sets ``MALLOC_MMAP_THRESHOLD_`` or
-    ``MALLOC_TRIM_THRESHOLD_`` has chosen, and nothing changes.
+    ``MALLOC_TRIM_THRESHOLD_`` has chosen, and nothing changes; ``POLYGRAD_KEEP_FREED=0`` leaves the allocator alone.
     """
-    np.empty(_KEPT_BYTES, np.uint8)
+    if os.environ.get("POLYGRAD_KEEP_FREED") != "0":
+        np.empty(_KEPT_BYTES, np.uint8)
 
 
 def expm1(np: Any, z: Any) -> Any:

@@ -41,4 +41,5 @@ def faults(**more: str) -> float:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
 def test_freed_memory_is_kept_for_the_next_array() -> None:
     assert faults() < 50  # of the 195 pages of one of its two dozen arrays
+    assert faults(POLYGRAD_KEEP_FREED="0") > 500
     assert faults(MALLOC_MMAP_THRESHOLD_=str(1 << 17)) > 1000  # the user's word counts
