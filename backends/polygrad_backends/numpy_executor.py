@@ -29,8 +29,9 @@ _UFUNCS: Final = {
 }  # fmt: skip
 _MAKES_ORDER: Final = frozenset(
     """
-    linalg.cholesky linalg.inv linalg.solve linalg.solve_triangular lstm_backward lstm_forward full matmul_2d
-    ones zeros
+    linalg.cholesky linalg.inv linalg.solve linalg.solve_triangular gru_backward gru_forward lstm_backward
+    lstm_forward full matmul_2d ones recurrent_weight_vjp
+    rnn_backward rnn_forward zeros
     """.split()
 )
 _KEEPS_ORDER: Final = frozenset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from .spending import spending
@@ -14,7 +15,7 @@ Generic = Callable[[str], Callable[..., Any]]
 
 def recurrent_kernels(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
     """The kernels by name."""
-    return _lstm(np, generic) | _gru(np, generic)
+    return {"recurrent_weight_vjp": partial(_weight_vjp, np)} | _lstm(np, generic) | _gru(np, generic) | _rnn(np)
 
 
 _RUN: Final = 1 << 14
@@ -39,7 +40,7 @@ def _order(n: int, reverse: bool) -> range:
     return range(n - 1, -1, -1) if reverse else range(n)
 
 
-def _weight_cotangent(np: Any, dz: Any, states: Any, first: Any, reverse: bool) -> Any:
+def _weight_vjp(np: Any, dz: Any, states: Any, first: Any, reverse: bool) -> Any:
     """The sum over all times of ``dz^T before``, without an array of the states before."""
     n, _, width = dz.shape
     if reverse:
@@ -92,11 +93,11 @@ def _lstm(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
     # In the loop the four gates' cotangents are dc, dc, dc, dh times what depends on the forward pass only, which is
     # computed for several times at once.
     @spending(1, 2)
-    def lstm_backward(given: Any, out: Any, w: Any, h0: Any, c0: Any, reverse: bool, spend: bool = False) -> Any:
+    def lstm_backward(given: Any, out: Any, w: Any, c0: Any, reverse: bool, spend: bool = False) -> Any:
         g_hs, g_cs, g_gates = given
         hs, cs, gates = out
         if g_gates is not None:
-            return generic("lstm_backward")(given, out, w, h0, c0, reverse)
+            return generic("lstm_backward")(given, out, w, c0, reverse)
         times, batch, n = hs.shape
         dz = gates if spend and gates.flags.c_contiguous else np.empty(gates.shape, gates.dtype)
         dh, dc = np.zeros((batch, n), hs.dtype), np.zeros((batch, n), hs.dtype)
@@ -118,7 +119,7 @@ def _lstm(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
                 multiply(last, dh, last)
                 multiply(dc, f[t], dc)
                 matmul(dz[at], w, dh)
-        return dz, _weight_cotangent(np, dz, hs, h0, reverse), dh, dc
+        return dz, dh, dc
 
     def slopes(gates: Any, cs: Any, before: Any, dz: Any) -> tuple[Any, Any]:
         """The derivatives of what the gates take, times what the gates are multiplied by, into ``dz``, which may be the
@@ -207,6 +208,40 @@ def _gru(np: Any, generic: Generic) -> dict[str, Callable[..., Any]]:
             multiply(dh, z[t], dh)
             add(dh, part, dh)
         dx[..., : 2 * n] = ds[..., : 2 * n]
-        return dx, _weight_cotangent(np, ds, hs, h0, reverse), ds.sum((0, 1)), dh
+        return dx, ds, dh
 
     return {"gru_forward": gru_forward, "gru_backward": gru_backward}
+
+
+# -- Elman's network ---------------------------------------------------------------------------------
+
+
+def _rnn(np: Any) -> dict[str, Callable[..., Any]]:
+    add, multiply, matmul, tanh = np.add, np.multiply, np.matmul, np.tanh
+
+    def rnn_forward(gx: Any, w: Any, h: Any, relu: bool, reverse: bool) -> Any:
+        hs, wt = np.empty(gx.shape, gx.dtype), np.ascontiguousarray(w.T)
+        for t in _order(len(gx), reverse):
+            before, h = h, hs[t]
+            matmul(before, wt, h)
+            add(h, gx[t], h)
+            if relu:
+                np.maximum(h, 0, out=h)
+            else:
+                tanh(h, h)
+        return hs
+
+    def rnn_backward(given: Any, hs: Any, w: Any, relu: bool, reverse: bool) -> Any:
+        if relu:
+            dz = (hs > 0).astype(hs.dtype, "C")
+        else:
+            dz = multiply(hs, hs, order="C")
+            np.subtract(1, dz, dz)
+        dh = np.zeros(hs.shape[1:], hs.dtype)
+        for t in _order(len(hs), not reverse):
+            add(dh, given[t], dh)
+            multiply(dz[t], dh, dz[t])
+            matmul(dz[t], w, dh)
+        return dz, dh
+
+    return {"rnn_forward": rnn_forward, "rnn_backward": rnn_backward}

@@ -19,8 +19,9 @@ _SOLID: Final = frozenset("expand_dims squeeze reshape".split())
 """Views of contiguous arrays that are contiguous themselves."""
 _KERNELS: Final = frozenset(
     """
-    sum_leading scatter_add lstm_forward lstm_backward gru_forward gru_backward conv_nd conv_input_nd conv_weight_nd max_windows
-    spread_chosen windows_sum windows_spread gelu_parts softmax_rows_linear attention_weights class_loss_vjp
+    sum_leading scatter_add lstm_forward lstm_backward gru_forward gru_backward rnn_forward rnn_backward recurrent_weight_vjp
+    conv_nd conv_input_nd conv_weight_nd max_windows spread_chosen windows_sum windows_spread gelu_parts softmax_rows_linear
+    attention_weights class_loss_vjp
     """.split()
 )
 """Kernels whose results share memory with nothing."""

@@ -110,8 +110,8 @@ def _conv_weight(i: Instruction) -> float:
     return 2 * g.size * math.prod(i.outputs[0].shape[1:])
 
 
-def _recurrent(times: int, elementwise: int) -> Callable[[Instruction], float]:
-    """A product of the states and the weights at each step, ``times`` over, and some ops for each state.
+def _recurrent(elementwise: int) -> Callable[[Instruction], float]:
+    """A product of the states and the weights at each step, and some ops for each state.
 
     Of ``lstm_forward(gx, w, ...)`` and its like: ``gx`` is (time, batch, gates * hidden), ``w`` (gates * hidden, hidden);
     the backward kernels have lists of arrays in front, and make the cotangent of ``gx`` first.
@@ -121,7 +121,7 @@ def _recurrent(times: int, elementwise: int) -> Callable[[Instruction], float]:
         gates = i.outputs[0] if i.op.endswith("backward") else _arrays(i)[0]
         w = next(v for v in _arrays(i) if len(v.shape) == 2 and v.shape[0] == gates.shape[-1])
         steps, batch = gates.shape[:2]
-        return steps * batch * (times * 2 * w.size + elementwise * w.shape[1])
+        return steps * batch * (2 * w.size + elementwise * w.shape[1])
 
     return formula
 
@@ -194,8 +194,9 @@ _FORMULAS: Final[dict[str, Callable[[Instruction], float]]] = {
     "matmul": _product, "matmul_2d": _product, "linalg.matmul": _product, "tensordot": _contraction,
     "linalg.tensordot": _contraction, "linalg.outer": _made, "vecdot": _vecdot, "linalg.vecdot": _vecdot,
     "conv_nd": _conv, "conv_input_nd": _conv_input, "conv_weight_nd": _conv_weight,
-    "lstm_forward": _recurrent(1, 13), "lstm_backward": _recurrent(2, 25), "gru_forward": _recurrent(1, 15),
-    "gru_backward": _recurrent(2, 25), "rnn_forward": _recurrent(1, 2), "rnn_backward": _recurrent(2, 4),
+    "lstm_forward": _recurrent(13), "lstm_backward": _recurrent(25), "gru_forward": _recurrent(15),
+    "gru_backward": _recurrent(25), "rnn_forward": _recurrent(2), "rnn_backward": _recurrent(4),
+    "recurrent_weight_vjp": lambda i: 2 * _arrays(i)[0].size * _arrays(i)[1].shape[-1],
     "attention_weights": _attention, "softmax_over": _times(5), "softmax_rows_linear": _times(4),
     "class_loss": _times(5), "class_loss_vjp": _times(6), "gelu_parts": _times(8), "tanh_vjp": _times(3),
     "sigmoid_slope": _times(2), "tanh_slope": _times(2), "max_windows": _windows, "windows_sum": _windows,

@@ -71,10 +71,23 @@ def _at(g: Raw | None, t: int, otherwise: Raw | None) -> Any:
     return g[t, ...] if otherwise is None else otherwise + g[t, ...]
 
 
-def _weight_cotangent(xp: Namespace, dz: Raw, before: Raw) -> Raw:
+def _summed_products(xp: Namespace, dz: Raw, before: Raw) -> Raw:
     """The sum over all times and examples of ``dz^T before``: one product."""
     n = dz.shape[0] * dz.shape[1]
     return xp.matmul(xp.matrix_transpose(xp.reshape(dz, (n, dz.shape[2]))), xp.reshape(before, (n, before.shape[2])))
+
+
+@kernel
+def recurrent_weight_vjp(xp: Namespace, dz: Raw, hs: Raw, h0: Raw, reverse: bool) -> Raw:
+    """The cotangent of the weights that every step multiplies the state before with, from those of the products."""
+    return _summed_products(xp, dz, _all_before(xp, hs, h0, reverse))
+
+
+def _cotangent(xp: Namespace, which: int, walked: Parts, hs: Raw, h0: Raw, reverse: bool) -> Raw:
+    """That of one argument: the walk gives all but the second one, the weights, which takes the first."""
+    if which == 1:
+        return xp.recurrent_weight_vjp(walked[0], hs, h0, reverse)
+    return walked[max(which - 1, 0)]
 
 
 def _split(z: Raw, parts: int) -> list[Raw]:
@@ -113,9 +126,9 @@ def lstm_forward(
 
 @kernel
 def lstm_backward(
-    xp: Namespace, given: Parts, out: Parts, w: Raw, h0: Raw, c0: Raw, reverse: bool, proj: Raw | None = None
+    xp: Namespace, given: Parts, out: Parts, w: Raw, c0: Raw, reverse: bool, proj: Raw | None = None
 ) -> tuple[Raw, ...]:
-    """The cotangents of gx, w, h0, c0 (and proj) from those of states, cells and gates, each of which may be None."""
+    """The cotangents of gx, h0, c0 (and proj) from those of states, cells and gates, each of which may be None."""
     g_hs, g_cs, g_gates = given
     hs, cs, gates = out
     dh: Any = None
@@ -138,11 +151,10 @@ def lstm_backward(
         dzs.append(dz)
         dh, dc = xp.matmul(dz, w), dc * f
     made = _ordered(xp, dzs, not reverse)
-    dw = _weight_cotangent(xp, made, _all_before(xp, hs, h0, reverse))
     if proj is None:
-        return made, dw, dh, dc
+        return made, dh, dc
     outputs = _split(gates, 4)[3] * xp.tanh(cs)
-    return made, dw, dh, dc, _weight_cotangent(xp, _ordered(xp, dhs, not reverse), outputs)
+    return made, dh, dc, _summed_products(xp, _ordered(xp, dhs, not reverse), outputs)
 
 
 def _lstm_tangent(
@@ -177,7 +189,8 @@ def _lstm_tangent(
 
 def _lstm_vjp(which: int) -> Callable[..., Any]:
     def rule(xp: Namespace, g: Parts, out: Parts, w: Raw, h0: Raw, c0: Raw, reverse: bool, memo: Memo) -> Any:
-        return memo.get(g, lambda: xp.lstm_backward(g, out, w, h0, c0, reverse))[which]
+        walked = memo.get(g, lambda: xp.lstm_backward(g, out, w, c0, reverse))
+        return _cotangent(xp, which, walked, out[0], h0, reverse)
 
     return rule
 
@@ -201,7 +214,8 @@ def _projected_vjp(which: int) -> Callable[..., Any]:
     def rule(
         xp: Namespace, g: Parts, out: Parts, w: Raw, h0: Raw, c0: Raw, proj: Raw, reverse: bool, memo: Memo
     ) -> Any:
-        return memo.get(g, lambda: lstm_backward(xp, g, out, w, h0, c0, reverse, proj))[which]
+        walked = memo.get(g, lambda: lstm_backward(xp, g, out, w, c0, reverse, proj))
+        return _cotangent(xp, which, walked, out[0], h0, reverse)
 
     return rule
 
@@ -308,7 +322,7 @@ def gru_forward(xp: Namespace, gx: Raw, w: Raw, b: Raw, h: Raw, reverse: bool) -
 
 @kernel
 def gru_backward(xp: Namespace, given: Parts, out: Parts, w: Raw, h0: Raw, reverse: bool) -> tuple[Raw, ...]:
-    """The cotangents of gx, w, b and h0 from those of states and gates, each of which may be None."""
+    """The cotangents of gx, of ``h w^T + b`` at all times and of h0, from those of states and gates, either may be None."""
     g_hs, g_gates = given
     hs, gates = out
     dh: Any = None
@@ -328,9 +342,7 @@ def gru_backward(xp: Namespace, given: Parts, out: Parts, w: Raw, h0: Raw, rever
         dxs.append(xp.concat([ar, az, an], axis=-1))
         dss.append(step)
         dh = dh * z + xp.matmul(step, w)
-    steps = _ordered(xp, dss, not reverse)
-    dw = _weight_cotangent(xp, steps, _all_before(xp, hs, h0, reverse))
-    return _ordered(xp, dxs, not reverse), dw, xp.sum(steps, axis=(0, 1)), dh
+    return _ordered(xp, dxs, not reverse), _ordered(xp, dss, not reverse), dh
 
 
 def _gru_tangent(xp: Namespace, t: Raw, which: int, out: Parts, w: Raw, h0: Raw, reverse: bool) -> Parts:
@@ -357,7 +369,10 @@ def _gru_tangent(xp: Namespace, t: Raw, which: int, out: Parts, w: Raw, h0: Raw,
 
 def _gru_vjp(which: int) -> Callable[..., Any]:
     def rule(xp: Namespace, g: Parts, out: Parts, w: Raw, h0: Raw, reverse: bool, memo: Memo) -> Any:
-        return memo.get(g, lambda: xp.gru_backward(g, out, w, h0, reverse))[which]
+        dx, ds, dh = memo.get(g, lambda: xp.gru_backward(g, out, w, h0, reverse))
+        if which == 1:
+            return xp.recurrent_weight_vjp(ds, out[0], h0, reverse)
+        return dx if which == 0 else dh if which == 3 else xp.sum(ds, axis=(0, 1))
 
     return rule
 
@@ -422,16 +437,15 @@ def _rnn_slope(xp: Namespace, h: Raw, relu: bool) -> Raw:
 
 
 @kernel
-def rnn_backward(xp: Namespace, given: Raw, hs: Raw, w: Raw, h0: Raw, relu: bool, reverse: bool) -> tuple[Raw, ...]:
-    """The cotangents of gx, w and h0."""
+def rnn_backward(xp: Namespace, given: Raw, hs: Raw, w: Raw, relu: bool, reverse: bool) -> tuple[Raw, ...]:
+    """The cotangents of gx and h0."""
     dh: Any = None
     dzs = []
     for t in _times(hs.shape[0], not reverse):
         dz = _at(given, t, dh) * _rnn_slope(xp, hs[t, ...], relu)
         dzs.append(dz)
         dh = xp.matmul(dz, w)
-    made = _ordered(xp, dzs, not reverse)
-    return made, _weight_cotangent(xp, made, _all_before(xp, hs, h0, reverse)), dh
+    return _ordered(xp, dzs, not reverse), dh
 
 
 def _rnn_tangent(xp: Namespace, t: Raw, which: int, hs: Raw, w: Raw, h0: Raw, relu: bool, reverse: bool) -> Parts:
@@ -450,7 +464,8 @@ def _rnn_tangent(xp: Namespace, t: Raw, which: int, hs: Raw, w: Raw, h0: Raw, re
 
 def _rnn_vjp(which: int) -> Callable[..., Any]:
     def rule(xp: Namespace, g: Parts, out: Parts, w: Raw, h0: Raw, relu: bool, reverse: bool, memo: Memo) -> Any:
-        return memo.get(g, lambda: xp.rnn_backward(g[0], out[0], w, h0, relu, reverse))[which]
+        walked = memo.get(g, lambda: xp.rnn_backward(g[0], out[0], w, relu, reverse))
+        return _cotangent(xp, which, walked, out[0], h0, reverse)
 
     return rule
 

@@ -313,7 +313,7 @@ NETWORK_KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
     "lstm_backward": lambda xp, s: (
         [_steps(xp, s["x"][:, :1]), _steps(xp, s["y"][:, 1:2]), None],
         (_steps(xp, s["y"][:, :1]), _steps(xp, s["x"][:, 1:2]), _steps(xp, s["u"])),
-        *_state(xp, s, 4),
+        _state(xp, s, 4)[0],
         _first(s, 1),
         False,
     ),
@@ -328,10 +328,11 @@ NETWORK_KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
     "rnn_backward": lambda xp, s: (
         _steps(xp, s["x"][:, :1]),
         _steps(xp, s["y"][:, :1]),
-        *_state(xp, s, 1),
+        _state(xp, s, 1)[0],
         False,
         False,
     ),
+    "recurrent_weight_vjp": lambda xp, s: (_steps(xp, s["x"]), _steps(xp, s["y"][:, :1]), _first(s, 0), True),
     "conv_nd": lambda xp, s: (_planes(xp, s["x"]), xp.reshape(s["y"], (2, 3, 2)), *_STRIDED, 1),
     "conv_input_nd": lambda xp, s: (
         xp.reshape(s["v"], (1, 2, 2)),

@@ -72,10 +72,10 @@ def test_the_walk_back_through_an_lstm_in_runs(given: str, reverse: bool, monkey
     out = CPU.backend.kernels["lstm_forward"](gx, w, h, c, reverse)
     g_hs = rng.standard_normal(out[0].shape) if given != "cells" else None
     g_cs = rng.standard_normal(out[1].shape) if given != "states" else None
-    want = generic_kernel("lstm_backward")(CPU.raw, [g_hs, g_cs, None], list(out), w, h, c, reverse)
-    kept = CPU.backend.kernels["lstm_backward"]([g_hs, g_cs, None], out, w, h, c, reverse)
+    want = generic_kernel("lstm_backward")(CPU.raw, [g_hs, g_cs, None], list(out), w, c, reverse)
+    kept = CPU.backend.kernels["lstm_backward"]([g_hs, g_cs, None], out, w, c, reverse)
     gates = out[2].copy()
-    spent = CPU.backend.kernels["lstm_backward"]([g_hs, g_cs, None], (*out[:2], gates), w, h, c, reverse, spend=True)
+    spent = CPU.backend.kernels["lstm_backward"]([g_hs, g_cs, None], (*out[:2], gates), w, c, reverse, spend=True)
     assert spent[0] is gates
     for a, b, e in zip(kept, spent, want, strict=True):
         np.testing.assert_array_equal(a, b)

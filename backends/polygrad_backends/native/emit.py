@@ -215,6 +215,10 @@ class Lanes:
         kind = kind or self.type
         return self.emitter.make(f"select {self.truth} {condition}, {kind} {a}, {kind} {b}")
 
+    def choose_one(self, condition: str, a: str, b: str) -> str:
+        """By one truth value, for all lanes."""
+        return self.emitter.make(f"select i1 {condition}, {self.type} {a}, {self.type} {b}")
+
     def logical(self, op: str, a: str, b: str) -> str:
         return self.emitter.make(f"{op} {self.truth} {a}, {b}")
 

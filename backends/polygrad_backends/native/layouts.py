@@ -48,6 +48,10 @@ class Layouts:
     def __getitem__(self, v: Value) -> View:
         return self._views[v]
 
+    def add(self, v: Value) -> None:
+        """A value that is memory by itself."""
+        self._views[v] = View(v, 0, c_strides(v.shape))
+
     def _view_of(self, instruction: Instruction) -> View | None:
         op, args = instruction.op.removeprefix("xp."), instruction.args
         if not args or args[0].__class__ is not Value or len(instruction.outputs) != 1:

@@ -15,6 +15,7 @@ from .loops import Loop, Operand, Turn, coalesced
 from .nests import Native, Nest, View, c_strides, is_elementwise, kind_of, reduction_of
 from .panels import paneled
 from .products import product
+from .recurrent import Walk, walk_of
 from .source import NativeSource
 
 __all__ = ["Call", "NativePlan", "compile_native"]
@@ -86,10 +87,23 @@ class NativePlan(Plan):
         self.known = {}
         self.given = {*self.graph.inputs, *self.graph.constants}
         self.made_natively = set()
+        self.beside: list[Value] = []
         return _Partition(self).steps
 
     def _writer(self) -> NativeSource:
         return NativeSource(self)
+
+    def new(self, shape: tuple[int, ...], dtype: Any) -> Value:
+        """A value for memory that a step takes beside what it makes."""
+        taken = (v.number for v in (*self.graph.inputs, *self.graph.constants, *self.made, *self.beside))
+        v = Value(max(taken) + 1, shape, dtype)
+        self.beside.append(v)
+        self.layouts.add(v)
+        return v
+
+    def external(self, group: Group) -> list[Value]:
+        needed = super().external(group)
+        return group.outputs(needed) if isinstance(group, Walk) else needed
 
     def writable(self, step: Step) -> list[Value]:
         return self.external(step) if isinstance(step, Group) else super().writable(step)
@@ -100,10 +114,13 @@ class NativePlan(Plan):
     def overwrites(self, step: Step, out: Value, v: Value) -> bool:
         if not isinstance(step, Group):
             return super().overwrites(step, out, v)
-        if not isinstance(step, Nest) or out in step.reductions:
+        if isinstance(step, Walk):
+            if not step.overwritten(out, v):
+                return False
+        elif not isinstance(step, Nest) or out in step.reductions:
             return False
         view = self.layouts[v]
-        alike = view.offset == 0 and view.strides == c_strides(step.shape) and view.root.size == v.size
+        alike = view.offset == 0 and view.strides == c_strides(out.shape) and view.root.size == v.size
         return alike and (view.root in self.made_natively or view.root in self.ordered)
 
     def named(self, step: Step, v: Value) -> Value:
@@ -119,12 +136,15 @@ class NativePlan(Plan):
         return root in self.ordered or root in self.made_natively or root in self.given
 
     def calls(self, step: Group) -> list[Call]:
-        """The loops of a step."""
+        """The loops of a step, of which the last may be spread over threads."""
         if isinstance(step, Nest):
             taken = list(dict.fromkeys(inputs_of(step)))
             made = self.external(step)
             function, turns = step.loop(taken, made, self.layouts.__getitem__, self.known)
             return [Call(function, tuple(self.layouts[v] for v in (*taken, *made)), turns, step.kind)]
+        if isinstance(step, Walk):
+            functions = step.functions(super().external(step), self.layouts.__getitem__)
+            return [Call(function, places, turns, step.kind) for function, places, turns in functions]
         (instruction,) = step.instructions
         return self.product(instruction) or self.scattered(instruction)
 
@@ -255,8 +275,11 @@ class _Partition:
         elif reduction is not None:
             self._reduce(instruction, reduction, taken)
         else:
-            step: Step = instruction
-            if self.plan.product(instruction) or self.plan.scattered(instruction):
+            walk = walk_of(instruction, self.plan.layouts.__getitem__, self.plan.new)
+            step: Step = instruction if walk is None else walk
+            if walk is not None:
+                self.plan.made_natively.update(walk.made)
+            elif self.plan.product(instruction) or self.plan.scattered(instruction):
                 step = Single(instruction)
                 self.plan.made_natively.update(instruction.outputs)
             if waits or instruction.effect:

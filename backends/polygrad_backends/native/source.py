@@ -106,17 +106,22 @@ class NativeSource(Source):
 
     def _can_spread(self, step: Native) -> bool:
         """Whether it is large, and its turns can be done in any order."""
-        return step.cost > _SPREAD and step.in_any_order and self.plan.calls(step)[0].turns > 1
+        return step.cost > _SPREAD and step.in_any_order and self.plan.calls(step)[-1].turns > 1
 
     def _spread_out(self, step: Native) -> list[str]:
         """A large step, its turns in parts for several threads; a sum over all is that of the parts'."""
         lines: list[str] = []
-        (call,) = self.plan.calls(step)
+        *before, call = self.plan.calls(step)
         made = self.plan.external(step)
         sums = [v for v in made if v in step.reductions and v.size == 1]
         for v in made:
             if v not in sums:
                 self._place(v, lines)
+        if before:
+            entry = Entry(self, f"native{len(self._machine_names)}", lines)
+            for one in before:
+                entry.call(one, "0", str(one.turns))
+            lines += [self._finished(entry), *entry.forgotten()]
         entry = Entry(self, f"native{len(self._machine_names)}", lines)
         parts = max(1, min(_TASKS, call.turns))
         own = {v: f"partial{v.number}" for v in sums}
