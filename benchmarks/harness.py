@@ -1,7 +1,7 @@
-"""Runs the same workload in every library, interleaved, and prints ratios of medians.
+"""Runs the same workload in every library, interleaved, and prints medians of ratios.
 
-Absolute times of a shared machine mean little; ratios within one run, with the contestants taking turns,
-mean more. Every contestant's loss and gradients are compared with the hand-written ones first.
+Absolute times of a shared machine mean little, for its speed doubles and halves from second to second. In every round each
+contestant has its turn, another one first each time, and times are compared within a round. Every contestant's loss and gradients are compared with the hand-written ones first.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def check(workload: Workload) -> None:
             np.testing.assert_allclose(a, b, rtol=workload.rtol, atol=workload.rtol * np.abs(b).max(), err_msg=name)
 
 
-def measure(workload: Workload, rounds: int, seconds: float) -> dict[str, float]:
-    """The median time of one evaluation for each contestant, in seconds."""
+def measure(workload: Workload, rounds: int, seconds: float) -> dict[str, list[float]]:
+    """The time of one evaluation in every round, for each contestant, in seconds."""
     repeats = {}
     for name, run in workload.contestants.items():
         for _ in range(3):
@@ -86,33 +86,41 @@ def measure(workload: Workload, rounds: int, seconds: float) -> dict[str, float]
         run()
         once = time.perf_counter() - start
         repeats[name] = max(1, int(seconds / max(once, 1e-7)))
-    times: dict[str, list[float]] = {name: [] for name in workload.contestants}
-    for _ in range(rounds):
-        for name, run in workload.contestants.items():
+    names = list(workload.contestants)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(rounds):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            run, n = workload.contestants[name], repeats[name]
             gc.collect()
-            n = repeats[name]
             start = time.perf_counter()
             for _ in range(n):
                 run()
             times[name].append((time.perf_counter() - start) / n)
-    return {name: statistics.median(t) for name, t in times.items()}
+    return times
 
 
-def report(workload: Workload, medians: dict[str, float]) -> str:
+def ratio(times: list[float], others: list[float]) -> float:
+    """The median over all rounds of one contestant's time over another's."""
+    return statistics.median([a / b for a, b in zip(times, others, strict=True)])
+
+
+def report(workload: Workload, times: dict[str, list[float]]) -> str:
     """A table of ratios: each contestant over the hand-written one, and polygrad over each contestant."""
-    base = next(iter(medians.values()))
-    own = medians["polygrad"]
+    base, own = next(iter(times.values())), times["polygrad"]
     best = list(STATIC)[-1]
-    static = medians.get(best)
-    head = f"  {'':<18}{'over ' + next(iter(medians)):>18}{'polygrad over it':>18}{'bar':>12}"
+    static = times.get(best)
+    head = f"  {'':<18}{'over ' + next(iter(times)):>18}{'polygrad over it':>18}{'bar':>12}"
     lines = [
         workload.name,
         head + ("" if static is None else f"{best.removeprefix('polygrad ') + ' over it':>20}{'bar':>12}"),
     ]
-    for name, value in medians.items():
-        line = f"  {name:<18}{value / base:>18.2f}{own / value:>18.2f}{_mark(own / value, workload.bars.get(name)):>12}"
+    for name, value in times.items():
+        eager = ratio(own, value)
+        line = f"  {name:<18}{ratio(value, base):>18.2f}{eager:>18.2f}{_mark(eager, workload.bars.get(name)):>12}"
         if static is not None:
-            line += f"{static / value:>20.2f}{_mark(static / value, workload.compiled.get(name)):>12}"
+            compiled = ratio(static, value)
+            line += f"{compiled:>20.2f}{_mark(compiled, workload.compiled.get(name)):>12}"
         lines.append(line)
     return "\n".join(lines)
 
