@@ -1,7 +1,8 @@
 """Runs the same workload in every library, interleaved, and prints medians of ratios.
 
 Absolute times of a shared machine mean little, for its speed doubles and halves from second to second. In every round each
-contestant has its turn, another one first each time, and times are compared within a round. Every contestant's loss and gradients are compared with the hand-written ones first.
+contestant has its turn, another one first each time, and times are compared within a round. Every contestant's loss and
+gradients are compared with the hand-written ones first.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any, Final
 
-from polygrad.graph import ELEMENTWISE, REARRANGED, Graph, Instruction, Program, Value, resolve
+from polygrad.graph import ELEMENTWISE, REARRANGED, Graph, Instruction, Program, Value, no_collection, resolve
 
 from .numpy_blocks import LINE, Group, Scratch, Step, grouped, inputs_of
 from .numpy_source import Source, is_product, reduction, surely_fresh
@@ -52,7 +52,8 @@ def compile_graph(
     np: Any, graph: Graph, device: Any, planned: type[Plan] | None = None
 ) -> Callable[..., tuple[Any, ...]]:
     """A function of the graph's inputs, for any thread at any time."""
-    plan = (planned or Plan)(np, graph, device)
+    with no_collection:
+        plan = (planned or Plan)(np, graph, device)
     idle: list[Callable[..., tuple[Any, ...]]] = []
     ordered = [i for i, v in enumerate(graph.inputs) if plan.needs_order(v)]
     straight: list[Callable[..., tuple[Any, ...]]] = []

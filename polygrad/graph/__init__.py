@@ -10,6 +10,7 @@
       %0 x (above)
 """
 
+from .collection import no_collection
 from .compiled import CacheInfo, Compiled, Spec, compile, trace
 from .draw import Picture, show, to_dot, to_mermaid, to_text
 from .execute import FRESH, Program, Writer, resolve
@@ -38,6 +39,7 @@ __all__ = [
     "compile",
     "is_tracing",
     "load",
+    "no_collection",
     "on_each_run",
     "resolve",
     "show",

@@ -21,6 +21,7 @@ from ..errors import TraceError, UnreadyError
 from ..ops.creation import to_tensor
 from ..transforms.batching import is_level
 from ..transforms.inputs import flatten
+from .collection import no_collection
 from .entry import Entry
 from .entry_source import MISS, overlapping
 from .execute import Program
@@ -87,7 +88,8 @@ def _runner(
     own = executor_of(device, executor)
 
     def run(graph: Graph) -> Callable[..., tuple[Any, ...]]:
-        graph = optimized(graph, device, without)
+        with no_collection:
+            graph = optimized(graph, device, without)
         return Program(graph, device).run if own is None else own(graph, device)
 
     return run
