@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the workloads named on the command line, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("workloads", nargs="*", help=f"of {', '.join([*ALL, *MORE])}; all by default")
-    parser.add_argument("--rounds", type=int, default=25, help="how often each contestant takes its turn")
+    parser.add_argument("--rounds", type=int, default=15, help="how often each contestant takes its turn")
     parser.add_argument("--seconds", type=float, default=0.05, help="how long a turn is")
     parser.add_argument("--threads", type=int, help="keep every contestant to so many cores and threads")
     parser.add_argument("--torch-compile", action="store_true", help="torch.compile too, where there is a C++ compiler")
