@@ -37,8 +37,8 @@ def main(argv: list[str] | None = None) -> None:
     """Run the workloads named on the command line, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("workloads", nargs="*", help=f"of {', '.join([*ALL, *MORE])}; all by default")
-    parser.add_argument("--rounds", type=int, default=15, help="how often each contestant takes its turn")
-    parser.add_argument("--seconds", type=float, default=0.05, help="how long a turn is")
+    parser.add_argument("--rounds", type=int, default=11, help="how often each contestant takes its turn")
+    parser.add_argument("--seconds", type=float, default=0.2, help="how long a turn is")
     parser.add_argument("--threads", type=int, help="keep every contestant to so many cores and threads")
     parser.add_argument("--torch-compile", action="store_true", help="torch.compile too, where there is a C++ compiler")
     options = parser.parse_args(argv)
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     if not options.workloads or "compile-time" in options.workloads:
         print("time to trace and compile, for each kind of call\n" + plans.compile_times(ALL), flush=True)
     if not options.workloads or "processes" in options.workloads:
-        print("whole processes\n" + processes.report(min(options.rounds, 11)))
+        print("whole processes\n" + processes.report(options.rounds))
 
 
 if __name__ == "__main__":
