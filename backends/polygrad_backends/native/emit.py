@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-__all__ = ["Emitter", "Function", "Lanes", "address", "increased"]
+__all__ = ["Emitter", "Function", "Lanes", "address", "column_blocks", "increased"]
 
 _COMPARED: Final = {
     "equal": "oeq", "not_equal": "une", "less": "olt", "less_equal": "ole", "greater": "ogt", "greater_equal": "oge",
@@ -95,12 +95,12 @@ class Emitter:
         self.begin(after)
 
 
-def address(e: Emitter, kind: str, base: str, *terms: tuple[str, int]) -> str:
-    """An address: a base and indices times strides, in elements."""
+def address(e: Emitter, kind: str, base: str, *terms: tuple[str, int | str]) -> str:
+    """An address: a base and indices times strides, in elements; a stride is a number or LLVM's name of one."""
     for index, stride in terms:
-        if stride == 0 or index == "0":
+        if stride in (0, "0") or index == "0":
             continue
-        offset = index if stride == 1 else e.make(f"mul nsw i64 {index}, {stride}")
+        offset = index if stride in (1, "1") else e.make(f"mul nsw i64 {index}, {stride}")
         base = e.make(f"getelementptr inbounds {kind}, ptr {base}, i64 {offset}")
     return base
 
@@ -108,6 +108,18 @@ def address(e: Emitter, kind: str, base: str, *terms: tuple[str, int]) -> str:
 def increased(e: Emitter, index: str, number: int) -> str:
     """An index and a number."""
     return index if number == 0 else str(number) if index == "0" else e.make(f"add nsw i64 {index}, {number}")
+
+
+def column_blocks(n: int, most: int) -> list[tuple[int, int, int]]:
+    """Columns in blocks of at most so many, a power of two: the first of them, how many at a time, and how often."""
+    blocks, at, width = [], 0, most
+    while at < n:
+        while width > n - at:
+            width //= 2
+        count = (n - at) // width
+        blocks.append((at, width, count))
+        at += width * count
+    return blocks
 
 
 class Lanes:

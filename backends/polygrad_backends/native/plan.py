@@ -12,7 +12,7 @@ from ..numpy_executor import Plan, compile_graph
 from .emit import Function
 from .layouts import Layouts
 from .loops import Loop, Operand, Turn, coalesced
-from .nests import Native, Nest, View, c_strides, is_elementwise, kind_of, reduction_of
+from .nests import MULTIPLICATION, Native, Nest, View, c_strides, is_elementwise, kind_of, reduction_of
 from .panels import paneled
 from .products import product
 from .recurrent import Walk, walk_of
@@ -20,8 +20,6 @@ from .source import NativeSource
 
 __all__ = ["Call", "NativePlan", "compile_native"]
 
-_MULTIPLICATION: Final = 2.5e-5
-"""Microseconds that one takes in a product of large matrices, and an addition with it (measured with AVX2)."""
 _LARGE: Final = 1 << 16
 """From so many elements on sums along the first axes are made by themselves: then several threads do the rest."""
 
@@ -66,7 +64,7 @@ class Single(Native):
     @property
     def cost(self) -> float:
         depth = self.instructions[0].inputs[0].shape[-1] if self.in_any_order else 0
-        return max(5.0, self.size * depth * _MULTIPLICATION)
+        return max(5.0, self.size * depth * MULTIPLICATION)
 
     @property
     def in_any_order(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from .emit import Emitter, Function, Lanes, address, increased
+from .emit import Emitter, Function, Lanes, address, column_blocks, increased
 from .engine import width_of
 
 __all__ = ["SMALL", "product"]
@@ -41,14 +41,7 @@ def product(kind: str, m: int, k: int, n: int, a: Strides, b: Strides) -> Functi
 
 def _by_rows(e: Emitter, kind: str, m: int, k: int, n: int, a: Strides, b: Strides, base: str) -> None:
     """Rows of C as sums of rows of B, four by four."""
-    blocks: list[tuple[int, int, int]] = []  # columns: first, width, how often
-    at, width = 0, width_of(kind)
-    while at < n:
-        while width > n - at:
-            width //= 2
-        count = (n - at) // width
-        blocks.append((at, width, count))
-        at += width * count
+    blocks = column_blocks(n, width_of(kind))
     for first, rows, turns in ((0, _ROWS, m // _ROWS), (m - m % _ROWS, m % _ROWS, 1)):
         if not rows or not turns:
             continue

@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 from polygrad.graph import Instruction, Value
 
 from .cells import CELLS, Cell, Row
-from .emit import Emitter, Function, Lanes, increased
+from .emit import Emitter, Function, Lanes, address, column_blocks, increased
 from .engine import width_of
-from .nests import Native, View, kind_of
+from .nests import MULTIPLICATION, Native, View, kind_of
 
 __all__ = ["Walk", "walk_of"]
 
@@ -38,17 +38,6 @@ class Sizes(NamedTuple):
     times: int
     batch: int
     n: int
-
-
-def _blocks(kind: str, n: int, most: int) -> list[tuple[int, int, int]]:
-    """Columns: the first, how many at a time, and how often."""
-    blocks, at, width = [], 0, most
-    while at < n:
-        while width > n - at:
-            width //= 2
-        blocks.append((at, width, (n - at) // width))
-        at += width * ((n - at) // width)
-    return blocks
 
 
 def _lanes_of(kind: str, parts: int) -> int:
@@ -114,10 +103,7 @@ class _Writer:
 
     def moved(self, base: str, index: str, stride: str) -> str:
         """An address, so many strides from another."""
-        if index == "0" or stride == "0":
-            return base
-        offset = index if stride == "1" else self.e.make(f"mul nsw i64 {index}, {stride}")
-        return self.e.make(f"getelementptr inbounds {self.kind}, ptr {base}, i64 {offset}")
+        return address(self.e, self.kind, base, (index, stride))
 
     def forward(self) -> Function:
         parts = self.cell.gates
@@ -172,7 +158,7 @@ class _Writer:
         """All columns of the rows in question, some of either at a time."""
         e, batch = self.e, self.sizes.batch
         parts, rows, end = tile
-        for first, width, count in _blocks(self.kind, self.n, _lanes_of(self.kind, parts)):
+        for first, width, count in column_blocks(self.n, _lanes_of(self.kind, parts)):
             lanes = Lanes(e, self.kind, width)
             with e.loop("0", str(count)) as turn:
                 column = increased(e, e.make(f"mul nsw i64 {turn}, {width}"), first)
@@ -246,25 +232,16 @@ def _packing(kind: str, n: int, depth: int, parts: int, strides: tuple[int, int,
     size = 4 if kind == "float" else 8
     down, along, between = strides
     with e.loop("%first", "%end"):
-        for first, width, count in _blocks(kind, n, _lanes_of(kind, parts)):
+        for first, width, count in column_blocks(n, _lanes_of(kind, parts)):
             sides = (str(width), str(depth)) if down == 1 else (str(depth), str(width))
             with e.loop("0", str(count)) as turn, e.loop("0", sides[0]) as outer, e.loop("0", sides[1]) as inner:
                 lane, row = (outer, inner) if down == 1 else (inner, outer)
                 start = increased(e, e.make(f"mul nsw i64 {turn}, {width}"), first)
-                column = e.make(f"add nsw i64 {start}, {lane}")
-                base = e.make(f"mul nsw i64 {start}, {depth * parts}")
-                inside = e.make(f"mul nsw i64 {row}, {parts * width}")
-                to = e.make(f"add nsw i64 {e.make(f'add nsw i64 {base}, {inside}')}, {lane}")
-                of = e.make(
-                    f"add nsw i64 {e.make(f'mul nsw i64 {row}, {down}')}, {e.make(f'mul nsw i64 {column}, {along}')}"
-                )
+                of = address(e, kind, "%w", (row, down), (e.make(f"add nsw i64 {start}, {lane}"), along))
+                to = address(e, kind, "%packed", (start, depth * parts), (row, parts * width), (lane, 1))
                 for part in range(parts):
-                    at = increased(e, of, part * between)
-                    source = e.make(f"getelementptr inbounds {kind}, ptr %w, i64 {at}")
-                    x = e.make(f"load {kind}, ptr {source}, align {size}")
-                    at = increased(e, to, part * width)
-                    target = e.make(f"getelementptr inbounds {kind}, ptr %packed, i64 {at}")
-                    e.do(f"store {kind} {x}, ptr {target}, align {size}")
+                    x = e.make(f"load {kind}, ptr {address(e, kind, of, (str(part), between))}, align {size}")
+                    e.do(f"store {kind} {x}, ptr {address(e, kind, to, (str(part), width))}, align {size}")
     return e.function("define void @NAME(ptr %w, ptr %packed, i64 %first, i64 %end)")
 
 
@@ -297,7 +274,7 @@ class Walk(Native):
     def cost(self) -> float:
         times, batch, n = self._given.sizes
         gates = CELLS[self._given.cell].gates
-        return times * batch * n * (gates * n * 2.5e-5 + (gates + 1) * 1e-3)
+        return times * batch * n * (gates * n * MULTIPLICATION + (gates + 1) * 1e-3)
 
     @property
     def in_any_order(self) -> bool:
@@ -314,9 +291,8 @@ class Walk(Native):
 
     def overwritten(self, out: Value, v: Value) -> bool:
         """Whether it has read a value, row by row and gate by gate, when it writes what lies alike."""
-        source = {"gates": "gx", "dz": "gates"} if self._given.cell == "lstm" else {}
-        made = {name: taken for name, taken in source.items() if self._given.made.get(name) is out}
-        return any(self._given.taken.get(taken) is v for taken in made.values())
+        made, taken = self._given.made, self._given.taken
+        return any(made.get(to) is out and taken.get(of) is v for to, of in (("gates", "gx"), ("dz", "gates")))
 
     def functions(
         self, external: list[Value], layout: Callable[[Value], View]
@@ -358,10 +334,10 @@ def _given(instruction: Instruction) -> _Given | None:
     op, args, made = instruction.op, instruction.args, instruction.outputs
     optional: dict[str, Any] = {}
     names: tuple[str, ...]
-    if op == "lstm_forward" and len(args) == 5:
+    if op == "lstm_forward":
         gx, w, h, c, reverse = args
         cell, taken, names = "lstm", {"gx": gx, "h": h, "c": c}, ("hs", "cs", "gates")
-    elif op == "lstm_backward" and len(args) == 5:
+    elif op == "lstm_backward":
         (g_hs, g_cs, g_gates), (_, cs, gates), w, c, reverse = args
         if g_gates is not None:
             return None

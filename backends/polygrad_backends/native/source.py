@@ -92,12 +92,17 @@ class NativeSource(Source):
         """Steps of machine code as one call, after the lines that make places for them."""
         calls = [call for step in steps for call in self.plan.calls(step)]
         cost = sum(step.cost for step in steps)
+        called = self._in_turn(calls, lines, cost > _WITHOUT_GIL)  # first: it adds lines that put arrays in order
+        return [*lines, *called]
+
+    def _in_turn(self, calls: list[Call], lines: list[str], aside: bool) -> list[str]:
+        """Calls, one after the other, as one; ``aside``: without the GIL."""
         entry = Entry(self, f"native{len(self._machine_names)}", lines)
-        if cost > _WITHOUT_GIL:
+        if aside:
             entry.without_gil()
         for call in calls:
             entry.call(call, "0", str(call.turns))
-        return [*lines, self._finished(entry), *entry.forgotten()]
+        return [self._finished(entry), *entry.forgotten()]
 
     def _finished(self, entry: Entry) -> str:
         self._entries.append(entry.text())
@@ -118,10 +123,7 @@ class NativeSource(Source):
             if v not in sums:
                 self._place(v, lines)
         if before:
-            entry = Entry(self, f"native{len(self._machine_names)}", lines)
-            for one in before:
-                entry.call(one, "0", str(one.turns))
-            lines += [self._finished(entry), *entry.forgotten()]
+            lines += self._in_turn(before, lines, aside=False)
         entry = Entry(self, f"native{len(self._machine_names)}", lines)
         parts = max(1, min(_TASKS, call.turns))
         own = {v: f"partial{v.number}" for v in sums}
