@@ -371,6 +371,13 @@ class Backend:
         """
         raise BackendError(f"backend {self.name!r} has no random generator; polygrad.random draws with NumPy's")
 
+    def random_streams(self) -> Sequence[tuple[Callable[[], Any], Callable[[Any], None]]]:
+        """The library's own shared sources of random numbers: for each what gets and what sets its state.
+
+        ``pg.compile`` compares the states, to refuse functions that draw from them: a static graph cannot draw again.
+        """
+        return ()
+
     def synchronize(self, native: Any) -> None:
         """Wait until everything queued on the device has run."""
 

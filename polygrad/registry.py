@@ -121,6 +121,11 @@ def load(name: str) -> Backend:
     return found
 
 
+def loaded() -> tuple[Backend, ...]:
+    """The backends that were loaded so far."""
+    return tuple(_loaded.values())
+
+
 def is_loaded(backend: Backend) -> bool:
     """Whether a backend is one of those that names stand for, not a level of a transform."""
     return _loaded.get(backend.name) is backend

@@ -13,7 +13,7 @@ from .backend import Device
 from .conversions import Conversions
 from .core import apply as _apply
 from .core import tape
-from .core.cell import Cell, enter, link_view, new_tensor, settle
+from .core.cell import Cell, enter, link_view, new_tensor, note_gradient, settle
 from .core.modes import ANOMALY, TRACE, get_mode
 from .core.node import LEAF, Node, is_leaf, leaf
 from .core.node import extra_of as node_extra_of
@@ -157,6 +157,7 @@ class Tensor(ArrayMethods, Conversions, Cell):
         """The gradient that backward left here: on leaves, and where :meth:`retain_grad` asked for it."""
         if get_mode() & TRACE:
             enter(self)
+            note_gradient(self, False)
         node = self._node
         if node is None:
             return None
@@ -168,6 +169,7 @@ class Tensor(ArrayMethods, Conversions, Cell):
     def grad(self, value: Tensor | None) -> None:
         if get_mode() & TRACE:
             enter(*[x for x in (self, value) if isinstance(x, Tensor)])
+            note_gradient(self, True)
         node: Any = self._node
         if value is None and node is not None and node.op is LEAF:
             node.grad = None

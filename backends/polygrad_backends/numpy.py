@@ -261,6 +261,9 @@ class NumpyBackend(Backend):
         # Philox counts: its state is a few integers, and it is the same on every platform.
         return self.np.random.Generator(self.np.random.Philox(seed))
 
+    def random_streams(self) -> Sequence[tuple[Callable[[], Any], Callable[[Any], None]]]:
+        return ((self.np.random.get_state, self.np.random.set_state),)
+
     # -- kernels -----------------------------------------------------------------------------------
 
     def _adjoint(self, x: Any) -> Any:

@@ -27,7 +27,9 @@ __all__ = [
     "link_view",
     "mark_saved",
     "new_tensor",
+    "note_gradient",
     "provide_enter",
+    "provide_note_gradient",
     "replace",
     "root_of",
     "settle",
@@ -149,6 +151,21 @@ def enter(*cells: Any) -> bool:
     assert _enter is not None
     entered = [_enter(x) for x in cells]  # every one of them, whatever the first says
     return any(entered)
+
+
+_note_gradient: Callable[[Any, bool], None] | None = None
+
+
+def provide_note_gradient(function: Callable[[Any, bool], None]) -> None:
+    """Say what notes that a traced function looks at ``.grad`` (``polygrad.graph``)."""
+    global _note_gradient
+    _note_gradient = function
+
+
+def note_gradient(cell: Any, written: bool) -> None:
+    """While a function is traced: note that a tensor's gradient is read, or written."""
+    assert _note_gradient is not None
+    _note_gradient(cell, written)
 
 
 def settle(cell: Cell) -> None:

@@ -26,11 +26,14 @@ from .entry import Entry
 from .entry_source import MISS, overlapping
 from .execute import Program
 from .executors import Executor, executor_of
-from .guards import Surroundings
+from .guards import Change, Surroundings
 from .ir import Graph
-from .noting import note
+from .noting import Noted, note
+from .outside import global_streams
 from .passes import PASSES, optimized
-from .tracing import Trace, running, tracing
+from .places import Stream
+from .tracing import Done, Trace, running, tracing, undo
+from .witness import Witness
 
 __all__ = ["CacheInfo", "Compiled", "Spec", "compile", "trace"]
 
@@ -193,16 +196,14 @@ class Compiled(Generic[P, R]):
             )
         return result  # type: ignore[no-any-return]
 
-    def _traced(self, leaves: Sequence[Any], structure: Any, before: Surroundings, pending: list[Any]) -> Entry:
-        noted = traced(lambda: self._again(leaves, structure), self.f, leaves, before, pending)
+    def _traced(self, leaves: Sequence[Any], structure: Any, before: Surroundings, pending: list[Done]) -> Entry:
+        noted, guards = traced(lambda: self._again(leaves, structure), self.f, leaves, before, pending)
         runner = _runner(noted.trace.inner, self._without, self._executor)
-        return Entry(
-            noted,
-            leaves,
-            before,
-            runner,
-            lambda again: self._again(again, structure),
-        )
+        try:
+            return Entry(noted, leaves, guards, runner, lambda again: self._again(again, structure))
+        except BaseException:
+            undo(noted.trace.done)
+            raise
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -293,39 +294,73 @@ def _shown(entry: Entry) -> Graph:
     return noted.shown
 
 
-def traced(call: Callable[[], Any], f: Any, leaves: Sequence[Any], before: Surroundings, pending: list[Any]) -> Any:
-    """Trace a call; what it did, with everything outside as it was before."""
+class Traced(NamedTuple):
+    """A traced call.
+
+    Attributes:
+        noted: what it did.
+        guards: what it looked at.
+    """
+
+    noted: Noted
+    guards: Surroundings
+
+
+def traced(call: Callable[[], Any], f: Any, leaves: Sequence[Any], before: Surroundings, pending: list[Done]) -> Traced:
+    """Trace a call; what it did and what it looked at, with everything outside as it was before."""
     tensors = [x for x in leaves if isinstance(x, Cell)]
     for x in tensors:
         settle(x)
     reached = list(before.tensors.values())
     inner = next((x._device for x in (*tensors, *reached)), registry.default_device())
-    noting = Trace(inner)
-    noting.pending = pending
-    noting.reached = before.reached
+    trace = Trace(inner)
+    trace.pending = pending
+    trace.reached = before.reached
+    trace.witness = witness = Witness(before.enter, before.reached, before.is_user)
     views = [(x, x._extra) for x in tensors if x._extra is not None and x._extra.base is not None]
-    names = _names(f)
     for x, _ in views:
         x._extra = None  # in the graph it is an array of its own
+    streams = [(Stream(pair, pair), pair[0]()) for pair in global_streams()]
+    done = False
     try:
-        with tracing(noting):
+        with tracing(trace):
             try:
-                for i, x in enumerate(tensors):
-                    if x._device is inner:
-                        noting.enter_one(x, names[i] if i < len(names) else "")
-                    else:
-                        noting.enter(x)
-                result = call()
-                changed = Surroundings(f, *_others(leaves)).changes(before)
-                noted = note(noting, result, before, changed)
-                noted.arguments = {noting.entered[id(x)].traced.value for x in tensors if id(x) in noting.entered}
-                return noted
+                _enter_arguments(trace, tensors, _names(f))
+                with witness.watching():
+                    result = call()
+                witness.raise_refused()
+                noted = note(trace, result, [*before.changes(), *_drawn(streams)])
+                noted.arguments = {trace.entered[id(x)].traced.value for x in tensors if id(x) in trace.entered}
             finally:
-                before.restore(Surroundings(f, *_others(leaves)).changes(before))
-                del noting.reached  # it holds what was there
+                before.restore(before.changes())
+                for stream, state in streams:
+                    if stream.differs(state, stream.get()):
+                        stream.write(state)
+                del trace.reached  # it holds what was there
+        guards = Surroundings(f, *_others(leaves), witness=witness, stepped=trace.stepped)
+        done = True
+        return Traced(noted, guards)
     finally:
+        trace.witness = None
+        witness.frames.clear()
         for x, extra in views:
             x._extra = extra
+        if not done:
+            undo([*trace.done, *trace.pending])
+
+
+def _enter_arguments(trace: Trace, tensors: Sequence[Any], names: Sequence[str]) -> None:
+    for i, x in enumerate(tensors):
+        if x._device is trace.inner:
+            trace.enter_one(x, names[i] if i < len(names) else "")
+        else:
+            trace.enter(x)
+
+
+def _drawn(streams: Sequence[tuple[Stream, Any]]) -> list[Change]:
+    """The shared sources of random numbers that moved on."""
+    states = [(stream, state, stream.get()) for stream, state in streams]
+    return [(stream.name, stream, then, now) for stream, then, now in states if stream.differs(then, now)]
 
 
 def _others(leaves: Sequence[Any]) -> list[Any]:
@@ -436,7 +471,8 @@ def trace(f: Callable[..., Any], *examples: Any, **options: Any) -> Graph:
     if running() is not None:
         raise TraceError("trace: a function is being traced already; call the inner one, it becomes part of the graph")
     with _tracing_lock:
-        noted = traced(call, f, made, Surroundings(f, *_others(made)), [])
+        noted, _ = traced(call, f, made, Surroundings(f, *_others(made)), [])
+    undo(noted.trace.done)
     if noted.writes or noted.grads or noted.rebound:
         raise TraceError("trace: the function changes tensors outside itself; pg.compile does that at each call")
     if noted.trace.hosts:

@@ -17,6 +17,7 @@ from .guards import Surroundings
 from .ir import Graph
 from .noting import Noted
 from .passes import dead_code
+from .tracing import Done
 
 __all__ = ["Entry"]
 
@@ -29,7 +30,7 @@ class Entry:
     Args:
         noted: what the trace saw.
         leaves: the arguments' leaves of the traced call.
-        surroundings: what the function could reach before the trace.
+        surroundings: what the function looked at.
         runner: makes a graph a function of its inputs.
         again: runs the original function on leaves, for derivatives of derivatives.
 
@@ -53,7 +54,8 @@ class Entry:
         self.device = noted.trace.inner
         self.run = runner(self.graph)
         self.run_backward = None if noted.backward is None else runner(noted.backward)
-        self.pending: list[tuple[Callable[..., Any], Any]] = [(h.f, h.first) for h in noted.trace.hosts]
+        self.pending: list[Done] = list(noted.trace.done)
+        noted.trace.done = []
         self.pure = not (noted.writes or noted.grads or noted.rebound or noted.trace.hosts)
         writer = EntryWriter(self, leaves, surroundings)
         self.source = writer.text()
@@ -74,22 +76,26 @@ class Entry:
     # -- what the generated function calls -----------------------------------------------------------
 
     def hosts(self) -> Any:
-        """What runs in Python each time: the numbers and arrays, one list for all, and all results; MISS if they lead
-        to another graph."""
-        results = []
+        """Make the calls in Python that belong to a run.
+
+        Returns:
+            The numbers and arrays, one list for all, and the calls; MISS and None if they lead to another graph.
+        """
+        calls: list[Done] = []
         values: list[Any] = []
         ready, self.pending = self.pending, []
         for host in self.noted.trace.hosts:
-            if ready and ready[0][0] == host.f:
-                result = ready.pop(0)[1]
+            if ready and ready[0].f == host.f:
+                call = ready.pop(0)
             else:
-                result = host.f(*host.args)
-            results.append((host.f, result))
-            if not host.fits(result):
-                self.pending = [*results, *ready]  # another entry, or a new trace, goes on with them
+                back = None if host.save is None else host.save()
+                call = Done(host.f, host.f(*host.args), back)
+            calls.append(call)
+            if not host.fits(call.result):
+                self.pending = [*calls, *ready]  # another entry, or a new trace, goes on with them
                 return MISS, None
-            values += [item for kind, item in zip(host.kinds, result or ()) if kind != "static"]
-        return values, results
+            values += [item for kind, item in zip(host.kinds, call.result or ()) if kind != "static"]
+        return values, calls
 
     def attach(
         self, tensors: list[Any], nodes: list[Any], leaves: Sequence[Any], residuals: Sequence[Any]

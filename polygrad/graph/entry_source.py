@@ -13,10 +13,11 @@ from ..core.modes import GRAD, get_mode, no_grad
 from ..core.node import LEAF, Node, next_seq
 from ..core.op import Op
 from ..ops.indexing import assign
-from .guards import Surroundings, same
+from .guards import Surroundings
 from .ir import Value
 from .noting import Rebound
-from .tracing import Entered
+from .places import Bound, Item, same
+from .tracing import Entered, undo
 
 if TYPE_CHECKING:
     from .entry import Entry
@@ -60,7 +61,7 @@ class EntryWriter:
         self.surroundings = surroundings
         self.scope: dict[str, Any] = {
             "MISS": MISS, "same": same, "settle": settle, "tensor": new_tensor, "write": write, "run": entry.run,
-            "hosts": entry.hosts, "attach": entry.attach, "FREED": _FREED, "Node": Node,
+            "hosts": entry.hosts, "undo": undo, "attach": entry.attach, "FREED": _FREED, "Node": Node,
             "next_seq": next_seq, "GRAD": GRAD, "get_mode": get_mode,
             "default": registry.default_device, "LEAF": LEAF, "flatten": optree.tree_flatten, "Cell": Cell,
             "unflatten": optree.tree_unflatten, "overlapping": overlapping, "entry": entry, "new": object.__new__,
@@ -218,34 +219,36 @@ class EntryWriter:
 
     def _grads(self) -> None:
         changed = {id(e.cell) for e, _ in self.noted.grads}
+        taken = set(self.entry.graph.inputs)
         for key, entry in self.noted.trace.entered.items():
             node = f"n{self.where[key]}"
             tests = []
-            if key in changed or entry.grad_input is not None:
+            used = entry.grad_input is not None and entry.grad_input.value in taken
+            looked = entry.grad_seen or (key in changed and not entry.grad_dropped)
+            if key in changed or used:
                 hooks = entry.node.extra.hooks if entry.node is not None and entry.node.extra is not None else None
                 tests.append(f"{node}.op is not LEAF")
                 if hooks is None:
                     tests.append(f"{node}.extra is not None and {node}.extra.hooks")
                 else:
                     tests.append(f"{node}.extra is None or {node}.extra.hooks != {self.const(dict(hooks))}")
-            if entry.grad_input is not None:
+            if entry.grad_input is not None and (used or looked):
                 grad, dtype = f"g{self.where[key]}", self.const(entry.grad_input.dtype)
                 tests.append(f"({grad} := {node}.grad) is None")
                 tests.append(f"{grad}._value.dtype is not {dtype} and {grad}._value.dtype != {dtype}")
                 self.raw[entry.grad_input.value] = f"{grad}._value"
-            elif key in changed:
-                tests.append(f"{node}.grad is not None")
+            elif looked:
+                tests.append(f"{node}.op is LEAF and {node}.grad is not None")
             if tests:
                 self.miss(" or ".join(tests))
 
     # -- running -------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        hosts = [v for v in self.noted.graph.inputs if v not in self.raw]
         if self.noted.trace.hosts:
-            self.add("h, done = hosts()")
+            self.add("h, calls = hosts()")
             self.miss("h is MISS")
-            for i, v in enumerate(hosts):
+            for i, v in enumerate(self.noted.trace.host_inputs):
                 self.raw[v] = f"h[{i}]"
         inputs = ", ".join(self.raw[v] for v in self.entry.graph.inputs)
         self._drop_grads()
@@ -255,7 +258,7 @@ class EntryWriter:
             self.add("try:")
             self.add(call, 2)
             self.add("except BaseException:")
-            self.add("entry.pending = done", 2)  # the next try goes on with what was drawn and counted
+            self.add("undo(calls)", 2)  # a failing run counts no step
             self.add("raise", 2)
         else:
             self.add(call)
@@ -325,13 +328,13 @@ class EntryWriter:
         place = rebound.place
         value = self._tree(rebound.structure, rebound.leaves, names)
         holder = self.const(place.container)
-        if place.kind == "item":
+        if isinstance(place, Item):
             key = repr(place.key) if isinstance(place.key, (str, int)) else self.const(place.key)
             self.add(f"{holder}[{key}] = {value}")
-        elif place.kind == "attribute":
-            self.add(f"{holder}.{place.key} = {value}")
-        else:
+        elif isinstance(place, Bound):
             self.add(f"{holder}.cell_contents = {value}")
+        else:
+            self.add(f"{holder}.{place.key} = {value}")
 
     def _tree(self, structure: Any, leaves: list[Any], names: dict[int, str]) -> str:
         texts = [names[x] if isinstance(x, int) else self.const(x[1]) for x in leaves]

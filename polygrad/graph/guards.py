@@ -1,108 +1,87 @@
-"""What a function can reach besides its arguments, and whether it is still what it was.
+"""What a traced function looked at besides its arguments, and whether it is still what it was.
 
-A traced function's Python ran once. What it read on the way (closure variables, globals, defaults, attributes of modules
-and optimisers, items of lists and dicts) is fixed in the graph, so it is looked at again before each run: a
-:class:`Surroundings` holds every place where such a thing was found. It also tells where the function put a new Tensor,
-which each run must then do again.
+A traced function's Python ran once. What it read on the way (variables of closures, globals, defaults, attributes of
+objects and of their classes, items of containers) is fixed in the graph, so it is compared before each run. A
+:class:`Surroundings` walks from the function to every place that its code can read:
+
+- **Before the trace** it follows all code that can be reached. This is the state that is compared after the trace, to find
+  what the function changed, and that is put back.
+- **After the trace** it follows the code that ran (:mod:`.witness`): only what this code mentions is guarded.
 """
 
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
+import threading
 import types
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, Final
 
 from .. import registry
-from ..backend import Device
 from ..core.cell import Cell
-from ..dtypes import DType
+from .code import Names, is_generated, is_ours, names_in
+from .outside import is_iterator, progress, stream_of
+from .places import (
+    MISSING,
+    PLAIN,
+    Attribute,
+    Bound,
+    Bytes,
+    Context,
+    Item,
+    Kind,
+    Length,
+    Members,
+    Order,
+    Place,
+    Progress,
+    Referent,
+    Stream,
+    Truth,
+    Values,
+    same,
+    same_items,
+)
+from .witness import Witness, is_user_module
 
-__all__ = ["Place", "Surroundings"]
+__all__ = ["Change", "Place", "Surroundings", "same"]
 
-_OURS: Final = ("polygrad", "polygrad_backends")
+Change = tuple[Any, Place, Any, Any]
+"""A changed place: its name, the place, what was there, what is there."""
 
+# Longer containers of plain values are compared as a whole.
 _LONG: Final = 64
-"""Longer lists and dicts of plain things are compared as a whole."""
 
-_MISSING: Final = object()
-_PLAIN: Final = (int, float, complex, bool, str, bytes, type(None), DType, Device, range, types.EllipsisType)
+# Arrays of a library that the function holds as they are: contents of so many bytes are compared before each run.
+_COMPARED_BYTES: Final = 1 << 20
 
+# Objects of installed packages whose attributes are followed though no user code names them.
+_MOST_FOREIGN_OBJECTS: Final = 2000
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something was found: ``container[key]``, ``container.key``, or the length of a container.
+_CONTAINERS: Final = frozenset({"collections", "types", "argparse", "os", "queue", "functools", "weakref", "builtins"})
+"""Modules of Python whose objects are treated as the user's own: containers, namespaces, exceptions."""
 
-    ``kind`` is one of ``item``, ``attribute``, ``cell``, ``length``, ``truth`` (of an item that is a number) and ``get``.
-    """
+_QUIET_DUNDERS: Final = frozenset(
+    "__module__ __doc__ __dict__ __weakref__ __annotations__ __qualname__ __firstlineno__ __static_attributes__ "
+    "__orig_bases__ __parameters__ __abstractmethods__ __match_args__ __dataclass_fields__ __dataclass_params__ "
+    "__hash__ __slots__ __annotate__ __annotate_func__ __annotations_cache__ __init__ __new__".split()
+)
 
-    kind: str
-    container: Any
-    key: Any
+_BY_NAME: Final[dict[str, type[Place]]] = {"item": Item, "attribute": Attribute, "length": Length, "truth": Truth}
+"""The places that an object's ``__surroundings__`` names; an ``own`` one holds what it goes on to name itself."""
 
-    def read(self) -> Any:
-        """What is there now, or a mark for nothing."""
-        try:
-            match self.kind:
-                case "item":
-                    return self.container[self.key]
-                case "attribute":
-                    return getattr(self.container, self.key)
-                case "cell":
-                    return self.container.cell_contents
-                case "length":
-                    return len(self.container)
-                case "truth":
-                    return bool(self.container[self.key])
-                case "equal":
-                    return type(self.container)(self.container)
-                case _:
-                    return self.container.get(self.key)
-        except (KeyError, IndexError, AttributeError, ValueError):
-            return _MISSING
-
-    def write(self, value: Any) -> None:
-        """Put something there."""
-        if self.kind == "item":
-            self.container[self.key] = value
-        elif self.kind == "attribute":
-            setattr(self.container, self.key, value)
-        else:
-            self.container.cell_contents = value
-
-    def code(self, container: str, key: str) -> str:
-        """The expression that reads it."""
-        forms = {
-            "item": f"{container}[{key}]", "attribute": f"{container}.{self.key}", "cell": f"{container}.cell_contents",
-            "length": f"len({container})", "truth": f"(not not {container}[{key}])", "equal": container,
-            "get": f"{container}.get({key})",
-        }  # fmt: skip
-        return forms[self.kind]
-
-    def __str__(self) -> str:
-        where = type(self.container).__name__
-        if self.kind == "attribute":
-            return f"{where}.{self.key}"
-        return f"{self.kind} of a {where}" + (f" [{self.key!r}]" if isinstance(self.key, (str, int)) else "")
-
-
-def _all_plain(container: Any) -> bool:
-    values = container.values() if isinstance(container, dict) else container
-    return all(isinstance(v, _PLAIN) for v in values)
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two things found in one place lead to the same graph."""
-    if a is b:
-        return True
-    if type(a) is not type(b) or not isinstance(a, _PLAIN):
-        return False
-    if isinstance(a, (float, complex)):
-        return repr(a) == repr(b)  # nan is nan, and 0.0 is not -0.0
-    return bool(a == b)
+_METHODS_OF_MODULES: Final = frozenset({"forward", "__call__"})
+_OPAQUE: Final = (
+    types.BuiltinFunctionType, types.CodeType, types.FrameType, types.GetSetDescriptorType, types.MemberDescriptorType,
+    types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType,
+)  # fmt: skip
 
 
 class Surroundings:
@@ -111,158 +90,417 @@ class Surroundings:
     Args:
         f: the function.
         more: what it is given besides tensors.
+        witness: which code ran; None before the trace, when all code counts.
+        stepped: the optimisers whose ``step`` ran.
 
     Attributes:
         places: every place and what is there.
-        tensors: the tensors found.
+        loose: numbers that each run takes anew.
+        tensors: the tensors found, by identity.
+        unready: objects that finish themselves at their first use.
     """
 
-    def __init__(self, f: Any, *more: Any) -> None:
+    def __init__(
+        self, f: Any, *more: Any, witness: Witness | None = None, stepped: Iterable[Any] | None = None
+    ) -> None:
         self.places: dict[Any, tuple[Place, Any]] = {}
-        self.loose: dict[Any, tuple[Place, Any]] = {}  # numbers that may change, but not by the function itself
+        self.loose: dict[Any, tuple[Place, Any]] = {}
         self.tensors: dict[int, Any] = {}
-        self.unready: list[Any] = []  # objects that finish themselves at their first use
+        self.unready: list[Any] = []
+        self._quiet: set[Any] = set()  # places that libraries may change by themselves
         self._seen: set[int] = set()
         self._alive: list[Any] = []
-        self._own = (getattr(f, "__module__", None) or "").partition(".")[0]
-        for root in (f, *more):
-            self._walk(root)
+        self._objects: list[Any] = []  # things whose attributes are read by name
+        self._scanned: dict[int, frozenset[str]] = {}
+        self._names: set[str] = set()
+        self._foreign_names: set[str] = set()
+        self._dynamic = False
+        self._codes: set[types.CodeType] = set()
+        self._foreign = 0
+        self.is_user = is_user_module((getattr(f, "__module__", None) or "").partition(".")[0])
+        self._witness = witness
+        self._stepped = None if stepped is None else {id(x) for x in stepped}
+        self._stack: list[Any] = [f, *more]
+        if witness is not None:
+            for code, scope in list(witness.codes.items()):
+                if code not in witness.library:
+                    self._mention(code, scope)
+            for code in witness.attribute_names():
+                self._foreign_names |= names_in(code).attributes
+                if code.co_name in ("getenv", "getenvb"):
+                    self._stack.append(os.environ)
+            for function in witness_functions(witness):
+                self._stack.append(function)
+        self._drain()
 
     def reached(self, thing: Any) -> bool:
         """Whether an object is among what the function can look at."""
         return id(thing) in self._seen
 
-    def _is_library(self, name: str | None) -> bool:
-        """Whether a module's code is taken to stay as it is; the function's own package is not."""
-        if name is not None and self._own and name.partition(".")[0] == self._own and self._own not in _OURS:
+    def enter(self, frame: types.FrameType) -> bool:
+        """Add what a function reads that runs though no walk has reached it; says whether it was new."""
+        if frame.f_code in self._codes:
             return False
-        return is_library(name)
+        self._mention(frame.f_code, frame.f_globals)
+        self._drain()
+        return True
 
     # -- collecting --------------------------------------------------------------------------------
 
-    def _note(self, kind: str, container: Any, key: Any, value: Any, *, loose: bool = False) -> None:
-        place = Place(kind, container, key)
-        name = (kind, id(container), key if isinstance(key, (str, int)) else id(key))
+    def _note(self, place: Place, value: Any, *, loose: bool = False, quiet: bool = False) -> None:
+        name = place.name
         (self.loose if loose else self.places)[name] = (place, value)
+        if quiet:
+            self._quiet.add(name)
 
-    def _walk(self, root: Any) -> None:
-        stack = [root]
-        while stack:
-            thing = stack.pop()
-            if isinstance(thing, Cell):
-                self.tensors[id(thing)] = thing
-                continue
-            if isinstance(thing, (*_PLAIN, types.BuiltinFunctionType, type)):
-                continue
-            if id(thing) in self._seen or registry.owner(thing) is not None:
-                continue
-            self._seen.add(id(thing))
-            self._alive.append(thing)
-            stack.extend(self._inside(thing))
+    def _drain(self) -> None:
+        """Walk until nothing new is found: each new name may lead on from objects already met."""
+        while True:
+            while self._stack:
+                self._visit(self._stack.pop())
+            names = frozenset(self._names)
+            for thing in list(self._objects):
+                if self._scanned.get(id(thing)) != names:
+                    self._scan(thing, names - self._scanned.get(id(thing), frozenset()))
+                    self._scanned[id(thing)] = names
+            if not self._stack and len(names) == len(self._names):
+                return
 
-    def _inside(self, thing: Any) -> Iterator[Any]:
-        if isinstance(thing, types.FunctionType):
-            yield from self._function(thing)
-        elif isinstance(thing, types.MethodType):
-            yield thing.__self__
-            yield thing.__func__
-        elif isinstance(thing, functools.partial):
-            yield from (thing.func, thing.args, thing.keywords)
-        elif isinstance(thing, (dict, list)) and len(thing) > _LONG and _all_plain(thing):
-            self._note("equal", thing, None, type(thing)(thing))
-        elif isinstance(thing, dict):
-            self._note("length", thing, None, len(thing))
-            for key, value in thing.items():
-                self._note("item", thing, key, value)
-                yield value
-        elif isinstance(thing, (list, tuple)):
-            if isinstance(thing, list):
-                self._note("length", thing, None, len(thing))
-            for i, value in enumerate(thing):
-                if isinstance(thing, list):
-                    self._note("item", thing, i, value)
-                yield value
-        elif isinstance(thing, (set, frozenset)):
-            self._note("length", thing, None, len(thing))
-        elif hasattr(thing, "__surroundings__"):
-            for entry in thing.__surroundings__():
-                kind, container, key, value, loose = entry
-                if kind == "unready":
-                    self.unready.append(thing)
-                    continue
-                self._note(kind, container, key, value, loose=loose)
-                if not loose and kind != "length":
-                    yield value
-        elif isinstance(thing, types.ModuleType):
+    def _visit(self, thing: Any) -> None:
+        if isinstance(thing, Cell):
+            self.tensors[id(thing)] = thing
             return
-        else:
-            yield from self._object(thing)
+        kind = type(thing)
+        if kind in PLAIN or id(thing) in self._seen:
+            return
+        self._seen.add(id(thing))
+        self._alive.append(thing)
+        if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
+            self._stack.append(thing.__self__)
+            return
+        if isinstance(thing, _OPAQUE):
+            return
+        if isinstance(thing, (types.FunctionType, types.MethodType, functools.partial)):
+            self._function(thing)
+        elif isinstance(thing, (type, types.ModuleType)):
+            self._objects.append(thing)
+            if isinstance(thing, type):
+                self._class(thing)
+        elif registry.owner(thing) is not None:
+            self._array(thing)
+        elif not self._container(thing):
+            self._object(thing)
 
-    def _function(self, f: types.FunctionType) -> Iterator[Any]:
-        own = f.__code__.co_filename.startswith("<") or not self._is_library(f.__module__)
-        if own:
-            yield from self._defaults(f)
+    # -- functions ---------------------------------------------------------------------------------
+
+    def _mention(self, code: types.CodeType, scope: dict[str, Any]) -> None:
+        """Note the globals that user code reads, and the names of attributes."""
+        if code in self._codes:
+            return
+        self._codes.add(code)
+        names: Names = names_in(code)
+        self._names |= names.attributes
+        self._dynamic = self._dynamic or names.dynamic
+        builtins = scope.get("__builtins__", {})
+        builtins = builtins if isinstance(builtins, dict) else builtins.__dict__
+        for name in names.globals:
+            value = scope.get(name, MISSING)
+            self._note(Item(scope, name), value)
+            if value is MISSING and name in builtins:
+                value = builtins[name]
+                self._note(Item(builtins, name), value)
+            if value is not MISSING:
+                self._stack.append(value)
+        for name in names.modules:
+            module = _imported(name, scope)
+            if module is not None:
+                self._stack.append(module)
+        if self._witness is None:  # functions defined inside may run; after the trace it is known which did
+            for const in code.co_consts:
+                if isinstance(const, types.CodeType):
+                    self._mention(const, scope)
+
+    def _function(self, f: Any) -> None:
+        if isinstance(f, types.MethodType):
+            self._stack += [f.__self__, f.__func__]
+            return
+        if isinstance(f, functools.partial):
+            self._stack += [f.func, f.args, f.keywords]
+            self._objects.append(f)
+            return
+        user = self.is_user(f.__module__) or is_generated(f.__code__)
+        if user:
+            self._objects.append(f)
+        if self._witness is not None and user and f.__code__ not in self._witness.codes:
+            return
+        if user:
+            for name in ("__code__", "__defaults__", "__kwdefaults__"):
+                value = getattr(f, name)
+                self._note(Attribute(f, name), value)
+                self._stack.append(value)
         for cell in f.__closure__ or ():
-            try:
-                value = cell.cell_contents
-            except ValueError:  # not bound yet
-                continue
-            self._note("cell", cell, None, value)
-            yield value
-        if own:
-            yield from self._globals(f)
+            place = Bound(cell)
+            value = place.read()
+            self._note(place, value)
+            if value is not MISSING:
+                self._stack.append(value)
+        if user:
+            self._mention(f.__code__, f.__globals__)
 
-    def _defaults(self, f: types.FunctionType) -> Iterator[Any]:
-        self._note("attribute", f, "__code__", f.__code__)
-        for name in ("__defaults__", "__kwdefaults__"):
-            value = getattr(f, name)
-            if value:
-                self._note("attribute", f, name, value)
-                yield value
+    # -- containers --------------------------------------------------------------------------------
 
-    def _globals(self, f: types.FunctionType) -> Iterator[Any]:
-        for name in _names(f.__code__):
-            value = f.__globals__.get(name, _MISSING)
-            if value is _MISSING:
-                continue
-            self._note("item", f.__globals__, name, value)
-            if isinstance(value, types.ModuleType):
-                if not self._is_library(value.__name__):
-                    for attribute in _names(f.__code__):
-                        found = value.__dict__.get(attribute, _MISSING)
-                        if found is not _MISSING:
-                            self._note("item", value.__dict__, attribute, found)
-                            yield found
-            else:
-                yield value
+    def _container(self, thing: Any) -> bool:
+        """Note the items of a container; says whether there is nothing else to it."""
+        kind = type(thing)
+        exact = kind.__module__ in ("builtins", "collections") and not hasattr(thing, "__dict__")
+        if isinstance(thing, dict):
+            self._items_of(thing, dict.items(thing))
+        elif isinstance(thing, list):
+            self._sequence(thing)
+        elif isinstance(thing, tuple):
+            self._stack.extend(tuple.__iter__(thing))
+        elif isinstance(thing, (set, frozenset, deque)):
+            self._note(Values(thing), tuple(thing))
+            self._stack.extend(thing)
+        elif isinstance(thing, (bytearray, memoryview)) or kind.__module__ == "array":
+            place = Bytes(thing)
+            self._note(place, place.read())
+        elif isinstance(thing, ContextVar):
+            value = Context(thing).read()
+            self._note(Context(thing), value)
+            self._stack.append(value)
+        elif isinstance(thing, weakref.ref):
+            value = thing()
+            self._note(Referent(thing), value)
+            self._stack.append(value)
+        elif is_iterator(thing):
+            self._note(Progress(thing, progress), progress(thing))
+            if not isinstance(thing, types.GeneratorType):
+                self._stack.extend(x for x in gc.get_referents(thing) if not isinstance(x, type))
+        elif isinstance(thing, (property, staticmethod, classmethod, functools.cached_property)):
+            self._stack.extend(_functions_of(thing))
+        elif kind.__module__ in ("builtins", "operator") and not hasattr(thing, "__dict__"):  # views, slices, ...
+            self._stack.extend(x for x in gc.get_referents(thing) if not isinstance(x, type))
+        else:
+            exact = False
+        return exact
 
-    def _object(self, thing: Any) -> Iterator[Any]:
-        cls = type(thing)
+    def _items_of(self, thing: Any, items: Iterable[tuple[Any, Any]]) -> None:
+        pairs = list(items)
+        if len(pairs) > _LONG and all(type(v) in PLAIN for _, v in pairs):
+            self._note(Values(thing), tuple(x for pair in pairs for x in pair))
+            return
+        self._note(Order(thing), tuple(k for k, _ in pairs))
+        for key, value in pairs:
+            self._note(Item(thing, key), value)
+            self._stack.append(value)
+            if type(key) not in PLAIN:
+                self._stack.append(key)
+
+    def _sequence(self, thing: Any) -> None:
+        values = list(list.__iter__(thing))
+        if len(values) > _LONG and all(type(v) in PLAIN for v in values):
+            self._note(Values(thing), tuple(values))
+            return
+        self._note(Length(thing), len(values))
+        for i, value in enumerate(values):
+            self._note(Item(thing, i), value)
+            self._stack.append(value)
+
+    def _array(self, thing: Any) -> None:
+        """An array of a library: what the function made of it in that library is fixed in the graph."""
+        if getattr(thing, "nbytes", _COMPARED_BYTES + 1) <= _COMPARED_BYTES and hasattr(thing, "tobytes"):
+            if getattr(thing.dtype, "hasobject", False):
+                return
+            place = Bytes(thing)
+            self._note(place, place.read())
+
+    # -- objects -----------------------------------------------------------------------------------
+
+    def _class(self, cls: type) -> None:
+        """A class: the special methods that Python looks up by itself, and whether any are added."""
         for base in cls.__mro__:
-            if not self._is_library(base.__module__):
-                for value in base.__dict__.values():
-                    inner = getattr(value, "__func__", value)
-                    inner = getattr(inner, "fget", inner)
-                    if isinstance(inner, types.FunctionType):
-                        yield inner
-            for name in _slots(base) if not self._is_library(base.__module__) else ():
-                value = getattr(thing, name, _MISSING)
-                if value is not _MISSING:
-                    self._note("attribute", thing, name, value)
-                    yield value
-        state = getattr(thing, "__dict__", None)
-        if state is not None and (not self._is_library(cls.__module__) or cls.__module__.startswith("polygrad.nn")):
-            self._note("length", state, None, len(state))
-            for name, value in state.items():
-                self._note("item", state, name, value)
-                yield value
+            if self.is_user(base.__module__):
+                self._note(Members(base), tuple(base.__dict__))
+
+    def _object(self, thing: Any) -> None:
+        cls = type(thing)
+        stream = stream_of(thing)
+        if stream is not None:
+            self._note(Stream(thing, stream), stream[0]())
+            return
+        surroundings = getattr(cls, "__surroundings__", None)
+        if surroundings is not None:
+            self._protocol(thing, surroundings)
+        user = self.is_user(cls.__module__) or any(self.is_user(b.__module__) for b in cls.__mro__)
+        if user or _is_module_of_nets(cls):
+            self._note(Kind(thing), cls)
+            self._stack.append(cls)
+        self._objects.append(thing)
+
+    def _protocol(self, thing: Any, surroundings: Any) -> None:
+        """An object that says itself what a step reads of it."""
+        stepped = self._stepped is None or id(thing) in self._stepped
+        for kind, container, key, value, loose in surroundings(thing, stepped):
+            if kind == "unready":
+                self.unready.append(thing)
+                continue
+            own, _, kind = kind.rpartition(" ")
+            self._note(_BY_NAME[kind](container, key), value, loose=loose)
+            if not loose and not own and kind != "length":
+                self._stack.append(value)
+
+    def _scan(self, thing: Any, names: frozenset[str]) -> None:
+        """Note the attributes of these names."""
+        if isinstance(thing, types.ModuleType):
+            self._scan_module(thing, names)
+        elif isinstance(thing, type):
+            self._scan_class(thing, names, None)
+        elif isinstance(thing, types.FunctionType):
+            for name in names & thing.__dict__.keys():
+                self._note(Item(thing.__dict__, name), thing.__dict__[name])
+                self._stack.append(thing.__dict__[name])
+        else:
+            self._scan_object(thing, names)
+
+    def _scan_module(self, module: types.ModuleType, names: frozenset[str]) -> None:
+        if is_ours(module.__name__) and not self.is_user(module.__name__):
+            return
+        foreign = not self.is_user(module.__name__)
+        for name in names & module.__dict__.keys():
+            value = module.__dict__[name]
+            self._note(Item(module.__dict__, name), value)
+            if not (foreign and isinstance(value, (type, types.FunctionType, types.ModuleType))):
+                self._stack.append(value)
+
+    def _scan_object(self, thing: Any, names: frozenset[str]) -> None:
+        cls = type(thing)
+        state = _state_of(thing)
+        user = any(self.is_user(base.__module__) for base in cls.__mro__)
+        net = _is_module_of_nets(cls)
+        first = id(thing) not in self._scanned
+        if net and first:
+            self._whole_state(thing, state)
+        elif not hasattr(cls, "__surroundings__"):
+            self._own_state(thing, state, names, user, first)
+        if first and any(is_ours(base.__module__) for base in cls.__mro__):
+            names = names | _METHODS_OF_MODULES
+        if user or net or any(not is_ours(base.__module__) for base in cls.__mro__[:-1]):
+            self._scan_class(cls, names, state)
+        if user:
+            for name in _slots(cls):
+                self._slot(thing, name)
+
+    def _whole_state(self, thing: Any, state: Any) -> None:
+        """The state of a network's module: every attribute, in its dict."""
+        if self._witness is None:
+            self._note(Order(state), tuple(state))
+        else:
+            self._note(Length(state), len(state))
+        for name, value in state.items():
+            self._note(Item(state, name), value)
+            self._stack.append(value)
+
+    def _own_state(self, thing: Any, state: Any, names: frozenset[str], user: bool, first: bool) -> None:
+        cls = type(thing)
+        if state is None:
+            if not user:
+                for name in names:
+                    if any(isinstance(b.__dict__.get(name), types.MemberDescriptorType) for b in cls.__mro__):
+                        self._slot(thing, name)
+            return
+        container = cls.__module__.partition(".")[0] in _CONTAINERS or isinstance(thing, BaseException)
+        local = isinstance(thing, threading.local)
+        chosen = set(names & state.keys())
+        if (user and self._dynamic) or container:
+            chosen = set(state)
+        if user and first and self._witness is None:  # an attribute that appears while it is traced
+            self._note(Order(state), tuple(state))
+        quiet: set[str] = set()
+        if not user and not container:
+            if self._witness is None and self._foreign < _MOST_FOREIGN_OBJECTS and not is_ours(cls.__module__):
+                quiet = set(state) - names if first else set()
+                self._foreign += 1
+            elif self._witness is not None:
+                quiet = (self._foreign_names & state.keys()) - names
+            if is_ours(cls.__module__) and cls.__module__.startswith("polygrad.optim"):
+                chosen |= set(state) if self._witness is None else set()
+        for name in [*chosen, *quiet]:
+            value = state.get(name, MISSING)
+            by_name = not _is_data_descriptor(cls, name) and cls.__getattribute__ is object.__getattribute__
+            place = Attribute(thing, name) if by_name or local else Item(state, name)
+            self._note(place, value, quiet=name in quiet)
+            self._stack.append(value)
+
+    def _slot(self, thing: Any, name: str) -> None:
+        value = next(
+            (_descriptor_value(b.__dict__[name], thing) for b in type(thing).__mro__ if name in b.__dict__), MISSING
+        )
+        self._note(Attribute(thing, name), value)
+        self._stack.append(value)
+
+    def _scan_class(self, cls: type, names: frozenset[str], state: Any) -> None:
+        """Note what a class has under these names, for itself or for an instance whose own attributes are ``state``."""
+        key = (id(cls), id(state))
+        first = key not in self._scanned
+        if first:
+            self._scanned[key] = frozenset()  # type: ignore[index]
+            self._alive.append(state)
+            names = names | {
+                n
+                for base in cls.__mro__
+                if self.is_user(base.__module__)
+                for n in base.__dict__
+                if n.startswith("__") and n not in _QUIET_DUNDERS
+            }
+        for name in names:
+            owner = next((b for b in cls.__mro__ if name in b.__dict__), None)
+            if owner is None or owner is object or owner.__module__ == "builtins":
+                continue
+            raw = owner.__dict__[name]
+            ours = is_ours(owner.__module__) and not self.is_user(owner.__module__)
+            if ours and name not in _METHODS_OF_MODULES and not type(raw) in PLAIN:
+                continue
+            data = hasattr(type(raw), "__set__")
+            if state is not None and not data and name in state:
+                continue
+            self._class_attribute(cls, owner, name, raw, state if not data else None)
+
+    def _class_attribute(self, cls: type, owner: type, name: str, raw: Any, state: Any) -> None:
+        inner = _functions_of(raw)
+        if self._witness is not None and inner and all(self._did_not_run(g) for g in inner):
+            return
+        described = hasattr(type(raw), "__get__")
+        place = (
+            Attribute(cls, name)
+            if (not described or isinstance(raw, (types.FunctionType, property)))
+            and not any(name in meta.__dict__ for meta in type(cls).__mro__[:-1])
+            else Item(owner.__dict__, name)
+        )
+        self._note(place, raw)
+        if state is not None:
+            self._note(Item(state, name), MISSING)
+        foreign = not self.is_user(owner.__module__)
+        self._stack.extend(inner if described else [raw] if not foreign or not callable(raw) else [])
+
+    def _did_not_run(self, f: Any) -> bool:
+        if not isinstance(f, types.FunctionType):
+            return False
+        user = self.is_user(f.__module__) or is_generated(f.__code__)
+        assert self._witness is not None
+        return user and f.__code__ not in self._witness.codes
 
     # -- comparing -----------------------------------------------------------------------------------
 
-    def check(self, leave_out: Collection[Any] = ()) -> Callable[[], bool]:
+    def check(self, leave_out: Iterable[Any] = ()) -> Callable[[], bool]:
         """A function that says, quickly, whether everything is as it was, but for the places of some names."""
-        scope: dict[str, Any] = {"_same": same}
+        scope: dict[str, Any] = {
+            "_same": same, "_same_items": same_items, "_MISSING": MISSING, "_getattr": getattr, "_type": type,
+            "_item": dict.__getitem__, "_pairs": lambda d: [x for pair in dict.items(d) for x in pair],
+            "_bytes": lambda x: Bytes(x).get(),
+        }  # fmt: skip
         names: dict[int, str] = {}
+        skipped = set(leave_out)
 
         def named(thing: Any) -> str:
             name = names.get(id(thing))
@@ -273,81 +511,115 @@ class Surroundings:
 
         tests = []
         for name, (place, value) in self.places.items():
-            if name in leave_out:
+            if name in skipped or isinstance(place, (Stream, Progress)):
                 continue
             key = repr(place.key) if isinstance(place.key, (str, int)) else named(place.key)
-            now, before = place.code(named(place.container), key), named(value)
-            if place.kind in ("length", "truth"):
-                tests.append(f"{now} == {value!r}")
-            elif place.kind == "equal":
-                tests.append(f"{now} == {before}")
-            elif isinstance(value, _PLAIN) and not (value is None or isinstance(value, (bool, DType, Device))):
-                tests.append(f"({now} is {before} or _same({now}, {before}))")
-            else:
-                tests.append(f"{now} is {before}")
+            tests.append(place.test(named(place.container), key, named(value), value))
         body = " and\n        ".join(tests) or "True"
         source = (
             f"def holds():\n    try:\n        return ({body})\n"
-            "    except (KeyError, IndexError, AttributeError, ValueError):\n        return False\n"
+            "    except (LookupError, AttributeError, ValueError, TypeError, ReferenceError):\n        return False\n"
         )
         exec(compile(source, "<guards>", "exec"), scope)
         return scope["holds"]  # type: ignore[no-any-return]
 
-    def changes(self, before: Surroundings) -> list[tuple[Any, Place, Any, Any]]:
-        """The places of ``before`` that have another content now: name, place, then, now. What is loose is not among
-        them: it changes by what each run calls."""
+    def changes(self) -> list[Change]:
+        """The places that have another content now: name, place, then, now. What is loose, and what libraries keep for
+        themselves, is not among them."""
         changed = []
-        for name, (place, old) in before.places.items():
-            now = place.read() if name not in self.places else self.places[name][1]
-            if place.kind == "equal":
-                if now != old:
+        for name, (place, old) in self.places.items():
+            if name not in self._quiet:
+                now = place.read()
+                if place.differs(old, now):
                     changed.append((name, place, old, now))
-            elif not same(old, now):
-                changed.append((name, place, old, now))
         return changed
 
-    def restore(self, changed: list[tuple[Any, Place, Any, Any]]) -> None:
+    def restore(self, changed: list[Change]) -> None:
         """Undo changes: what these places hold is again what it was."""
-        whole = {
-            id(place.container): place.container for _, place, _, _ in changed if place.kind in ("length", "equal")
-        }
-        for container in whole.values():
-            own = [(p, v) for p, v in self.places.values() if p.container is container and p.kind in ("item", "equal")]
-            if isinstance(container, dict):
-                container.clear()
-                container.update(own[0][1] if own and own[0][0].kind == "equal" else {p.key: v for p, v in own})
-            elif isinstance(container, list):
-                container[:] = own[0][1] if own and own[0][0].kind == "equal" else [v for _, v in own]
+        known: dict[int, dict[Any, Any]] = {}
+        for place, old in self.places.values():
+            if isinstance(place, Item) and old is not MISSING:
+                known.setdefault(id(place.container), {})[place.key] = old
         for _, place, old, _ in changed:
-            if id(place.container) not in whole and place.kind in ("item", "attribute", "cell"):
-                place.write(old)
+            container, items = place.container, known.get(id(place.container), {})
+            if isinstance(place, Length) and isinstance(container, list):
+                list.__setitem__(container, slice(None), list(items.values()))
+            elif isinstance(place, Order) and items.keys() >= set(old):
+                dict.clear(container)
+                dict.update(container, {k: items[k] for k in old})
+            elif isinstance(place, Order):  # an object's attributes, of which not all are known
+                for key in [k for k in container if k not in old]:
+                    dict.pop(container, key)
+        for _, place, old, _ in changed:
+            if not isinstance(place, (Length, Order, Progress, Referent, Truth)) and place.read() is not old:
+                with suppress(NotImplementedError, AttributeError, TypeError, KeyError):
+                    place.write(old)
 
 
-@functools.cache
-def is_library(name: str | None) -> bool:
-    """Whether a module is installed, or Python's own: such code does not change while a program runs."""
-    if name is None or name == "__main__":
-        return name is None
-    top = name.partition(".")[0]
-    if top in sys.stdlib_module_names or top in _OURS:
-        return True
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if file is None:
-        return name in sys.builtin_module_names
-    parts = file.split(os.sep)
-    return "site-packages" in parts or "dist-packages" in parts
+def witness_functions(witness: Witness) -> Iterator[types.FunctionType]:
+    """The functions of user code that ran though no walk had reached them, but for those that ran code defined."""
+    inner = {c for code in witness.codes for c in code.co_consts if isinstance(c, types.CodeType)}
+    for frame in witness.frames:
+        if frame.f_code in inner:
+            continue
+        for thing in gc.get_referents(frame):
+            if isinstance(thing, types.FunctionType) and thing.__code__ is frame.f_code:
+                yield thing
 
 
-@functools.cache
-def _names(code: types.CodeType) -> tuple[str, ...]:
-    """The global names and attributes that a function's code and the functions inside it mention."""
-    found = dict.fromkeys(code.co_names)
-    for const in code.co_consts:
-        if isinstance(const, types.CodeType):
-            found |= dict.fromkeys(_names(const))
-    return tuple(found)
+def _imported(name: str, scope: dict[str, Any]) -> types.ModuleType | None:
+    module = sys.modules.get(name)
+    if module is None:
+        package = scope.get("__package__")
+        module = sys.modules.get(f"{package}.{name}") if package else None
+    return module
 
 
+def _state_of(thing: Any) -> Any:
+    """An object's own attributes, or None."""
+    try:
+        state = object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def _is_data_descriptor(cls: type, name: str) -> bool:
+    raw = next((b.__dict__[name] for b in cls.__mro__ if name in b.__dict__), None)
+    return raw is not None and hasattr(type(raw), "__set__")
+
+
+def _descriptor_value(raw: Any, thing: Any) -> Any:
+    try:
+        return raw.__get__(thing, type(thing))
+    except (AttributeError, TypeError):
+        return MISSING
+
+
+def _functions_of(raw: Any) -> list[Any]:
+    """The functions behind what a class holds: methods, and those of properties and wrappers."""
+    if isinstance(raw, types.FunctionType):
+        return [raw]
+    if isinstance(raw, property):
+        return [g for g in (raw.fget, raw.fset, raw.fdel) if g is not None]
+    if isinstance(raw, (staticmethod, classmethod)):
+        return [raw.__func__]
+    if isinstance(raw, functools.cached_property):
+        return [raw.func]
+    return []
+
+
+def _is_module_of_nets(cls: type) -> bool:
+    """Whether objects of a class are networks: all their attributes count, as polygrad reads them by other names."""
+    return any(base.__module__.startswith("polygrad.nn") for base in cls.__mro__)
+
+
+@functools.lru_cache(maxsize=10_000)
 def _slots(cls: type) -> tuple[str, ...]:
-    slots = cls.__dict__.get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(s for s in slots if not s.startswith("__"))
+    names = []
+    for base in cls.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        slots = (slots,) if isinstance(slots, str) else tuple(slots)
+        names += [s for s in slots if isinstance(base.__dict__.get(s), types.MemberDescriptorType)]
+    return tuple(names)
+

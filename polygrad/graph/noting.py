@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import enum
+import fractions
+import pathlib
 from dataclasses import dataclass, field
-from typing import Any
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, Final
 
 import optree
 
+from .. import registry
 from ..core.cell import Cell, settle
 from ..core.node import LEAF, Node
 from ..core.operands import Symbol
 from ..core.tape import pull
 from ..errors import FreedGraphError, TraceError
 from .arrays import Traced
-from .guards import Place, Surroundings
+from .guards import Change
 from .ir import Graph, Instruction, Value
+from .places import Place, Progress, Stream, is_plain
 from .tracing import Entered, Trace
 
 __all__ = ["Made", "Noted", "Rebound", "note"]
+
+
+_UNCHANGEABLE: Final = (
+    int, float, complex, str, bytes, enum.Enum, decimal.Decimal, fractions.Fraction, pathlib.PurePath, datetime.date,
+    datetime.timedelta,
+)  # fmt: skip
 
 
 @dataclass
@@ -133,7 +147,25 @@ class Noted:
             raise TraceError(
                 "a number that each run gets anew was returned as it is; make a tensor of it: pg.asarray(number)"
             )
+        self._refuse_changeable(x)
         return ("static", x)
+
+    def _refuse_changeable(self, x: Any) -> None:
+        """Refuse results that each run would have to make again."""
+        trace = self.trace
+        if isinstance(x, str) and trace.shown and "<traced" in x:
+            raise TraceError(
+                f"the function returns text with the value of a tensor in it, written at {trace.shown}: its value is known at "
+                "each run only. Return the tensor, and write the text outside the compiled function"
+            )
+        if is_plain(x) or isinstance(x, (type, FunctionType, BuiltinFunctionType, ModuleType)) or trace.reached(x):
+            return
+        if registry.owner(x) is not None or isinstance(x, _UNCHANGEABLE):
+            return
+        raise TraceError(
+            f"the function returns a {type(x).__name__} that it made; a static graph would return the same one at each run. "
+            "Return tensors, numbers, tuples, lists and dicts, or register the type with optree"
+        )
 
     # -- effects -----------------------------------------------------------------------------------
 
@@ -178,18 +210,26 @@ class Noted:
         elif start is None or grad._value is not start:
             self.grads.append((entry, self.describe(grad)))
 
-    def note_places(self, before: Surroundings, changed: list[tuple[Any, Place, Any, Any]]) -> None:
+    def note_places(self, changed: list[Change]) -> None:
         """Which places hold other tensors now."""
         for name, place, old, now in changed:
+            if isinstance(place, Stream):
+                raise TraceError(
+                    "the function draws random numbers that are not polygrad's; a static graph would keep the first ones for "
+                    "ever. Draw with pg.random, or in pg.graph.on_each_run"
+                )
+            if isinstance(place, Progress):
+                raise TraceError(
+                    f"the function changes {place}; a static graph would keep the first item for ever. Pass the items in, "
+                    "or take them in pg.graph.on_each_run"
+                )
             leaves, structure = optree.tree_flatten(now)
-            if place.kind in ("length", "truth", "equal", "get") or not any(isinstance(x, Cell) for x in leaves):
+            if not place.fillable or not any(isinstance(x, Cell) for x in leaves):
                 raise TraceError(
                     f"the function changes {place} from {_short(old)} to {_short(now)}, in Python; a static graph would do "
                     "that once only. Keep it in a tensor, do it outside the compiled function, or in "
                     "pg.graph.on_each_run"
                 )
-            if place.kind not in ("item", "attribute", "cell"):
-                raise TraceError(f"the function fills {place}, which cannot be done again at each run")
             self.rebound.append(Rebound(name, place, old, structure, [self.leaf(x) for x in leaves]))
 
     # -- derivatives -------------------------------------------------------------------------------
@@ -273,12 +313,12 @@ def _short(x: Any) -> str:
     return text if len(text) < 60 else text[:57] + "..."
 
 
-def note(trace: Trace, result: Any, before: Surroundings, changed: list[tuple[Any, Place, Any, Any]]) -> Noted:
+def note(trace: Trace, result: Any, changed: list[Change]) -> Noted:
     """All that a traced call did; called while the trace still runs."""
     leaves, structure = optree.tree_flatten(result)
     made = Noted(trace, structure)
     made.result = [made.leaf(x) for x in leaves]
     made.note_writes()
-    made.note_places(before, changed)
+    made.note_places(changed)
     made.differentiate()
     return made

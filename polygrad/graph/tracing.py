@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from itertools import count
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from .. import registry
 from ..backend import Device
 from ..core.apply import user_line
-from ..core.cell import Cell, new_tensor, provide_enter, root_of, settle
+from ..core.cell import Cell, new_tensor, provide_enter, provide_note_gradient, root_of, settle
 from ..core.modes import TRACE, Mode
 from ..core.node import LEAF, Node, leaf
 from ..core.operands import Symbol
@@ -20,7 +20,10 @@ from .arrays import OPERATORS, Traced, TracingBackend, unreadable
 from .infer import Inference
 from .ir import Graph, Instruction, Value, values_in
 
-__all__ = ["Check", "Entered", "Host", "Trace", "paused", "running", "tracing"]
+if TYPE_CHECKING:
+    from .witness import Witness
+
+__all__ = ["Check", "Done", "Entered", "Host", "Save", "Trace", "paused", "running", "tracing", "undo"]
 
 _running: ContextVar[Trace | None] = ContextVar("polygrad_trace", default=None)
 
@@ -49,6 +52,9 @@ class Entered:
         self.inside: Node | None = None
         self.grad: Any = None
         self.grad_input: Traced | None = None
+        self.grad_inside: Any = None
+        self.grad_seen = False  # whether the function looked at the gradient that was there
+        self.grad_dropped = False  # whether it was replaced before anybody looked
 
     @property
     def changed(self) -> bool:
@@ -83,6 +89,31 @@ class Check:
         return repr(self.f)
 
 
+Save: TypeAlias = "Callable[[], Callable[[], None]]"
+"""Called before something is changed; returns what changes it back."""
+
+
+class Done(NamedTuple):
+    """A call in Python that a run made.
+
+    Attributes:
+        f: the function.
+        result: what it returned.
+        undo: undoes what it changed; None if it changed nothing, or nobody can.
+    """
+
+    f: Callable[..., Any]
+    result: tuple[Any, ...] | None
+    undo: Callable[[], None] | None
+
+
+def undo(done: list[Done]) -> None:
+    """Undo calls, the last one first."""
+    for call in reversed(done):
+        if call.undo is not None:
+            call.undo()
+
+
 class Host:
     """A Python function that each run calls first; its floats and arrays are inputs of the graph.
 
@@ -90,9 +121,13 @@ class Host:
         f, args: the call.
         kinds: for each item of its result ``"number"``, ``"array"`` or ``"static"``.
         first: the result that the trace saw, used by the first run.
+        save: called before each run; returns what undoes the call after a failing run.
     """
 
-    def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], result: tuple[Any, ...] | None) -> None:
+    def __init__(
+        self, f: Callable[..., Any], args: tuple[Any, ...], result: tuple[Any, ...] | None, save: Save | None = None
+    ) -> None:
+        self.save = save
         self.f = f
         self.args = args
         self.first = result
@@ -143,8 +178,13 @@ class Trace:
         self.names: dict[Value, str] = {}
         self.entered: dict[int, Entered] = {}
         self.hosts: list[Host] = []
+        self.host_inputs: list[Value] = []  # the floats and arrays of their results
         self.reached: Callable[[Any], bool] = lambda thing: True  # whether guards look at an object
-        self.pending: list[tuple[Callable[..., Any], Any]] = []  # results that an earlier try of this run had
+        self.pending: list[Done] = []  # calls that an earlier try of this run made
+        self.done: list[Done] = []
+        self.stepped: list[Any] = []  # optimisers whose step was traced
+        self.witness: Witness | None = None
+        self.shown = ""  # where a traced tensor was written as text
         self._numbers = count()
         self._infer = _inferences.setdefault(inner, Inference(inner))
         self.device = TracingBackend(self, inner).level
@@ -184,6 +224,15 @@ class Trace:
 
     def call(self, op: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Note a call of the namespace's function ``f``; what it makes, as traced arrays."""
+        if self.witness is None:
+            return self._call(op, f, args, kwargs)
+        self.witness.pause()  # nothing of the user's runs in here
+        try:
+            return self._call(op, f, args, kwargs)
+        finally:
+            self.witness.resume()
+
+    def _call(self, op: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if _running.get() is None:
             raise TraceError(
                 f"{op}: an array of a trace was used outside the traced function: by another thread, or after the trace "
@@ -227,16 +276,26 @@ class Trace:
         """Note that each run must call ``f`` with a Tensor, which raises where its values are wrong."""
         self.instructions.append(Instruction("check", (Check(f, self.inner), x._value.value), (), (), effect=True))
 
-    def host(self, f: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        """Call a Python function, now and at each run, and take the floats and arrays of its result as inputs."""
-        if self.pending and self.pending[0][0] == f:
-            result = self.pending.pop(0)[1]
+    def host(self, f: Callable[..., Any], args: tuple[Any, ...], save: Save | None = None, counts: bool = False) -> Any:
+        """Call a Python function, now and at each run, and take the floats and arrays of its result as inputs.
+
+        Args:
+            f, args: the call.
+            save: called before; returns what undoes the call, used where the trace is abandoned.
+            counts: whether the call is undone after a failing run, too.
+        """
+        if self.pending and self.pending[0].f == f:
+            done = self.pending.pop(0)
+            result = done.result
         else:
+            undo = None if save is None else save()
             with paused():
                 result = f(*args)
+            done = Done(f, result, undo)
+        self.done.append(done)
         if result is not None and not isinstance(result, tuple):
             raise TraceError(f"what runs each time must return None or a tuple, not {type(result).__name__}")
-        noted = Host(f, args, result)
+        noted = Host(f, args, result, save if counts else None)
         self.hosts.append(noted)
         if result is None:
             return None
@@ -244,8 +303,10 @@ class Trace:
         for kind, item in zip(noted.kinds, result):
             if kind == "number":
                 made.append(self.number())
+                self.host_inputs.append(made[-1].number)
             elif kind == "array":
                 made.append(new_tensor(self.input(tuple(item.shape), item.dtype), None, self.device))
+                self.host_inputs.append(made[-1]._value.value)
             else:
                 made.append(item)
         return tuple(made)
@@ -309,7 +370,7 @@ class Trace:
                 if node.grad is not None:
                     grad = node.grad
                     entry.grad_input = self.input(tuple(grad._value.shape), grad._value.dtype)
-                    inside.grad = new_tensor(entry.grad_input, None, self.device)
+                    inside.grad = entry.grad_inside = new_tensor(entry.grad_input, None, self.device)
             cell._node = inside
         if cell._extra is not None:
             cell._extra.version += 1
@@ -342,6 +403,20 @@ def _enter_running(cell: Any) -> bool:
 provide_enter(_enter_running)
 
 
+def _note_gradient(cell: Any, written: bool) -> None:
+    """Note that the gradient of a tensor from outside is looked at, or replaced."""
+    trace = _running.get()
+    entry = None if trace is None else trace.entered.get(id(cell))
+    if entry is not None:
+        if not written:
+            entry.grad_seen = entry.grad_seen or not entry.grad_dropped
+        elif not entry.grad_seen and entry.inside is not None and entry.inside.grad is entry.grad_inside:
+            entry.grad_dropped = True
+
+
+provide_note_gradient(_note_gradient)
+
+
 @contextmanager
 def tracing(trace: Trace) -> Iterator[Trace]:
     """The scope in which a trace's function runs; the handles are put back when it ends."""
@@ -369,8 +444,12 @@ def paused() -> Iterator[None]:
         return
     token = _running.set(None)
     scope = registry.scope_of(trace.inner) if registry.default_device() is trace.device else nullcontext()
+    if trace.witness is not None:
+        trace.witness.pause()
     try:
         with scope, _Off():
             yield
     finally:
         _running.reset(token)
+        if trace.witness is not None:
+            trace.witness.resume()

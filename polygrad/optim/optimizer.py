@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeAlias
@@ -131,7 +132,9 @@ class Optimizer:
                 f"{type(self).__qualname__}.step was called in a traced function that does not hold the optimiser where it "
                 "could be looked at before each run; make it a global, a closure's variable, an attribute or an argument"
             )
-        _each_time(self._count)
+        if trace is not None:
+            trace.stepped.append(self)
+        _each_time(self._count, save=self._keep_steps)
         with pg.no_grad():
             for group in self.param_groups:
                 for p in group["params"]:
@@ -159,19 +162,40 @@ class Optimizer:
                     "traced; its state is made at a step that is not"
                 )
             state = self.state[p] = self.start(g, group)
-        self.update(pair, g, state, group, _each_time(self.numbers, state, group))
+        numbers = _each_time(self.numbers, state, group, save=functools.partial(self._keep_counts, state))
+        self.update(pair, g, state, group, numbers)
         if pair is not p:
             p[...] = pg.astype(pair[0], p.dtype) + pg.astype(pair[1], p.dtype) * 1j
 
     def _count(self) -> None:
         self.steps += 1
 
-    def __surroundings__(self) -> Iterator[tuple[str, Any, Any, Any, bool]]:
-        """What a compiled step can reach here (``polygrad.graph.guards``): numbers are taken anew at each run, so
-        only whether they are zero is fixed; the state's tensors are taken from their places."""
+    def _keep_steps(self) -> Callable[[], None]:
+        return functools.partial(setattr, self, "steps", self.steps)
+
+    def _keep_counts(self, state: State) -> Callable[[], None]:
+        """A function that puts a parameter's counts back."""
+        return functools.partial(state.update, {k: v for k, v in state.items() if isinstance(v, (int, float))})
+
+    def __surroundings__(self, stepped: bool) -> Iterator[tuple[str, Any, Any, Any, bool]]:
+        """The places that a compiled function reads here (``polygrad.graph.guards``).
+
+        Numbers are read at each run, so only whether they are zero is fixed; the state's tensors are taken from their
+        places.
+
+        Args:
+            stepped: whether the function takes a step, which reads the state and the options.
+        """
+        yield "own attribute", self, "param_groups", self.param_groups, False
+        yield "length", self.param_groups, None, len(self.param_groups), False
+        for i, group in enumerate(self.param_groups):
+            yield "own item", self.param_groups, i, group, False
+            yield "item", group, "params", group["params"], False
+        if not stepped:
+            return
+        yield "own attribute", self, "state", self.state, False
         if any(p not in self.state for group in self.param_groups for p in group["params"]):
             yield "unready", self, None, None, False
-        yield "length", self.param_groups, None, len(self.param_groups), False
         for group in self.param_groups:
             yield "length", group, None, len(group), False
             for key, value in group.items():
@@ -180,7 +204,8 @@ class Optimizer:
                 elif key not in SCHEDULED:
                     yield "item", group, key, value, False
         yield "length", self.state, None, len(self.state), False
-        for state in self.state.values():
+        for p, state in self.state.items():
+            yield "own item", self.state, p, state, False
             yield "length", state, None, len(state), False
             for key, value in state.items():
                 number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -276,10 +301,10 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _each_time(f: Callable[..., Any], *args: Any) -> Any:
-    """Call a function, in a compiled step before each run."""
+def _each_time(f: Callable[..., Any], *args: Any, save: Callable[[], Callable[[], None]]) -> Any:
+    """Call a function, in a compiled step before each run; ``save`` returns what undoes the call."""
     trace = _trace()
-    return f(*args) if trace is None else trace.host(f, args)
+    return f(*args) if trace is None else trace.host(f, args, save, True)
 
 
 def _trace() -> Any:

@@ -42,7 +42,8 @@ def _at_each_run(draw: D) -> D:
                 f"{draw.__name__}: draws for {place} inside a function that is traced for {trace.inner}; "
                 "a static graph is of one device"
             )
-        return trace.host(_Draw(draw, args, {**kwargs, "device": trace.inner}), ())[0]  # type: ignore[no-any-return]
+        call = _Draw(draw, args, {**kwargs, "device": trace.inner})
+        return trace.host(call, (), call.save)[0]  # type: ignore[no-any-return]
 
     return drawn  # type: ignore[return-value]
 
@@ -52,6 +53,12 @@ class _Draw:
 
     def __init__(self, draw: Callable[..., pg.Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._call = functools.partial(draw, *args, **kwargs)
+        self._generator: Generator | None = kwargs.get("generator")
+
+    def save(self) -> Callable[[], None]:
+        """A function that puts the generator back."""
+        generator = current() if self._generator is None else self._generator
+        return functools.partial(generator.set_state, generator.get_state())
 
     def __call__(self) -> tuple[Any]:
         return (self._call()._value,)
