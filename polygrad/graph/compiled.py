@@ -7,7 +7,7 @@ import inspect
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
+from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 import optree
 
@@ -23,7 +23,7 @@ from ..transforms.batching import is_level
 from ..transforms.inputs import flatten
 from .collection import no_collection
 from .entry import Entry
-from .entry_source import MISS, overlapping
+from .entry_source import MISS, overlapping, related
 from .execute import Program
 from .executors import Executor, executor_of
 from .guards import Change, Surroundings
@@ -39,6 +39,12 @@ __all__ = ["CacheInfo", "Compiled", "Spec", "compile", "trace"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_ORDERED: Final = "polygrad.graph"
+"""The namespace in which optree tells dicts apart by the order of their keys."""
+
+_ordered = optree.dict_insertion_ordered(True, namespace=_ORDERED)
+_ordered.__enter__()  # for as long as the process lives
 
 _tracing_lock = threading.RLock()
 _MANY = 8
@@ -136,7 +142,7 @@ class Compiled(Generic[P, R]):
             if not kwargs:  # the quickest way for the commonest call
                 result = self._known(args, structure)
                 return self._first(args, structure) if result is MISS else result
-        leaves, structure = flatten((args, kwargs))
+        leaves, structure = optree.tree_flatten((args, kwargs), namespace=_ORDERED)
         leaves = [x if isinstance(x, Cell) or registry.owner(x) is None else to_tensor(x) for x in leaves]
         result = self._known(leaves, structure)
         return self._first(leaves, structure) if result is MISS else result
@@ -169,7 +175,8 @@ class Compiled(Generic[P, R]):
                 return result  # type: ignore[no-any-return]
             surroundings = Surroundings(self.f, *_others(leaves))
             unready = [x for x in surroundings.unready if id(x) not in self._warm]
-            if unready or overlapping(list({id(x): x for x in tensors}.values()), []):
+            distinct = list({id(x): x for x in tensors}.values())
+            if unready or related(distinct):
                 self._warm.update(id(x) for x in unready)
                 self._eager += 1
                 return self._again(leaves, structure)  # type: ignore[no-any-return]
@@ -191,6 +198,11 @@ class Compiled(Generic[P, R]):
                 )
         result = entry.call(leaves)
         if result is MISS:
+            if overlapping(distinct, []):  # what the function writes to one it would see in the other
+                undo(entry.pending)
+                entry.pending = []
+                self._eager += 1
+                return self._again(leaves, structure)  # type: ignore[no-any-return]
             raise TraceError(
                 f"{self!r}: what the trace took for fixed changed while it was traced; the function cannot be compiled"
             )

@@ -16,11 +16,11 @@ from ..core.cell import Cell, new_tensor
 from ..core.node import leaf
 from ..core.tape import pull, push, reachable
 from ..errors import DTypeError, NoRuleError, TraceError
-from .execute import resolve
-from .ir import Graph, Instruction, Value, substituted
+from .execute import on_tensors
+from .ir import Graph, Instruction, Value
 from .tracing import Trace, running, tracing
 
-__all__ = ["jvp", "vjp"]
+__all__ = ["jvp", "replayed", "vjp"]
 
 
 class _Replayed(NamedTuple):
@@ -56,7 +56,7 @@ def _chosen(graph: Graph, name: str, argnums: int | Sequence[int] | None, closed
     return chosen
 
 
-def _replayed(graph: Graph, targets: Sequence[Value], trace: Trace) -> _Replayed:
+def replayed(graph: Graph, targets: Sequence[Value], trace: Trace) -> _Replayed:
     """Run the graph on Tensors that note their calls, those of ``targets`` as leaves."""
     device, native = trace.device, trace.inner.backend.to_native_dtype
     known: dict[Value, Any] = {}
@@ -69,23 +69,18 @@ def _replayed(graph: Graph, targets: Sequence[Value], trace: Trace) -> _Replayed
     inputs = dict(known)
     for v, array in graph.constants.items():
         known[v] = new_tensor(trace.constant(array), None, device)
-    for instruction in graph.instructions:
-        if instruction.op == "check":
-            check, *arrays = instruction.args
-            trace.instructions.append(
-                Instruction("check", (check, *[known[v]._value.value for v in arrays]), (), (), effect=True)
-            )
-            continue
-        if instruction.op == "linalg.squared_often":
-            raise NoRuleError(
-                "expm: as part of a static graph it has no derivative, because how often it squares depends on values; trace "
-                "the derivative instead: pg.trace(pg.grad(f), ...)"
-            )
-        f = resolve(device.xp, instruction.op)
-        args = [substituted(a, known.__getitem__) for a in instruction.args]
-        made = f(*args, **{name: substituted(a, known.__getitem__) for name, a in instruction.kwargs})
-        known.update(zip(instruction.outputs, made if instruction.several else (made,), strict=True))
-    return _Replayed(trace, inputs, [None if v is None else known[v] for v in graph.outputs])
+    if any(instruction.op == "linalg.squared_often" for instruction in graph.instructions):
+        raise NoRuleError(
+            "expm: as part of a static graph it has no derivative, because how often it squares depends on values; trace "
+            "the derivative instead: pg.trace(pg.grad(f), ...)"
+        )
+
+    def check(holder: Any, tensors: list[Any]) -> None:
+        values = [x._value.value for x in tensors]
+        trace.instructions.append(Instruction("check", (holder, *values), (), (), effect=True))
+
+    outputs = on_tensors(graph, known, device.xp, check)
+    return _Replayed(trace, inputs, outputs)
 
 
 def _derived(graph: Graph, name: str, targets: list[Value], more: Callable[[_Replayed, list[Any]], list[Any]]) -> Graph:
@@ -94,7 +89,7 @@ def _derived(graph: Graph, name: str, targets: list[Value], more: Callable[[_Rep
         raise TraceError(f"{name}: a function is being traced; derive the graph before, or use pg.{name} inside it")
     trace = Trace(registry.device(graph.device))
     with tracing(trace):
-        flow = _replayed(graph, targets, trace)
+        flow = replayed(graph, targets, trace)
         raws = [x._value if isinstance(x, Cell) else x for x in flow.outputs]
         derived = more(flow, raws)
         made = trace.graph([*raws, *derived])

@@ -22,7 +22,7 @@ from .tracing import Entered, undo
 if TYPE_CHECKING:
     from .entry import Entry
 
-__all__ = ["MISS", "EntryWriter", "overlapping"]
+__all__ = ["MISS", "EntryWriter", "overlapping", "related"]
 
 MISS: Final = object()
 """What an entry answers to a call that is not its own."""
@@ -40,15 +40,28 @@ def write(cell: Any, made: Any, tracked: bool) -> None:
 
 
 def overlapping(leaves: Sequence[Any], closed_over: Sequence[Any]) -> bool:
-    """Whether arguments share memory with each other, or with tensors the function reaches, through views."""
+    """Whether arguments share memory with each other, or with tensors the function reaches: as views of one tensor, or
+    because the user's own arrays overlap."""
     roots: set[int] = {id(c) for c in closed_over}
+    borrowed = [c for c in map(root_of, closed_over) if c._extra is not None and c._extra.borrowed is not None]
     for x in leaves:
         if isinstance(x, Cell):
-            root = id(root_of(x))
-            if root in roots:
+            root = root_of(x)
+            if id(root) in roots:
                 return True
-            roots.add(root)
+            roots.add(id(root))
+            if root._extra is not None and root._extra.borrowed is not None:
+                is_view = root._device.backend.is_view
+                if any(c._device is root._device and is_view(c._value, root._value) for c in borrowed if c is not root):
+                    return True
+                borrowed.append(root)
     return False
+
+
+def related(leaves: Sequence[Any]) -> bool:
+    """Whether arguments are views of one tensor."""
+    roots = [id(root_of(x)) for x in leaves if isinstance(x, Cell)]
+    return len(set(roots)) < len(roots)
 
 
 class EntryWriter:
@@ -237,7 +250,7 @@ class EntryWriter:
                 tests.append(f"({grad} := {node}.grad) is None")
                 tests.append(f"{grad}._value.dtype is not {dtype} and {grad}._value.dtype != {dtype}")
                 self.raw[entry.grad_input.value] = f"{grad}._value"
-            elif looked:
+            elif looked and entry.node is not None:
                 tests.append(f"{node}.op is LEAF and {node}.grad is not None")
             if tests:
                 self.miss(" or ".join(tests))

@@ -15,17 +15,20 @@ import optree
 
 from .. import registry
 from ..backend import Device
-from ..core.cell import settle
+from ..core.cell import new_tensor, settle
+from ..core.modes import GRAD, WATCHED, get_mode
 from ..core.operands import SCALARS
 from ..core.tape import new_saved
 from ..errors import DeviceError, DTypeError, ShapeError
 from ..ops.creation import asarray
+from ..transforms.batching import is_level
 from .arrays import OPERATORS
 from .infer import ELEMENTWISE, REDUCTIONS
 from .ir import Graph, Instruction, Value, substituted
 from .passes import optimized
+from .tracing import running
 
-__all__ = ["FRESH", "Program", "Writer", "replay", "resolve", "run_graph", "runner"]
+__all__ = ["FRESH", "Program", "Writer", "on_tensors", "replay", "resolve", "run_graph", "runner"]
 
 FRESH: Final = (
     ELEMENTWISE | REDUCTIONS | {"matmul", "matmul_2d", "concat", "stack", "take", "zeros", "ones", "full", "arange"}
@@ -220,6 +223,26 @@ def replay(graph: Graph, xp: Any, inputs: Sequence[Any], constants: Callable[[An
 _runs: WeakKeyDictionary[Graph, Callable[..., tuple[Any, ...]]] = WeakKeyDictionary()
 
 
+def on_tensors(graph: Graph, known: dict[Value, Any], xp: Any, check: Callable[[Any, list[Any]], None]) -> list[Any]:
+    """Apply a graph's instructions to Tensors, one op after the other; its outputs.
+
+    Args:
+        known: the Tensors of the inputs and constants; what is computed is added.
+        xp: the namespace of ops.
+        check: called with what a check instruction holds, and its Tensors.
+    """
+    for instruction in graph.instructions:
+        if instruction.op == "check":
+            holder, *arrays = instruction.args
+            check(holder, [known[v] for v in arrays])
+            continue
+        f = resolve(xp, instruction.op)
+        args = [substituted(a, known.__getitem__) for a in instruction.args]
+        made = f(*args, **{name: substituted(a, known.__getitem__) for name, a in instruction.kwargs})
+        known.update(zip(instruction.outputs, made if instruction.several else (made,), strict=True))
+    return [None if v is None else known[v] for v in graph.outputs]
+
+
 def run_graph(graph: Graph, args: Sequence[Any]) -> Any:
     """Call a graph with Tensors or arrays."""
     device = registry.device(graph.device)
@@ -227,19 +250,48 @@ def run_graph(graph: Graph, args: Sequence[Any]) -> Any:
     if len(args) != len(wanted):
         raise TypeError(f"this graph takes {len(wanted)} arrays, got {len(args)}")
     given = iter(args)
-    inputs = []
-    for v in graph.inputs:
-        x: Any = graph.closed_over[v] if v in graph.closed_over else asarray(next(given))
+    inputs = [graph.closed_over[v] if v in graph.closed_over else asarray(next(given)) for v in graph.inputs]
+    mode, trace = get_mode(), running()
+    for x in inputs:
         settle(x)
-        if x._device is not device:
+    if mode & WATCHED or any(is_level(x._device) for x in inputs):
+        part_of_more = True
+    else:
+        part_of_more = bool(mode & GRAD) and any(x._node is not None for x in inputs)
+    real = device if trace is None or device is not trace.device else trace.inner
+    for v, x in zip(graph.inputs, inputs, strict=True):
+        if x._device is not real and (not part_of_more or registry.is_loaded(x._device.backend)):
             raise DeviceError(f"input {v!r} lives on {x._device}, the graph is for {device}")
-        if tuple(x._value.shape) != v.shape:
-            raise ShapeError(f"input {v!r} has shape {tuple(x._value.shape)}, the graph was traced for {v.shape}")
+        if tuple(x.shape) != v.shape:
+            raise ShapeError(f"input {v!r} has shape {tuple(x.shape)}, the graph was traced for {v.shape}")
         if x.dtype is not v.dtype:
             raise DTypeError(f"input {v!r} has dtype {x.dtype}, the graph was traced for {v.dtype}")
-        inputs.append(x._value)
-    run = _runs.get(graph)
-    if run is None:
-        run = _runs[graph] = runner(graph, device)
-    made = [None if raw is None else new_saved(raw, None, device) for raw in run(*inputs)]
+    if part_of_more:  # of a trace, a vmap or an eager graph: each op is applied to the Tensors
+        made = _inlined(graph, device, inputs)
+    else:
+        run = _runs.get(graph)
+        if run is None:
+            run = _runs[graph] = runner(graph, device)
+        made = [None if raw is None else new_saved(raw, None, device) for raw in run(*[x._value for x in inputs])]
     return tuple(made) if graph.structure is None else optree.tree_unflatten(graph.structure, made)
+
+
+def _inlined(graph: Graph, device: Device, inputs: list[Any]) -> list[Any]:
+    trace = running()
+    known: dict[Value, Any] = dict(zip(graph.inputs, inputs, strict=True))
+    if trace is not None:
+        trace.enter_all(inputs)
+    for v, array in graph.constants.items():
+        raw, place = (array, device) if trace is None else (trace.constant(array), trace.device)
+        known[v] = new_tensor(raw, None, place)
+
+    def check(holder: Any, tensors: list[Any]) -> None:
+        for x in tensors:
+            while is_level(x._device):  # all examples are looked at together
+                x = x._value.value
+            if trace is None:
+                holder.f(x)
+            else:
+                trace.check(holder.f, x)
+
+    return on_tensors(graph, known, (device if trace is None else trace.device).xp, check)

@@ -21,14 +21,15 @@ from ..backend import SPACES, Device
 from ..core.cell import Cell, new_tensor
 from ..core.kernels import GENERIC
 from ..dtypes import BY_NAME, DType
-from ..errors import StateError
+from ..errors import NoRuleError, StateError
 from ..ops.classes import InRange
 from ..ops.creation import asarray
 from .arrays import OPERATORS
+from .derivatives import replayed
 from .execute import resolve
 from .infer import REDUCTIONS, Inference
 from .ir import Graph, Instruction, Value, substituted
-from .tracing import Check
+from .tracing import Check, Trace, tracing
 
 __all__ = ["load", "save"]
 
@@ -223,7 +224,7 @@ class _Reader:
         if any(v is not None and v.dtype is None for v in outputs):
             raise self.fault("it returns a Python number")
         structure = self._tree(tree["structure"], len(outputs))
-        return Graph(
+        graph = Graph(
             tuple(inputs),
             constants,
             tuple(instructions),
@@ -233,6 +234,19 @@ class _Reader:
             reached,
             structure,
         )
+        self._applies(graph)
+        return graph
+
+    def _applies(self, graph: Graph) -> None:
+        """Check that the graph can be applied to Tensors, as it is where a derivative is wanted."""
+        trace = Trace(self.device)
+        with tracing(trace):
+            try:
+                replayed(graph, (), trace)
+            except NoRuleError:
+                pass
+            except Exception as error:  # whatever an op says of arguments that do not fit
+                raise self.fault(f"it cannot be applied to tensors ({type(error).__name__}: {error})") from None
 
     def _place(self, saved: str, wanted: str | Device | None) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from itertools import count
@@ -375,6 +375,12 @@ class Trace:
         if cell._extra is not None:
             cell._extra.version += 1
         return entry
+
+    def enter_all(self, cells: Iterable[Any]) -> None:
+        """Make Tensors of the real device inputs; those of the trace are left alone."""
+        for cell in cells:
+            if cell._device is self.inner:
+                self.enter(cell)
 
     def leave(self) -> None:
         """Put every handle back as it was."""
