@@ -54,7 +54,8 @@ def compile_graph(
     """A function of the graph's inputs, for any thread at any time."""
     with no_collection:
         plan = (planned or Plan)(np, graph, device)
-    idle: list[Callable[..., tuple[Any, ...]]] = []
+    # Machine code is made at once: what it cannot do is known before the first run.
+    idle: list[Callable[..., tuple[Any, ...]]] = [] if planned is None else [plan.instance()]
     ordered = [i for i, v in enumerate(graph.inputs) if plan.needs_order(v)]
     straight: list[Callable[..., tuple[Any, ...]]] = []
     alone = plan.wants_one_blas_thread()
@@ -156,9 +157,12 @@ class Plan:
         context.run(np.errstate(all="ignore").__enter__)
         return partial(context.run, scope["run"])
 
+    instead: str = ""
+    """Why this plan runs a graph that machine code was asked for."""
+
     def explain(self) -> list[str]:
         """What is done in blocks, what is not, and the memory planned, in words."""
-        lines = []
+        lines = [f"no machine code: {self.instead}"] if self.instead else []
         alone: dict[str, int] = {}
         for step in self.steps:
             if isinstance(step, Group):

@@ -20,7 +20,7 @@ from ..dtypes import DType, as_dtype
 from ..errors import TraceError, UnreadyError
 from ..ops.creation import to_tensor
 from ..transforms.batching import is_level
-from ..transforms.inputs import flatten
+from ..transforms.inputs import Kinds, flatten, kinds_of, tree_in_kind
 from .collection import no_collection
 from .entry import Entry
 from .entry_source import MISS, overlapping, related
@@ -124,6 +124,7 @@ class Compiled(Generic[P, R]):
         self._without = tuple(without)
         functools.update_wrapper(self, f)  # first: f may itself be a wrapper of a compiled function
         self.f = f
+        self._kinds = kinds_of(f)
         self._entries: list[tuple[Any, Entry]] = []
         self._hits = self._misses = self._eager = 0
         self._warm: set[int] = set()
@@ -142,6 +143,22 @@ class Compiled(Generic[P, R]):
             if not kwargs:  # the quickest way for the commonest call
                 result = self._known(args, structure)
                 return self._first(args, structure) if result is MISS else result
+        if self._kinds is not None and not any(isinstance(x, Cell) for x in optree.tree_leaves((args, kwargs))):
+            return self._in_kind(self._kinds, args, kwargs)
+        return self._called(args, kwargs)
+
+    def _in_kind(self, kinds: Kinds, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call of a transform's function without Tensors, whose results are arrays and numbers, too."""
+        numbers = {i for i in kinds.argnums if i < len(args) and type(args[i]) in (float, complex)}
+        chosen = tuple([to_tensor(x) if i in numbers else x for i, x in enumerate(args)])
+        result = self._called(chosen, kwargs)
+        like: Any = 0.0 if numbers else True
+        if kinds.value_first and numbers:
+            return (tree_in_kind(result[0], True, False), *tree_in_kind(result[1:], like, False))
+        return tree_in_kind(result, like, False)
+
+    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        leaves: Sequence[Any]
         leaves, structure = optree.tree_flatten((args, kwargs), namespace=_ORDERED)
         leaves = [x if isinstance(x, Cell) or registry.owner(x) is None else to_tensor(x) for x in leaves]
         result = self._known(leaves, structure)
@@ -174,6 +191,9 @@ class Compiled(Generic[P, R]):
             if result is not MISS:  # another thread has traced it meanwhile
                 return result  # type: ignore[no-any-return]
             surroundings = Surroundings(self.f, *_others(leaves))
+            if any(is_level(x._device) for x in surroundings.tensors.values() if hasattr(x, "_device")):
+                self._eager += 1
+                return self._again(leaves, structure)  # type: ignore[no-any-return]
             unready = [x for x in surroundings.unready if id(x) not in self._warm]
             distinct = list({id(x): x for x in tensors}.values())
             if unready or related(distinct):

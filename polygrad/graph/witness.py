@@ -92,7 +92,7 @@ class Witness:
     def _suspect(self, frame: types.FrameType, called: Any, name: str) -> None:
         module = frame.f_globals.get("__name__")
         if name in _ENTROPY:
-            if not is_ours(module):
+            if not is_ours(_caller(frame)):
                 self._refuse(f"draws random numbers from the system ({name})", frame)
             return
         if not self._is_user(module) and not is_generated(frame.f_code):
@@ -153,6 +153,16 @@ class Witness:
     def attribute_names(self) -> set[types.CodeType]:
         """The code of libraries whose objects may hold what a graph depends on."""
         return {c for c in self.library if self.codes[c].get("__name__", "").partition(".")[0] not in _WITHOUT_NAMES}
+
+
+def _caller(frame: types.FrameType | None) -> str | None:
+    """The module, not of Python's own, that a call comes from."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.partition(".")[0] not in sys.stdlib_module_names:
+            return str(name)
+        frame = frame.f_back
+    return None
 
 
 def restore(before: Any) -> None:

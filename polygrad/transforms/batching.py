@@ -362,7 +362,7 @@ def lifted(tensor: Any, device: Device) -> Any:
     if tensor._device is device:
         return tensor
     if not isinstance(backend, BatchingBackend):
-        return None
+        return backend.lift(tensor, device)  # a trace takes tensors from outside
     inner = lifted(tensor, backend.inner)
     if inner is None:
         return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 import optree
 
@@ -20,11 +21,46 @@ from ..ops.creation import asarray, to_tensor
 from ..ops.data_types import astype
 from .batching import innermost, is_level, lifted, tracked
 
-__all__ = ["Recorded", "cotangent_for", "flatten", "in_kind", "is_array", "record", "split_arguments", "zeros_for"]
+__all__ = [
+    "Kinds", "Recorded", "cotangent_for", "flatten", "in_kind", "is_array", "kinds_of", "record", "returns_in_kind",
+    "split_arguments", "zeros_for",
+]  # fmt: skip
 
 _INPUT: Final = Op("input", lambda xp, x, /: x, [lambda xp, g: g], [lambda xp, t: t])
 
 _is_none: Callable[[Any], bool] = lambda x: x is None  # noqa: E731
+
+
+class Kinds(NamedTuple):
+    """How a transform's function treats what is no Tensor: its results are of the kind of its arguments.
+
+    Attributes:
+        argnums: the positional arguments that are differentiated.
+        value_first: whether a pair is returned whose first part is the function's own value.
+    """
+
+    argnums: tuple[int, ...]
+    value_first: bool = False
+
+
+_kinds: WeakKeyDictionary[Callable[..., Any], Kinds] = WeakKeyDictionary()
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def returns_in_kind(f: F, argnums: int | Sequence[int] = (), value_first: bool = False) -> F:
+    """Note that a function's results are of the kind of its arguments; returns it."""
+    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    _kinds[f] = Kinds(chosen, value_first)
+    return f
+
+
+def kinds_of(f: Any) -> Kinds | None:
+    """What :func:`returns_in_kind` noted of a function; None for one that it does not know."""
+    try:
+        return _kinds.get(f)
+    except TypeError:  # an object that nobody can refer to weakly, or that has no hash
+        return None
 
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:
@@ -165,6 +201,8 @@ def in_kind(tensor: Any, like: Any, keep_graph: bool) -> Any:
     if tensor._node is not None:
         tensor = tensor.detach()  # type: ignore[attr-defined]
     if like is False or isinstance(like, Cell):
+        return tensor
+    if tensor._device.backend.stands_for is not None:  # a trace, whose values are not known yet
         return tensor
     number = isinstance(like, (float, complex)) and not hasattr(like, "dtype")
     if number and tuple(tensor._value.shape) == ():

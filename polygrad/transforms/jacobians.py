@@ -12,7 +12,16 @@ from ..core.cell import new_tensor
 from ..errors import DTypeError
 from ..ops.elementwise import conj
 from ..ops.manipulation import moveaxis, reshape, stack
-from .inputs import Recorded, all_raw, check_holomorphic, in_kind, record, split_arguments, tree_in_kind
+from .inputs import (
+    Recorded,
+    all_raw,
+    check_holomorphic,
+    in_kind,
+    record,
+    returns_in_kind,
+    split_arguments,
+    tree_in_kind,
+)
 from .jvp import jvp, pushed
 from .vjp import _with_aux, grad, pulled, regroup
 
@@ -74,7 +83,7 @@ def jacrev(
             blocks.append(_columns(rows, out, run, flat, nested))
         return _assemble(blocks, structure, shapes, argnums, tree_in_kind(aux, all_raw(args), nested), has_aux)
 
-    return jacobian
+    return returns_in_kind(jacobian, argnums)
 
 
 def _columns(rows: list[list[Any]], out: Any, run: Recorded, flat: list[Any], nested: bool) -> list[Any]:
@@ -136,7 +145,7 @@ def jacfwd(
         ]
         return _assemble(blocks, structure, shapes, argnums, tree_in_kind(aux, all_raw(args), nested), has_aux)
 
-    return jacobian
+    return returns_in_kind(jacobian, argnums)
 
 
 def _along_last(moved: list[list[Any]], k: int, out: Any, x: Any) -> Any:

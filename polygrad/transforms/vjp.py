@@ -22,6 +22,7 @@ from .inputs import (
     in_kind,
     on_tensors,
     record,
+    returns_in_kind,
     split_arguments,
     tree_in_kind,
     zeros_for,
@@ -145,7 +146,7 @@ def value_and_grad(
         gradient = grads[0] if isinstance(argnums, int) else tuple(grads)
         return ((shown, tree_in_kind(aux, raw, nested)), gradient) if has_aux else (shown, gradient)
 
-    return value_and_grad_f
+    return returns_in_kind(value_and_grad_f, argnums, value_first=True)
 
 
 def _scalar(value: Any, holomorphic: bool) -> Any:
@@ -191,4 +192,4 @@ def grad(
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
 
-    return grad_f
+    return returns_in_kind(grad_f, argnums)

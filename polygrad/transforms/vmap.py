@@ -14,7 +14,7 @@ from ..errors import ShapeError, VmapError
 from ..ops.creation import asarray, to_tensor
 from ..ops.manipulation import broadcast_to, expand_dims, moveaxis
 from .batching import Batched, arrays_alive, innermost, is_level, level_of, lifted, mapping, retire
-from .inputs import all_raw, flatten, in_kind, is_array
+from .inputs import all_raw, flatten, in_kind, is_array, returns_in_kind
 
 __all__ = ["vmap"]
 
@@ -74,7 +74,7 @@ def vmap(
             retire(level, size)
         return optree.tree_unflatten(out_structure, made)
 
-    return mapped
+    return returns_in_kind(mapped)
 
 
 # -- axes --------------------------------------------------------------------------------------------

@@ -192,14 +192,21 @@ class Loop:
         for r in self.reductions:
             if r.operand.strides[-1] == 0:
                 r.row = e.slot(Lanes(e, self.kind, self.width).type)
+                if self._gathers_rows(r):
+                    self._each_result(r, lambda lanes, x, how=r.how: lanes.number(_START[how]))
             elif 0 in r.operand.strides:
                 self._fill(r)
         if len(self.shape) == 1:
             self._flat(body)
         else:
             self._nested(body, 0, [o.address for o in self.operands], "%first", "%end")
+        for operand, name in zip(self.operands, names, strict=True):
+            operand.address = name
         for r in whole:
             self._finish(r)
+        for r in self.reductions:
+            if self._gathers_rows(r) and r.divisor != 1:
+                self._each_result(r, lambda lanes, x, d=r.divisor: lanes.div(x, lanes.number(float(d))))
         head = f"define void @NAME({', '.join(f'ptr {n}' for n in names)}, i64 %first, i64 %end)"
         return e.function(head)
 
@@ -277,6 +284,21 @@ class Loop:
             place = e.make(f"getelementptr inbounds {self.kind}, ptr {r.operand.address}, i64 {at}")
             e.do(f"store {self.kind} {lanes.number(_START[r.how])}, ptr {place}")
 
+    def _gathers_rows(self, r: Reduced) -> bool:
+        """Whether a result is gathered from several rows: where the axes that are reduced could not be made one."""
+        strides = r.operand.strides
+        return strides[-1] == 0 and any(strides) and 0 in strides[:-1]
+
+    def _each_result(self, r: Reduced, change: Callable[[Lanes, str], str]) -> None:
+        """Change the results that this call of the function computes: those of its turns of the first axis."""
+        e, lanes = self.e, Lanes(self.e, self.kind, 1)
+        step = r.operand.strides[0]
+        first, end = (e.make(f"mul nsw i64 {bound}, {step}") for bound in ("%first", "%end"))
+        with e.loop(first, end) as at:
+            place = e.make(f"getelementptr inbounds {self.kind}, ptr {r.operand.address}, i64 {at}")
+            old = e.make(f"load {self.kind}, ptr {place}, align {_SIZE[self.kind]}")
+            e.do(f"store {self.kind} {change(lanes, old)}, ptr {place}, align {_SIZE[self.kind]}")
+
     def _across(self, lanes: Lanes, how: str, x: str) -> str:
         """Of all lanes, one number."""
         e = self.e
@@ -306,10 +328,10 @@ class Loop:
         if r.total:
             self._add_to_total(r, x)
             return
-        outer = r.operand.strides[:-1]
-        if 0 in outer:
-            raise NotImplementedError("a reduction over axes that lie apart")
-        if r.divisor != 1:
+        if self._gathers_rows(r):
+            before = e.make(f"load {self.kind}, ptr {r.operand.address}, align {_SIZE[self.kind]}")
+            x = combined(one, r.how, before, x)
+        elif r.divisor != 1:
             x = one.div(x, one.number(float(r.divisor)))
         e.do(f"store {self.kind} {x}, ptr {r.operand.address}, align {_SIZE[self.kind]}")
 

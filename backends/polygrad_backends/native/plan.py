@@ -35,7 +35,12 @@ def compile_native(np: Any, graph: Graph, device: Any) -> Callable[..., tuple[An
     why = reason()
     if why is not None:
         raise RuntimeError(f"compile: the executor 'native' is not to be had: {why}")
-    return compile_graph(np, graph, device, NativePlan)
+    try:
+        return compile_graph(np, graph, device, NativePlan)
+    except Exception as error:  # whatever it is that machine code cannot do, NumPy can
+        run = compile_graph(np, graph, device)
+        run.plan.instead = f"{type(error).__name__}: {error}".partition("\n")[0]  # type: ignore[attr-defined]
+        return run
 
 
 class Call(NamedTuple):
