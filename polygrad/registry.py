@@ -145,7 +145,10 @@ def owner(array: object) -> Backend | None:
 
 
 def _find_owner(array: object) -> Backend | None:
-    if not hasattr(array, "dtype"):  # lists, scalars, strings: no library's array, and no reason to look
+    try:
+        if not hasattr(array, "dtype"):  # lists, scalars, strings: no library's array, and no reason to look
+            return None
+    except Exception:  # an object with its own idea of attributes
         return None
     for backend in tuple(_loaded.values()):
         if backend.owns(array):

@@ -108,6 +108,7 @@ class Traced:
         return self.shape[0]
 
     def __repr__(self) -> str:
+        self.trace.note_shown()
         return f"<traced {self.value!r}: {self.value.type}>"
 
 

@@ -46,6 +46,8 @@ from .places import (
     Stream,
     Truth,
     Values,
+    pairs,
+    refill,
     same,
     same_items,
 )
@@ -228,7 +230,7 @@ class Surroundings:
             self._stack += [f.func, f.args, f.keywords]
             self._objects.append(f)
             return
-        user = self.is_user(f.__module__) or is_generated(f.__code__)
+        user = self.is_user(f.__globals__.get("__name__")) or is_generated(f.__code__)
         if user:
             self._objects.append(f)
         if self._witness is not None and user and f.__code__ not in self._witness.codes:
@@ -254,7 +256,7 @@ class Surroundings:
         kind = type(thing)
         exact = kind.__module__ in ("builtins", "collections") and not hasattr(thing, "__dict__")
         if isinstance(thing, dict):
-            self._items_of(thing, dict.items(thing))
+            self._items_of(thing, pairs(thing))
         elif isinstance(thing, list):
             self._sequence(thing)
         elif isinstance(thing, tuple):
@@ -347,7 +349,7 @@ class Surroundings:
                 continue
             own, _, kind = kind.rpartition(" ")
             self._note(_BY_NAME[kind](container, key), value, loose=loose)
-            if not loose and not own and kind != "length":
+            if not loose and kind != "length" and not own:  # of its own containers it names what counts
                 self._stack.append(value)
 
     def _scan(self, thing: Any, names: frozenset[str]) -> None:
@@ -379,9 +381,13 @@ class Surroundings:
         user = any(self.is_user(base.__module__) for base in cls.__mro__)
         net = _is_module_of_nets(cls)
         first = id(thing) not in self._scanned
-        if net and first:
-            self._whole_state(thing, state)
-        elif not hasattr(cls, "__surroundings__"):
+        if net and state is not None:
+            if first:
+                self._whole_state(thing, state)
+        elif hasattr(cls, "__surroundings__"):
+            if "param_groups" in names:  # the user's code reads options itself
+                self._stack.append(thing.param_groups)
+        else:
             self._own_state(thing, state, names, user, first)
         if first and any(is_ours(base.__module__) for base in cls.__mro__):
             names = names | _METHODS_OF_MODULES
@@ -481,12 +487,12 @@ class Surroundings:
         if state is not None:
             self._note(Item(state, name), MISSING)
         foreign = not self.is_user(owner.__module__)
-        self._stack.extend(inner if described else [raw] if not foreign or not callable(raw) else [])
+        self._stack.extend(inner or ([raw] if not foreign or not callable(raw) else []))
 
     def _did_not_run(self, f: Any) -> bool:
         if not isinstance(f, types.FunctionType):
             return False
-        user = self.is_user(f.__module__) or is_generated(f.__code__)
+        user = self.is_user(f.__globals__.get("__name__")) or is_generated(f.__code__)
         assert self._witness is not None
         return user and f.__code__ not in self._witness.codes
 
@@ -496,7 +502,8 @@ class Surroundings:
         """A function that says, quickly, whether everything is as it was, but for the places of some names."""
         scope: dict[str, Any] = {
             "_same": same, "_same_items": same_items, "_MISSING": MISSING, "_getattr": getattr, "_type": type,
-            "_item": dict.__getitem__, "_pairs": lambda d: [x for pair in dict.items(d) for x in pair],
+            "_item": dict.__getitem__, "_pairs": lambda d: Values(d).get(), "_keys": lambda d: Order(d).get(),
+            "_is_empty": lambda cell: Bound(cell).read() is MISSING,
             "_bytes": lambda x: Bytes(x).get(),
         }  # fmt: skip
         names: dict[int, str] = {}
@@ -545,8 +552,7 @@ class Surroundings:
             if isinstance(place, Length) and isinstance(container, list):
                 list.__setitem__(container, slice(None), list(items.values()))
             elif isinstance(place, Order) and items.keys() >= set(old):
-                dict.clear(container)
-                dict.update(container, {k: items[k] for k in old})
+                refill(container, [(k, items[k]) for k in old])
             elif isinstance(place, Order):  # an object's attributes, of which not all are known
                 for key in [k for k in container if k not in old]:
                     dict.pop(container, key)
@@ -578,7 +584,8 @@ def _imported(name: str, scope: dict[str, Any]) -> types.ModuleType | None:
 def _state_of(thing: Any) -> Any:
     """An object's own attributes, or None."""
     try:
-        state = object.__getattribute__(thing, "__dict__")
+        local = isinstance(thing, threading.local)  # whose attributes are those of the thread that asks
+        state = thing.__dict__ if local else object.__getattribute__(thing, "__dict__")
     except AttributeError:
         return None
     return state if isinstance(state, dict) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections import deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from operator import is_
 from typing import Any, ClassVar, Final
@@ -14,7 +14,7 @@ from ..dtypes import DType
 
 __all__ = [
     "MISSING", "PLAIN", "Attribute", "Bound", "Bytes", "Context", "Item", "Kind", "Length", "Members", "Order", "Place", "Progress",
-    "Referent", "Stream", "Truth", "Values", "is_plain", "same", "same_items",
+    "Referent", "Stream", "Truth", "Values", "is_plain", "pairs", "refill", "same", "same_items",
 ]  # fmt: skip
 
 MISSING: Final = object()
@@ -60,6 +60,21 @@ def same_items(now: Iterable[Any], before: tuple[Any, ...]) -> bool:
     """Whether a container has the items it had, in the same order."""
     items = tuple(now)
     return len(items) == len(before) and (all(map(is_, items, before)) or all(map(same, items, before)))
+
+
+def pairs(container: dict[Any, Any]) -> Iterable[tuple[Any, Any]]:
+    """The items of a dict, in order, whatever its class makes of iteration."""
+    return OrderedDict.items(container) if isinstance(container, OrderedDict) else dict.items(container)
+
+
+def refill(container: dict[Any, Any], items: Iterable[tuple[Any, Any]]) -> None:
+    """Replace everything in a dict."""
+    if isinstance(container, OrderedDict):
+        OrderedDict.clear(container)
+        OrderedDict.update(container, items)
+    else:
+        dict.clear(container)
+        dict.update(container, items)
 
 
 class Place:
@@ -198,7 +213,7 @@ class Bound(Place):
 
     def test(self, container: str, key: str, before: str, value: Any) -> str:
         if value is MISSING:
-            return f"_getattr({container}, 'cell_contents', _MISSING) is _MISSING"
+            return f"_is_empty({container})"
         return super().test(container, key, before, value)
 
     def __str__(self) -> str:
@@ -266,12 +281,14 @@ class Order(_Whole):
     __slots__ = ()
 
     def get(self) -> Any:
-        return tuple(dict.keys(self.container))
+        return tuple(key for key, _ in pairs(self.container))
 
     def differs(self, before: Any, now: Any) -> bool:
         return not same_items(now, before)
 
     def test(self, container: str, key: str, before: str, value: Any) -> str:
+        if type(self.container) not in (dict, OrderedDict, defaultdict):
+            return f"_same_items(_keys({container}), {before})"
         if all(type(k) is str for k in value):
             return f"(*{container},) == {before}" if value else f"not {container}"
         return f"_same_items({container}, {before})"
@@ -284,7 +301,7 @@ class Values(_Whole):
 
     def get(self) -> Any:
         if isinstance(self.container, dict):
-            return tuple(item for pair in dict.items(self.container) for item in pair)
+            return tuple(item for pair in pairs(self.container) for item in pair)
         return tuple(self.container)
 
     def differs(self, before: Any, now: Any) -> bool:
@@ -293,8 +310,7 @@ class Values(_Whole):
     def write(self, value: Any) -> None:
         container = self.container
         if isinstance(container, dict):
-            dict.clear(container)
-            dict.update(container, zip(value[::2], value[1::2]))
+            refill(container, zip(value[::2], value[1::2]))
         elif isinstance(container, list):
             list.__setitem__(container, slice(None), value)
         elif isinstance(container, deque):

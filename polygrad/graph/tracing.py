@@ -216,6 +216,11 @@ class Trace:
         self.constants[made.value] = array
         return made
 
+    def note_shown(self) -> None:
+        """Note that a traced value was written as text."""
+        if not self.shown:
+            self.shown = user_line()
+
     def read(self, what: str) -> Any:
         """Refuse to tell a value."""
         raise unreadable(what, user_line())

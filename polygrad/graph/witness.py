@@ -33,6 +33,12 @@ _WITHOUT_NAMES: Final = frozenset(
 """Packages whose own objects hold nothing that a graph depends on, as far as their code reads it."""
 
 
+_HOUSEKEEPING: Final = frozenset(
+    "importlib _frozen_importlib _frozen_importlib_external linecache warnings traceback logging tokenize inspect abc "
+    "contextlib threading concurrent asyncio".split()
+)
+
+
 class Witness:
     """What ran.
 
@@ -95,7 +101,9 @@ class Witness:
             if not is_ours(_caller(frame)):
                 self._refuse(f"draws random numbers from the system ({name})", frame)
             return
-        if not self._is_user(module) and not is_generated(frame.f_code):
+        if name == "next" and not self._is_user(module) and not is_generated(frame.f_code):
+            return
+        if name != "next" and not self._is_user(_caller(frame)):
             return
         holder = getattr(called, "__self__", None)
         if name == "next":
@@ -156,10 +164,11 @@ class Witness:
 
 
 def _caller(frame: types.FrameType | None) -> str | None:
-    """The module, not of Python's own, that a call comes from."""
+    """The module, not of Python's own, that a call comes from; Python's own where it keeps house: imports, warnings, logs."""
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
-        if name.partition(".")[0] not in sys.stdlib_module_names:
+        top = name.partition(".")[0]
+        if top not in sys.stdlib_module_names or top in _HOUSEKEEPING:
             return str(name)
         frame = frame.f_back
     return None
