@@ -81,20 +81,25 @@ class Entry:
         Returns:
             The numbers and arrays, one list for all, and the calls; MISS and None if they lead to another graph.
         """
-        calls: list[Done] = []
+        calls: list[tuple[Any, ...]] = []
         values: list[Any] = []
         ready, self.pending = self.pending, []
         for host in self.noted.trace.hosts:
-            if ready and ready[0].f == host.f:
-                call = ready.pop(0)
+            f, save = host.f, host.save
+            if ready and ready[0].f == f:
+                call: tuple[Any, ...] = ready.pop(0)
+            elif save is None:
+                call = (f, f(*host.args), None, None)
             else:
-                back = None if host.save is None else host.save()
-                call = Done(host.f, host.f(*host.args), back)
+                before = save.read()
+                call = (f, f(*host.args), save, before)
             calls.append(call)
-            if not host.fits(call.result):
-                self.pending = [*calls, *ready]  # another entry, or a new trace, goes on with them
+            result = call[1]
+            if not host.fits(result):
+                self.pending = [*[Done(*c) for c in calls], *ready]  # another entry, or a new trace, goes on with them
                 return MISS, None
-            values += [item for kind, item in zip(host.kinds, call.result or ()) if kind != "static"]
+            if result:
+                values += [item for kind, item in zip(host.kinds, result) if kind != "static"]
         return values, calls
 
     def attach(

@@ -35,6 +35,7 @@ from .places import (
     Bound,
     Bytes,
     Context,
+    Empty,
     Item,
     Kind,
     Length,
@@ -119,6 +120,7 @@ class Surroundings:
         self._dynamic = False
         self._codes: set[types.CodeType] = set()
         self._foreign = 0
+        self._proxies: dict[type, Any] = {}
         self.is_user = is_user_module((getattr(f, "__module__", None) or "").partition(".")[0])
         self._witness = witness
         self._stepped = None if stepped is None else {id(x) for x in stepped}
@@ -392,7 +394,7 @@ class Surroundings:
         if first and any(is_ours(base.__module__) for base in cls.__mro__):
             names = names | _METHODS_OF_MODULES
         if user or net or any(not is_ours(base.__module__) for base in cls.__mro__[:-1]):
-            self._scan_class(cls, names, state)
+            self._scan_class(cls, names, None if net else state)  # a net's attributes were all noted
         if user:
             for name in _slots(cls):
                 self._slot(thing, name)
@@ -404,6 +406,9 @@ class Surroundings:
         else:
             self._note(Length(state), len(state))
         for name, value in state.items():
+            if self._witness is not None and not value and type(value) in (dict, set) and name.startswith("_"):
+                self._note(Empty(state, name), True)  # whichever it is: nobody else has what is in it
+                continue
             self._note(Item(state, name), value)
             self._stack.append(value)
 
@@ -481,7 +486,7 @@ class Surroundings:
             Attribute(cls, name)
             if (not described or isinstance(raw, (types.FunctionType, property)))
             and not any(name in meta.__dict__ for meta in type(cls).__mro__[:-1])
-            else Item(owner.__dict__, name)
+            else Item(self._proxies.setdefault(owner, owner.__dict__), name)
         )
         self._note(place, raw)
         if state is not None:

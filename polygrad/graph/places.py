@@ -13,7 +13,7 @@ from ..backend import Device
 from ..dtypes import DType
 
 __all__ = [
-    "MISSING", "PLAIN", "Attribute", "Bound", "Bytes", "Context", "Item", "Kind", "Length", "Members", "Order", "Place", "Progress",
+    "MISSING", "PLAIN", "Attribute", "Bound", "Bytes", "Context", "Empty", "Item", "Kind", "Length", "Members", "Order", "Place", "Progress",
     "Referent", "Stream", "Truth", "Values", "is_plain", "pairs", "refill", "same", "same_items",
 ]  # fmt: skip
 
@@ -241,6 +241,18 @@ class Length(_Whole):
         return f"len({container}) == {value}"
 
 
+class Empty(Place):
+    """Whether ``container[key]`` is an empty container."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        return not self.container[self.key]
+
+    def test(self, container: str, key: str, before: str, value: Any) -> str:
+        return f"not {container}[{key}]"
+
+
 class Truth(Place):
     """Whether a number in a dict is zero: the number itself is read anew at each run."""
 
@@ -321,6 +333,8 @@ class Values(_Whole):
             container.update(value)
 
     def test(self, container: str, key: str, before: str, value: Any) -> str:
+        if not value and type(self.container) in (list, set, dict, deque):
+            return f"not {container}"
         if isinstance(self.container, dict):
             return f"_same_items(_pairs({container}), {before})"
         return f"_same_items({container}, {before})"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .. import registry
 from ..backend import Device
@@ -89,8 +89,16 @@ class Check:
         return repr(self.f)
 
 
-Save: TypeAlias = "Callable[[], Callable[[], None]]"
-"""Called before something is changed; returns what changes it back."""
+class Save(NamedTuple):
+    """State outside the graph that a call in Python changes.
+
+    Attributes:
+        read: returns the state.
+        write: sets it.
+    """
+
+    read: Callable[[], Any]
+    write: Callable[[Any], Any]
 
 
 class Done(NamedTuple):
@@ -99,19 +107,21 @@ class Done(NamedTuple):
     Attributes:
         f: the function.
         result: what it returned.
-        undo: undoes what it changed; None if it changed nothing, or nobody can.
+        save: the state that it changed; None if it changed nothing, or nobody can change it back.
+        before: that state before the call.
     """
 
     f: Callable[..., Any]
     result: tuple[Any, ...] | None
-    undo: Callable[[], None] | None
+    save: Save | None
+    before: Any
 
 
-def undo(done: list[Done]) -> None:
+def undo(done: Sequence[tuple[Any, ...]]) -> None:
     """Undo calls, the last one first."""
-    for call in reversed(done):
-        if call.undo is not None:
-            call.undo()
+    for _, _, save, before in reversed(done):
+        if save is not None:
+            save.write(before)
 
 
 class Host:
@@ -121,7 +131,7 @@ class Host:
         f, args: the call.
         kinds: for each item of its result ``"number"``, ``"array"`` or ``"static"``.
         first: the result that the trace saw, used by the first run.
-        save: called before each run; returns what undoes the call after a failing run.
+        save: the state that is put back after a failing run.
     """
 
     def __init__(
@@ -281,22 +291,29 @@ class Trace:
         """Note that each run must call ``f`` with a Tensor, which raises where its values are wrong."""
         self.instructions.append(Instruction("check", (Check(f, self.inner), x._value.value), (), (), effect=True))
 
-    def host(self, f: Callable[..., Any], args: tuple[Any, ...], save: Save | None = None, counts: bool = False) -> Any:
+    def host(
+        self,
+        f: Callable[..., Any],
+        args: tuple[Any, ...],
+        state: tuple[Callable[[], Any], Callable[[Any], Any]] | None = None,
+        counts: bool = False,
+    ) -> Any:
         """Call a Python function, now and at each run, and take the floats and arrays of its result as inputs.
 
         Args:
             f, args: the call.
-            save: called before; returns what undoes the call, used where the trace is abandoned.
-            counts: whether the call is undone after a failing run, too.
+            state: what reads and what writes the state that the call changes, put back where the trace is abandoned.
+            counts: whether it is put back after a failing run, too.
         """
+        save = None if state is None else Save(*state)
         if self.pending and self.pending[0].f == f:
             done = self.pending.pop(0)
             result = done.result
         else:
-            undo = None if save is None else save()
+            before = None if save is None else save.read()
             with paused():
                 result = f(*args)
-            done = Done(f, result, undo)
+            done = Done(f, result, save, before)
         self.done.append(done)
         if result is not None and not isinstance(result, tuple):
             raise TraceError(f"what runs each time must return None or a tuple, not {type(result).__name__}")

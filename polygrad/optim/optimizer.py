@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeAlias
@@ -25,6 +26,9 @@ SWITCHES = ("foreach", "capturable", "differentiable", "fused")
 
 Parameters: TypeAlias = "Iterable[pg.Tensor] | Iterable[Group] | Iterable[tuple[str, pg.Tensor]]"
 """Tensors, or groups of them with options of their own, or pairs of a name and a tensor."""
+
+
+_Save: TypeAlias = "tuple[Callable[[], Any], Callable[[Any], Any]]"
 
 
 class Optimizer:
@@ -134,7 +138,7 @@ class Optimizer:
             )
         if trace is not None:
             trace.stepped.append(self)
-        _each_time(self._count, save=self._keep_steps)
+        _each_time(self._count, changes=self._steps_taken)
         with pg.no_grad():
             for group in self.param_groups:
                 for p in group["params"]:
@@ -162,7 +166,7 @@ class Optimizer:
                     "traced; its state is made at a step that is not"
                 )
             state = self.state[p] = self.start(g, group)
-        numbers = _each_time(self.numbers, state, group, save=functools.partial(self._keep_counts, state))
+        numbers = _each_time(self.numbers, state, group, changes=functools.partial(self._counts_of, state))
         self.update(pair, g, state, group, numbers)
         if pair is not p:
             p[...] = pg.astype(pair[0], p.dtype) + pg.astype(pair[1], p.dtype) * 1j
@@ -170,12 +174,15 @@ class Optimizer:
     def _count(self) -> None:
         self.steps += 1
 
-    def _keep_steps(self) -> Callable[[], None]:
-        return functools.partial(setattr, self, "steps", self.steps)
+    def _steps_taken(self) -> _Save:
+        return functools.partial(getattr, self, "steps"), functools.partial(setattr, self, "steps")
 
-    def _keep_counts(self, state: State) -> Callable[[], None]:
-        """A function that puts a parameter's counts back."""
-        return functools.partial(state.update, {k: v for k, v in state.items() if isinstance(v, (int, float))})
+    def _counts_of(self, state: State) -> _Save:
+        """What reads and writes the numbers in a parameter's state."""
+        counts = [k for k, v in state.items() if isinstance(v, (int, float))]
+        if counts == ["step"]:
+            return functools.partial(operator.itemgetter("step"), state), functools.partial(state.__setitem__, "step")
+        return lambda: {k: state[k] for k in counts}, state.update
 
     def __surroundings__(self, stepped: bool) -> Iterator[tuple[str, Any, Any, Any, bool]]:
         """The places that a compiled function reads here (``polygrad.graph.guards``).
@@ -301,10 +308,14 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _each_time(f: Callable[..., Any], *args: Any, save: Callable[[], Callable[[], None]]) -> Any:
-    """Call a function, in a compiled step before each run; ``save`` returns what undoes the call."""
+def _each_time(f: Callable[..., Any], *args: Any, changes: Callable[[], _Save]) -> Any:
+    """Call a function, in a compiled step before each run.
+
+    Args:
+        changes: returns what reads and what writes the state that the call changes.
+    """
     trace = _trace()
-    return f(*args) if trace is None else trace.host(f, args, save, True)
+    return f(*args) if trace is None else trace.host(f, args, changes(), True)
 
 
 def _trace() -> Any:

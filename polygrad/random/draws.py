@@ -43,7 +43,7 @@ def _at_each_run(draw: D) -> D:
                 "a static graph is of one device"
             )
         call = _Draw(draw, args, {**kwargs, "device": trace.inner})
-        return trace.host(call, (), call.save)[0]  # type: ignore[no-any-return]
+        return trace.host(call, (), call.save())[0]  # type: ignore[no-any-return]
 
     return drawn  # type: ignore[return-value]
 
@@ -55,10 +55,10 @@ class _Draw:
         self._call = functools.partial(draw, *args, **kwargs)
         self._generator: Generator | None = kwargs.get("generator")
 
-    def save(self) -> Callable[[], None]:
-        """A function that puts the generator back."""
+    def save(self) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+        """What reads and what sets the state of the generator."""
         generator = current() if self._generator is None else self._generator
-        return functools.partial(generator.set_state, generator.get_state())
+        return generator.get_state, generator.set_state
 
     def __call__(self) -> tuple[Any]:
         return (self._call()._value,)
