@@ -98,7 +98,9 @@ class Entry:
             if not host.fits(result):
                 self.pending = [*[Done(*c) for c in calls], *ready]  # another entry, or a new trace, goes on with them
                 return MISS, None
-            if result:
+            if host.only_floats:
+                values += result
+            elif result:
                 values += [item for kind, item in zip(host.kinds, result) if kind != "static"]
         return values, calls
 
