@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from .backend import ENTRY_POINT_GROUP, Backend, Device, provide
+from .core.locks import ForkLock
 from .errors import BackendError, DeviceError
 from .typing import Raw
 
@@ -26,7 +26,7 @@ __all__ = [
 # The two short names that people expect; every other device string begins with its backend's name.
 _SHORT = {"cpu": "numpy", "cuda": "cupy"}
 
-_lock = threading.RLock()
+_lock = ForkLock()
 _loaded: dict[str, Backend] = {}
 _classes: dict[str, type[Backend]] = {}
 _points: dict[str, Any] | None = None
@@ -78,7 +78,7 @@ def _class(name: str) -> type[Backend]:
 
 def register(cls: type[Backend]) -> type[Backend]:
     """Register a backend class without an entry point (usable as a decorator)."""
-    with _lock:
+    with _lock.held:
         if cls.name in _loaded:
             raise BackendError(f"backend {cls.name!r} is already loaded; register before its first use")
         _classes[cls.name] = cls
@@ -108,7 +108,7 @@ def load(name: str) -> Backend:
     """
     found = _loaded.get(name)
     if found is None:
-        with _lock:
+        with _lock.held:
             found = _loaded.get(name)
             if found is None:
                 cls = _class(name)

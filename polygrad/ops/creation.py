@@ -131,7 +131,7 @@ def _wrap(array: Raw, backend: Any, dtype: Any, place: Device | None, copy: _boo
         own = place
     result = new_tensor(raw, None, own)
     if borrowed:
-        borrow(result, raw, backend.lock(raw))
+        borrow(result, raw, backend.lock(array))
     return result
 
 
