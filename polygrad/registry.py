@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from .backend import ENTRY_POINT_GROUP, Backend, Device, provide
 from .core.locks import ForkLock
+from .core.scopes import Scope
 from .errors import BackendError, DeviceError
 from .typing import Raw
 
@@ -268,8 +267,7 @@ def set_default_device(spec: str | Device | None) -> None:
     _default = None if spec is None else device(spec)
 
 
-@contextmanager
-def device_scope(spec: str | Device) -> Iterator[Device]:
+def device_scope(spec: str | Device) -> Scope[Device]:
     """``with pg.device("cuda"): ...`` makes the device the default in this thread or task, and only there.
 
     >>> import polygrad as pg
@@ -277,15 +275,9 @@ def device_scope(spec: str | Device) -> Iterator[Device]:
     ...     pg.zeros(2).device
     Device('cpu')
     """
-    with scope_of(device(spec)) as chosen:
-        yield chosen
+    return scope_of(device(spec))
 
 
-@contextmanager
-def scope_of(chosen: Device) -> Iterator[Device]:
+def scope_of(chosen: Device) -> Scope[Device]:
     """:func:`device_scope` for just this device, also where a trace stands for it."""
-    token = _scoped.set(chosen)
-    try:
-        yield chosen
-    finally:
-        _scoped.reset(token)
+    return Scope(_scoped, chosen)

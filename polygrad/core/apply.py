@@ -124,10 +124,7 @@ def binary_caller(
         try:
             out = forward(device.raw, a, b) if direct is None else direct(a, b)
         except Exception as error:
-            better = explain(a, b, error)
-            if better is error:
-                raise
-            raise better from error
+            raise _caused(explain(a, b, error), error)  # noqa: B904
         if out.__class__ is not device.array_type:
             out = device.backend.as_raw(out, device)
         result = _new(_Tensor)
@@ -190,10 +187,7 @@ def apply(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> 
     try:
         out = declared.forward(device.raw, *values, *params)
     except Exception as error:
-        better = _misfit(declared, *values, error)
-        if better is error:
-            raise
-        raise better from error
+        raise _caused(_misfit(declared, *values, error), error)  # noqa: B904
     if out.__class__ is not device.array_type and not declared.multiple:
         out = device.backend.as_raw(out, device)
     mode = get_mode()
@@ -349,6 +343,13 @@ def _misfit(declared: Op, *given: Any) -> Exception:
                     f"{declared.name}: shapes {text} do not broadcast: counted from the end, lengths must be equal or 1"
                 )
     return error  # type: ignore[no-any-return]
+
+
+def _caused(explained: Exception, error: Exception) -> Exception:
+    """The explanation of an error, with the error as its cause unless it is the error itself."""
+    if explained is not error:
+        explained.__cause__ = error
+    return explained
 
 
 def _pin(node: Node, x: Any) -> None:
