@@ -222,7 +222,7 @@ class NumpyBackend(Backend):
         return array
 
     def from_numpy(self, array: Any, native: Any) -> Any:
-        return self.np.asarray(array)
+        return self.borrow(array)
 
     def owns(self, array: object) -> bool:
         return isinstance(array, (self.np.ndarray, self.np.generic))
@@ -233,7 +233,10 @@ class NumpyBackend(Backend):
     # -- memory ------------------------------------------------------------------------------------
 
     def borrow(self, array: Any) -> Any:
-        return self.np.asarray(array)
+        if array.__class__ is not self.np.ndarray:
+            host.refuse_mask(array)
+        raw = self.np.asarray(array)
+        return raw if raw.dtype.isnative else raw.astype(raw.dtype.newbyteorder("="))
 
     def copy(self, array: Any) -> Any:
         return self.np.array(array, copy=True)
