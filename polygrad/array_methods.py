@@ -5,12 +5,13 @@ All of them are the functions of the same name; libraries that take any array (o
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 from .core.cell import extra_of, link_view, root_of
 from .dtypes import COMPLEX_OF_FLOAT, FLOAT_OF_COMPLEX, as_dtype
 from .errors import DTypeError, ShapeError
-from .ops import creation, elementwise, linear_algebra, manipulation, searching, sorting, statistical, utility
+from .ops import creation, data_types, elementwise, linear_algebra, manipulation, searching, sorting, statistical, utility
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -180,6 +181,37 @@ class ArrayMethods:
     def round(self: Any) -> Tensor:
         """See :func:`polygrad.round`."""
         return elementwise.round(self)
+
+    def __round__(self: Any, ndigits: int | None = None) -> Tensor:
+        """``round(x, ndigits)``: a tensor of the same dtype, rounded half to even as NumPy does it.
+
+        >>> import polygrad as pg
+        >>> round(pg.asarray([2.345, 0.5])), round(pg.asarray(2.345), 2), round(pg.asarray(123), -1)
+        (tensor([2., 0.], dtype=float64), tensor(2.35, dtype=float64), tensor(120, dtype=int64))
+        """
+        digits = 0 if ndigits is None else operator.index(ndigits)
+        if digits == 0 or (digits > 0 and self.dtype.kind in "biu"):
+            return elementwise.round(self)
+        scale = 10 ** abs(digits)
+        if digits > 0:
+            return elementwise.divide(elementwise.round(elementwise.multiply(self, scale)), scale)
+        rounded = elementwise.multiply(elementwise.round(elementwise.divide(self, scale)), scale)
+        return data_types.astype(rounded, self.dtype, copy=False)
+
+    def __divmod__(self: Any, other: Any) -> tuple[Tensor, Tensor]:
+        """``divmod(x, y)``: the floor of the quotient, and the remainder of the divisor's sign.
+
+        >>> import polygrad as pg
+        >>> divmod(pg.asarray([7.5, -7.5]), 2.0)
+        (tensor([ 3., -4.], dtype=float64), tensor([1.5, 0.5], dtype=float64))
+        """
+        quotient, remainder = elementwise.floor_divide.operator(self, other), elementwise.remainder.operator(self, other)
+        return NotImplemented if quotient is NotImplemented else (quotient, remainder)
+
+    def __rdivmod__(self: Any, other: Any) -> tuple[Tensor, Tensor]:
+        """``divmod(y, x)``."""
+        quotient, remainder = elementwise.floor_divide.operator(other, self), elementwise.remainder.operator(other, self)
+        return NotImplemented if quotient is NotImplemented else (quotient, remainder)
 
     def dot(self: Any, other: Any) -> Tensor:
         """The product of vectors or matrices: ``x @ other``."""

@@ -14,11 +14,13 @@ from importlib.util import find_spec
 from typing import Any, ClassVar, Final
 
 from .core.kernels import GENERIC
+from .core.locks import ForkLock
+from .core.scopes import Scope
 from .dtypes import BY_NAME, DType, as_dtype
 from .errors import BackendError, DependencyError, DeviceError, DTypeError, NoFunctionError, PolygradError
 from .typing import Raw
 
-__all__ = ["SPACES", "Backend", "Device", "RawNamespace", "generic_kernel"]
+__all__ = ["SPACES", "Backend", "Device", "ForkLock", "RawNamespace", "Scope", "generic_kernel"]
 
 SPACES: Final = ("linalg", "fft", "special")
 """The namespaces inside a namespace: two of the standard's extensions, and the special functions."""

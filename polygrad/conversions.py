@@ -5,6 +5,8 @@ Nothing here drops a graph silently: where one would be lost, an error says how 
 
 from __future__ import annotations
 
+import copy
+import math
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +60,16 @@ class Conversions:
             raise TypeError(f"only a 0-d integer tensor can be an index; this is {self.dtype} of shape {self.shape}")
         return int(self._scalar("int"))
 
+    def __trunc__(self: Any) -> int:
+        """``math.trunc(x)``: a Python int, as from NumPy's scalars; ``pg.trunc(x)`` is a tensor."""
+        return math.trunc(self._scalar("int"))
+
+    def __floor__(self: Any) -> int:
+        return math.floor(self._scalar("int"))
+
+    def __ceil__(self: Any) -> int:
+        return math.ceil(self._scalar("int"))
+
     def tolist(self: Any) -> Any:
         """The values as nested lists of Python numbers."""
         return self._host().tolist()
@@ -74,6 +86,18 @@ class Conversions:
                 "numpy() would drop the graph of a tensor that requires grad; write x.detach().numpy() if that is meant"
             )
         return self._export(self._host())
+
+    def to_numpy(self: Any) -> Any:
+        """:meth:`numpy`, by the name that Matplotlib and pandas look for.
+
+        >>> import polygrad as pg
+        >>> pg.asarray([1.0, 2.0]).to_numpy()
+        array([1., 2.])
+
+        Raises:
+            DetachError: on a tensor that requires grad, as :meth:`numpy`.
+        """
+        return self.numpy()
 
     def _host(self: Any) -> Any:
         self._reach()
@@ -153,6 +177,8 @@ class Conversions:
         memo[id(self)] = made
         if self._node is not None:
             made.requires_grad_()
+            if self._node.grad is not None:  # its values: a graph of its own (create_graph) stays with the original
+                made._node.grad = copy.deepcopy(self._node.grad.detach(), memo)
         return made
 
     def __reduce__(self: Any) -> tuple[Any, ...]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from .backend import ENTRY_POINT_GROUP, Backend, Device, provide
+from .core.locks import ForkLock
+from .core.scopes import Scope
 from .errors import BackendError, DeviceError
 from .typing import Raw
 
@@ -26,7 +25,7 @@ __all__ = [
 # The two short names that people expect; every other device string begins with its backend's name.
 _SHORT = {"cpu": "numpy", "cuda": "cupy"}
 
-_lock = threading.RLock()
+_lock = ForkLock()
 _loaded: dict[str, Backend] = {}
 _classes: dict[str, type[Backend]] = {}
 _points: dict[str, Any] | None = None
@@ -78,7 +77,7 @@ def _class(name: str) -> type[Backend]:
 
 def register(cls: type[Backend]) -> type[Backend]:
     """Register a backend class without an entry point (usable as a decorator)."""
-    with _lock:
+    with _lock.held:
         if cls.name in _loaded:
             raise BackendError(f"backend {cls.name!r} is already loaded; register before its first use")
         _classes[cls.name] = cls
@@ -108,7 +107,7 @@ def load(name: str) -> Backend:
     """
     found = _loaded.get(name)
     if found is None:
-        with _lock:
+        with _lock.held:
             found = _loaded.get(name)
             if found is None:
                 cls = _class(name)
@@ -276,8 +275,7 @@ def set_default_device(spec: str | Device | None) -> None:
     _default = None if spec is None else device(spec)
 
 
-@contextmanager
-def device_scope(spec: str | Device) -> Iterator[Device]:
+def device_scope(spec: str | Device) -> Scope[Device]:
     """``with pg.device("cuda"): ...`` makes the device the default in this thread or task, and only there.
 
     >>> import polygrad as pg
@@ -285,15 +283,9 @@ def device_scope(spec: str | Device) -> Iterator[Device]:
     ...     pg.zeros(2).device
     Device('cpu')
     """
-    with scope_of(device(spec)) as chosen:
-        yield chosen
+    return scope_of(device(spec))
 
 
-@contextmanager
-def scope_of(chosen: Device) -> Iterator[Device]:
+def scope_of(chosen: Device) -> Scope[Device]:
     """:func:`device_scope` for just this device, also where a trace stands for it."""
-    token = _scoped.set(chosen)
-    try:
-        yield chosen
-    finally:
-        _scoped.reset(token)
+    return Scope(_scoped, chosen)

@@ -13,9 +13,9 @@ from .backend import Device
 from .conversions import Conversions
 from .core import apply as _apply
 from .core import tape
-from .core.cell import Cell, enter, link_view, new_tensor, note_gradient, settle
+from .core.cell import Cell, apart, enter, link_view, new_tensor, note_gradient, settle
 from .core.modes import ANOMALY, TRACE, get_mode
-from .core.node import LEAF, Node, is_leaf, leaf
+from .core.node import LEAF, Node, is_leaf, leaf, next_seq
 from .core.node import extra_of as node_extra_of
 from .core.operands import mixed_devices, reflected
 from .core.tape import new_saved
@@ -179,7 +179,7 @@ class Tensor(ArrayMethods, Conversions, Cell):
                 return
             raise GradientError("a tensor that does not require grad has no gradient to set; see requires_grad_()")
         if value is not None and not isinstance(value, Tensor):
-            value = creation.asarray(value)
+            value = creation.asarray(value, copy=True)
         if value is not None and (value.shape != self.shape or value.dtype is not self.dtype):
             raise ShapeError(
                 f"a gradient of shape {value.shape} and dtype {value.dtype} does not fit a tensor of shape {self.shape} "
@@ -254,7 +254,7 @@ class Tensor(ArrayMethods, Conversions, Cell):
         if self._node is None:
             raise GradientError("register_hook: no graph leads to this tensor, so backward never comes by")
         hooks = node_extra_of(self._node).hooks
-        key = max(hooks, default=-1) + 1
+        key = next_seq()
         hooks[key] = hook
         return lambda: hooks.pop(key, None) and None
 
@@ -311,7 +311,7 @@ class Tensor(ArrayMethods, Conversions, Cell):
             one = self._device.unit(value)
             return new_tensor(one, None, self._device) if create_graph else one
         if not isinstance(gradient, Tensor):
-            gradient = creation.asarray(gradient)
+            gradient = creation.asarray(gradient, copy=None if isinstance(gradient, (int, float, complex)) else True)
             if gradient._device is not self._device and not hasattr(gradient, "_extra"):
                 gradient = gradient.to_device(self._device)
         if gradient._device is not self._device:
@@ -325,6 +325,7 @@ class Tensor(ArrayMethods, Conversions, Cell):
             )
         if gradient.dtype is not self.dtype:
             gradient = data_types.astype(gradient, self.dtype)
+        gradient = apart(gradient)  # it may become the gradient of a leaf, as it is or in part
         return gradient if create_graph else gradient._value
 
     # -- a container -------------------------------------------------------------------------------

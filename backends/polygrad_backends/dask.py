@@ -328,6 +328,9 @@ class DaskBackend(Backend):
     def compute(self, *arrays: Any) -> tuple[Any, ...]:
         return tuple(self.da.from_array(a) for a in self._computed(*arrays))
 
+    def borrow(self, array: Any) -> Any:
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
     def copy(self, array: Any) -> Any:
         return array.copy()
 

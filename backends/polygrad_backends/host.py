@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-__all__ = ["expm1", "floor_divide", "keep_freed_memory", "sign", "tanh"]
+from polygrad.errors import DTypeError
+
+__all__ = ["expm1", "floor_divide", "keep_freed_memory", "refuse_mask", "sign", "tanh"]
 
 _KEPT_BYTES: Final = 1 << 24
 
@@ -21,6 +23,20 @@ def keep_freed_memory(np: Any) -> None:
     """
     if os.environ.get("POLYGRAD_KEEP_FREED") != "0":
         np.empty(_KEPT_BYTES, np.uint8)
+
+
+def refuse_mask(array: Any) -> None:
+    """Let no masked array in, whose hidden entries would count as numbers.
+
+    Raises:
+        DTypeError: if an entry is masked.
+    """
+    mask = getattr(array, "mask", None)
+    if hasattr(array, "filled") and getattr(mask, "any", lambda: False)():
+        raise DTypeError(
+            f"asarray: a masked array of shape {array.shape} with masked entries, which polygrad has no notion of; give "
+            "x.filled(value), or x.data and the mask as an array of its own"
+        )
 
 
 def expm1(np: Any, z: Any) -> Any:

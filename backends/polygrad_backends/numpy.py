@@ -14,6 +14,7 @@ from polygrad_backends import host
 
 from .numpy_networks import network_kernels
 from .numpy_threads import one_blas_thread
+from .read_only import ReadOnly
 from .special import scipy_special
 from .spending import spending
 from .windows import kept, window_kernels
@@ -51,6 +52,7 @@ class NumpyBackend(Backend):
         super().__init__()
         host.keep_freed_memory(np)
         self.np: Any = np
+        self._read_only = ReadOnly(np)
         self.array_types = (np.ndarray,)
         self.native_dtypes = {n: np.dtype(n) for n in _DTYPES.split()}
         self.complex_dtypes = frozenset({np.dtype("complex64"), np.dtype("complex128")})
@@ -220,7 +222,7 @@ class NumpyBackend(Backend):
         return array
 
     def from_numpy(self, array: Any, native: Any) -> Any:
-        return self.np.asarray(array)
+        return self.borrow(array)
 
     def owns(self, array: object) -> bool:
         return isinstance(array, (self.np.ndarray, self.np.generic))
@@ -231,13 +233,16 @@ class NumpyBackend(Backend):
     # -- memory ------------------------------------------------------------------------------------
 
     def borrow(self, array: Any) -> Any:
-        return self.np.asarray(array)
+        if array.__class__ is not self.np.ndarray:
+            host.refuse_mask(array)
+        raw = self.np.asarray(array)
+        return raw if raw.dtype.isnative else raw.astype(raw.dtype.newbyteorder("="))
 
     def copy(self, array: Any) -> Any:
         return self.np.array(array, copy=True)
 
     def lock(self, array: Any) -> Callable[[bool], None] | None:
-        return array.setflags if array.flags.writeable else None  # its first argument is ``write``
+        return self._read_only.lock_of(array)
 
     def read_only(self, array: Any) -> Any:
         view = array.view()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from polygrad.graph import FRESH, REARRANGED, Instruction, Value, Writer
 
+from .lending import lend
 from .numpy_blocks import BLOCK_BYTES, LINE, MANY_BYTES, Group, Step, block_of, blocks, inputs_of
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ class Source(Writer):
         self._scalars: dict[Any, str] = {}
         scope = {
             "copy": plan.device.backend.copy, "np": np, "as_raw": np.asarray, "blocks": blocks,
-            "flat": lambda x: x.reshape(-1), "getrefcount": sys.getrefcount, "empty": np.empty, "zeros": np.zeros,
-            "tanh_vjp": _tanh_vjp(np),
+            "flat": lambda x: x.reshape(-1), "empty": np.empty, "zeros": np.zeros, "tanh_vjp": _tanh_vjp(np), "lend": lend,
         }  # fmt: skip
         super().__init__(plan.graph, plan.device, scope)
 
@@ -300,16 +299,11 @@ class Source(Writer):
         return name
 
     def _recent(self, v: Value, lines: list[str]) -> str:
-        """A returned array: that of the last run or the one before, if nobody has kept it."""
+        """A returned array, on memory of the last run or the one before, if nobody has kept it."""
         name = self.names[v] = f"v{v.number}"
         k, self.fresh = self.fresh, self.fresh + 2
         dtype = self._constant(self.plan.native(v))
-        lines += [
-            f"{name} = recent[{k}]",
-            f"if {name} is None or getrefcount({name}) > 3:",
-            f"    recent[{k + 1}], recent[{k}] = {name}, recent[{k + 1}]; {name} = recent[{k}]",
-            f"    if {name} is None or getrefcount({name}) > 3: {name} = recent[{k}] = empty({v.shape!r}, {dtype})",
-        ]
+        lines.append(f"{name} = lend(np, recent, {k}, {v.shape!r}, {dtype})")
         return name
 
     # -- blocks --------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from polygrad.backend import ForkLock
+
 __all__ = ["Team", "one_blas_thread", "team", "threads"]
 
 
@@ -95,13 +97,13 @@ class Team:
 
 
 _team: Team | None = None
-_team_lock = threading.Lock()
+_team_lock = ForkLock()
 
 
 def team(np: Any) -> Team:
     """The process's team."""
     global _team
-    with _team_lock:
+    with _team_lock.held:
         if _team is None:
             _team = Team(np)
         return _team
@@ -110,8 +112,8 @@ def team(np: Any) -> Team:
 if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
 
     def _forget() -> None:
-        global _team, _team_lock
-        _team, _team_lock = None, threading.Lock()
+        global _team
+        _team = None
         one_blas_thread.forget()
 
     os.register_at_fork(after_in_child=_forget)
@@ -130,7 +132,7 @@ class _OneThread:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._depth = 0
         self._before: list[tuple[Any, int]] = []
         self._known: dict[bool, list[Any]] = {}
@@ -146,19 +148,25 @@ class _OneThread:
         return self._known[later]
 
     def __enter__(self) -> None:
-        with self._lock:
-            self._depth += 1
-            if self._depth == 1:
-                self._before = [(c, n) for c in self._libraries() if (n := c.get_num_threads()) and n != 1]
-                for library, _ in self._before:
-                    library.set_num_threads(1)
+        with self._lock.held:
+            try:
+                self._depth += 1
+                if self._depth == 1:
+                    self._before = [(c, n) for c in self._libraries() if (n := c.get_num_threads()) and n != 1]
+                    for library, _ in self._before:
+                        library.set_num_threads(1)
+            except BaseException:  # an interrupt: nobody will leave what was not entered
+                self.__exit__()
+                raise
 
     def forget(self) -> None:
         """In a forked child: whoever was in the scope is not there."""
-        self._lock, self._depth = threading.Lock(), 0
+        if self._depth:
+            self._depth = 1
+            self.__exit__()
 
     def __exit__(self, *exc: object) -> None:
-        with self._lock:
+        with self._lock.held:
             self._depth = max(self._depth - 1, 0)
             if self._depth == 0:
                 for library, n in self._before:

@@ -124,7 +124,7 @@ def binary_caller(
         try:
             out = forward(device.raw, a, b) if direct is None else direct(a, b)
         except Exception as error:
-            raise explain(a, b, error) from error
+            raise _caused(explain(a, b, error), error)  # noqa: B904
         if out.__class__ is not device.array_type:
             out = device.backend.as_raw(out, device)
         result = _new(_Tensor)
@@ -187,7 +187,7 @@ def apply(declared: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> 
     try:
         out = declared.forward(device.raw, *values, *params)
     except Exception as error:
-        raise _misfit(declared, *values, error) from error
+        raise _caused(_misfit(declared, *values, error), error)  # noqa: B904
     if out.__class__ is not device.array_type and not declared.multiple:
         out = device.backend.as_raw(out, device)
     mode = get_mode()
@@ -332,10 +332,10 @@ def _outputs(declared: Op, node: Node | None, out: Any, device: Any, mode: int) 
 
 
 def _misfit(declared: Op, *given: Any) -> Exception:
-    """What to raise for what a library raised about some arrays: in polygrad's words where their shapes do not fit."""
+    """Name the shapes that do not fit, if a library failed because of them; else return its own error."""
     *values, error = given
     if declared.broadcasts and not isinstance(error, PolygradError):
-        shapes = [tuple(v.shape) for v in values]
+        shapes = [tuple(getattr(v, "shape", ())) for v in values]  # a Python number has none
         for lengths in zip_longest(*[reversed(s) for s in shapes], fillvalue=1):
             if len({n for n in lengths if n != 1}) > 1:
                 text = " and ".join(map(str, shapes)) if len(shapes) < 3 else ", ".join(map(str, shapes))
@@ -343,6 +343,13 @@ def _misfit(declared: Op, *given: Any) -> Exception:
                     f"{declared.name}: shapes {text} do not broadcast: counted from the end, lengths must be equal or 1"
                 )
     return error  # type: ignore[no-any-return]
+
+
+def _caused(explained: Exception, error: Exception) -> Exception:
+    """The explanation of an error, with the error as its cause unless it is the error itself."""
+    if explained is not error:
+        explained.__cause__ = error
+    return explained
 
 
 def _pin(node: Node, x: Any) -> None:

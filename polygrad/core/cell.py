@@ -11,15 +11,20 @@ graph and all, the next time it is used. This gives NumPy's and PyTorch's aliasi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from .locks import ForkLock
+from .node import carry_retained
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
 __all__ = [
+    "Borrowed",
     "Cell",
     "Extra",
     "Pin",
+    "apart",
     "bind",
     "borrow",
     "enter",
@@ -57,7 +62,7 @@ class Cell:
 class Extra:
     """What only some cells need."""
 
-    __slots__ = ("base", "borrowed", "copies", "lock", "pins", "replay", "seen", "version", "write_back")
+    __slots__ = ("base", "borrowed", "copies", "replay", "seen", "version", "write_back")
 
     def __init__(self) -> None:
         self.base: Cell | None = None  # the cell this one is a view of
@@ -65,31 +70,51 @@ class Extra:
         self.write_back: Callable[[Any, Any], Any] | None = None  # (base, this view) -> the base's new tensor
         self.seen = 0  # the base's version this view was made from
         self.version = 0  # how often this cell's value was replaced
-        self.borrowed: Any = None  # the user's own array, whose memory this cell shares
+        self.borrowed: Borrowed | None = None  # the user's own array, whose memory this cell shares
         self.copies = False  # whether some view of it, in another dtype, has memory of its own
-        self.lock: Callable[[bool], None] | None = None  # makes the user's array read-only, or writable
-        self.pins: list[None] = []  # one entry for each node that holds borrowed memory
+
+
+class Borrowed:
+    """An array of the user's, whose memory cells share.
+
+    Attributes:
+        array: the array.
+        lock: makes it read-only (False), or writable again (True); None where that is impossible.
+        pins: how many nodes hold its memory.
+    """
+
+    __slots__ = ("array", "lock", "pins")
+
+    def __init__(self, array: Any, lock: Callable[[bool], None] | None) -> None:
+        self.array = array
+        self.lock = lock
+        self.pins = 0
+
+
+_pinning: Final = ForkLock()
 
 
 class Pin:
     """Held by the nodes that saved borrowed memory. The first one makes the user's array read-only, the death
     of the last makes it writable again."""
 
-    __slots__ = ("_extra",)
+    __slots__ = ("_borrowed",)
 
-    def __init__(self, extra: Extra) -> None:
-        self._extra = extra
-        pins = extra.pins
-        pins.append(None)  # a list, because its append and pop are atomic
-        if len(pins) == 1 and extra.lock is not None:
-            extra.lock(False)
+    def __init__(self, borrowed: Borrowed) -> None:
+        with _pinning.held:
+            self._borrowed = borrowed
+            borrowed.pins += 1
+            if borrowed.pins == 1 and borrowed.lock is not None:
+                borrowed.lock(False)
 
-    def __del__(self) -> None:
-        extra = self._extra
-        pins = extra.pins
-        pins.pop()
-        if not pins and extra.lock is not None:
-            extra.lock(True)
+    def __del__(self, pinning: ForkLock = _pinning) -> None:  # when the interpreter ends, modules are empty
+        borrowed = self._borrowed
+        with pinning.held:  # reentrant: the collector may bring a thread here while it makes a pin
+            borrowed.pins -= 1
+            if borrowed.pins == 0 and borrowed.lock is not None:
+                borrowed.lock(True)
+
+
 
 
 _tensor_type: type = Cell
@@ -183,6 +208,7 @@ def settle(cell: Cell) -> None:
         if base._extra.version != own.seen:
             assert own.replay is not None
             made = own.replay(base)
+            carry_retained(view._node, made._node)
             view._value, view._node, view._saved = made._value, made._node, made._saved
             view._device = made._device  # the base may have moved (nn.Module.to)
             own.seen = base._extra.version
@@ -199,22 +225,38 @@ def mark_saved(cell: Cell) -> Any:
         extra = cell._extra
     if extra is None or extra.borrowed is None:
         return None
-    return Pin(extra)
+    return Pin(extra.borrowed)
+
+
+def apart(cell: Any) -> Any:
+    """A handle of its own on a tensor's value and graph, which no write by whoever holds the tensor reaches.
+
+    A write through either handle makes a copy first. Memory that is the user's is copied now.
+    """
+    settle(cell)
+    value = cell._value
+    root: Cell = cell
+    root._saved = True
+    while root._extra is not None and root._extra.base is not None:
+        root = root._extra.base
+        root._saved = True
+    if root._extra is not None and root._extra.borrowed is not None:
+        value = cell._device.backend.copy(value)
+    handle = new_tensor(value, cell._node, cell._device)
+    handle._saved = True
+    return handle
 
 
 def borrow(cell: Cell, array: Any, lock: Callable[[bool], None] | None) -> None:
     """Note that a cell's memory is the user's ``array``; ``lock(writable)`` protects it, where that is possible."""
-    extra = extra_of(cell)
-    extra.borrowed = array
-    extra.lock = lock
+    extra_of(cell).borrowed = Borrowed(array, lock)
 
 
 def share_borrowed(source: Cell, target: Cell) -> None:
     """Give a second handle on a value the protection of the memory that the first one borrowed."""
     extra = root_of(source)._extra
     if extra is not None and extra.borrowed is not None:
-        own = extra_of(target)
-        own.borrowed, own.lock, own.pins = extra.borrowed, extra.lock, extra.pins
+        extra_of(target).borrowed = extra.borrowed
 
 
 def replace(cell: Cell, made: Any, keep_node: bool) -> None:
@@ -232,6 +274,7 @@ def replace(cell: Cell, made: Any, keep_node: bool) -> None:
     cell._value = made._value
     cell._saved = made._saved
     if not keep_node:
+        carry_retained(cell._node, made._node)
         cell._node = made._node
     if extra is not None:
         extra.version += 1

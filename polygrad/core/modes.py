@@ -9,7 +9,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
+from functools import partial
+from operator import attrgetter
 from typing import Any, Final, ParamSpec, TypeVar, cast
+
+from .scopes import Enter, leaving
 
 __all__ = [
     "ANOMALY", "GRAD", "TRACE", "WATCHED", "Mode", "detect_anomaly", "enable_grad", "get_mode", "is_grad_enabled",
@@ -26,8 +30,44 @@ WATCHED: Final = ANOMALY | TRACE
 """The modes in which every op's result is looked at."""
 
 _mode: ContextVar[int] = ContextVar("polygrad_mode", default=GRAD)
-_entered: ContextVar[tuple[int, ...]] = ContextVar("polygrad_modes_entered", default=())
 get_mode = _mode.get
+
+
+class _Entered(int):
+    """The mode inside a scope, which remembers the one outside.
+
+    Attributes:
+        before: the mode outside.
+        enter: sets this mode, without a step of Python's.
+        inside: the modes of scopes inside this one, by their numbers.
+    """
+
+    before: int
+    inside: dict[int, _Entered]
+    enter: Callable[[], object]
+
+
+_outermost: dict[tuple[int, int], _Entered] = {}
+
+
+def _inside(mode: int, before: int) -> _Entered:
+    """The mode of a scope inside another; one object for each pair, since making one takes longer than the rest."""
+    outermost = not isinstance(before, _Entered)
+    entered = _outermost.get((mode, before)) if outermost else before.inside.get(mode)
+    if entered is None:
+        entered = _Entered(mode)
+        entered.before, entered.inside, entered.enter = before, {}, partial(_mode.set, entered)
+        if outermost:
+            _outermost[mode, before] = entered
+        else:
+            before.inside[mode] = entered
+    return entered
+
+
+# Each step reads the mode, takes what was before it, and sets that.
+_outer: Final = map(attrgetter("before"), iter(_mode.get, None))
+_leave: Final = leaving(map(attrgetter("old_value"), map(_mode.set, _outer)))
+"""Set the mode outside of the innermost scope, as an ``__exit__`` does that no interrupt divides."""
 
 
 def is_grad_enabled() -> bool:
@@ -45,16 +85,12 @@ class Mode:
         self._on = on
         self._off = off
 
-    def __enter__(self) -> Mode:
+    def _entering(self) -> Callable[[], object]:
         before = _mode.get()
-        _entered.set((*_entered.get(), before))
-        _mode.set((before | self._on) & ~self._off)
-        return self
+        return _inside((before | self._on) & ~self._off, before).enter
 
-    def __exit__(self, *exc: object) -> None:
-        *rest, before = _entered.get()
-        _entered.set(tuple(rest))
-        _mode.set(before)
+    __enter__ = Enter()
+    __exit__ = staticmethod(_leave)
 
     def __call__(self, f: Callable[P, R]) -> Callable[P, R]:
         import inspect  # 10 ms, for those who decorate only
@@ -162,19 +198,28 @@ class set_grad_enabled(Mode):
 
     def __init__(self, mode: bool) -> None:
         super().__init__(GRAD if mode else 0, 0 if mode else GRAD)
-        self._before: int | None = _mode.get()
-        _mode.set((self._before | self._on) & ~self._off)
+        before = _mode.get()
+        after = (before | self._on) & ~self._off
+        self._before: int | None = before
+        self._after = _inside(after, before.before) if isinstance(before, _Entered) else after
+        try:
+            _mode.set(self._after)
+        except BaseException:
+            _mode.set(before)
+            raise
 
-    def __enter__(self) -> Mode:
-        if self._before is not None:  # it took effect when made; entering makes that temporary
+    def _undo(self) -> None:
+        """It took effect when it was made; entering, and decorating, make that temporary."""
+        if self._before is not None and _mode.get() is self._after:
             _mode.set(self._before)
-            self._before = None
-        return super().__enter__()
+        self._before = None
+
+    def _entering(self) -> Callable[[], object]:
+        self._undo()
+        return super()._entering()
 
     def __call__(self, f: Callable[P, R]) -> Callable[P, R]:
-        if self._before is not None:
-            _mode.set(self._before)
-            self._before = None
+        self._undo()
         return super().__call__(f)
 
 

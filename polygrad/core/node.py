@@ -6,10 +6,12 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from .locks import ForkLock
+
 if TYPE_CHECKING:
     from .op import Op
 
-__all__ = ["LEAF", "Node", "NodeExtra", "add_pin", "extra_of", "is_leaf", "leaf", "next_seq"]
+__all__ = ["LEAF", "Node", "NodeExtra", "add_pin", "carry_retained", "extra_of", "is_leaf", "leaf", "next_seq"]
 
 next_seq = count().__next__
 
@@ -74,8 +76,26 @@ def add_pin(node: Node, pin: Any) -> None:
 def extra_of(node: Node) -> NodeExtra:
     """The node's NodeExtra, made if it has none."""
     if node.extra is None:
-        node.extra = NodeExtra()
+        with _making.held:  # two threads must not make one each: a hook would be lost
+            if node.extra is None:
+                node.extra = NodeExtra()
     return node.extra
+
+
+_making: Final = ForkLock()
+
+
+def carry_retained(before: Node | None, after: Node | None) -> None:
+    """Let a tensor that retains its gradient go on doing so, when a write gives it another node.
+
+    ``.grad`` is then the gradient by the tensor as it is now.
+    """
+    if before is None or after is None or before is after or before.extra is None or not before.extra.retain:
+        return
+    if after.op is not LEAF:
+        extra = extra_of(after)
+        extra.retain, extra.grad = True, before.extra.grad
+    before.extra.retain, before.extra.grad = False, None
 
 
 class _LeafOp:

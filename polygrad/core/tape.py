@@ -7,20 +7,24 @@ They visit each node once, in order of creation, never recurse, and change nothi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
+from itertools import repeat
+from operator import attrgetter, is_
 from typing import Any, Final
 
-from ..errors import AnomalyError, FreedGraphError, NoRuleError, ShapeError
-from .cell import Cell, new_tensor
+from ..errors import AnomalyError, DeviceError, DTypeError, FreedGraphError, NoRuleError, ShapeError
+from .cell import Cell, apart, new_tensor
 from .cotangents import EntryParts, OutputParts, Parts, fit, pass_on
+from .locks import ForkLock
 from .modes import ANOMALY, get_mode
 from .node import LEAF, Node, NodeExtra, extra_of
+from .operands import tensor
 
 __all__ = ["backward", "depends_outside", "deposit", "new_saved", "pull", "push", "reachable", "release"]
 
 # -- the graph ---------------------------------------------------------------------------------------
 
 _by_seq = attrgetter("seq")
+_grad = attrgetter("grad")
 
 
 def reachable(roots: Sequence[Node], stop: frozenset[Node] = frozenset()) -> list[Node]:
@@ -92,9 +96,9 @@ def new_saved(value: Any, node: Node | None, device: Any) -> Any:
     """A Tensor on a value that a graph holds: writing through it must not touch the memory."""
     if value.__class__ is not device.array_type:  # NumPy's rules give scalars for 0-d arrays
         value = device.backend.as_raw(value, device)
-    tensor = new_tensor(value, node, device)
-    tensor._saved = True
-    return tensor
+    made = new_tensor(value, node, device)
+    made._saved = True
+    return made
 
 
 def _freed(node: Node) -> FreedGraphError:
@@ -155,14 +159,11 @@ def backward(root: Node, seed: Any, keep: bool) -> None:
     grads: dict[Any, Any] = {root: seed}
     try:
         with root.device.backend.quiet():
-            retained = _walk_raw(order, grads)
-            results = _leaf_gradients(leaves, grads)
+            cotangents = _walk_raw(order, grads)
+            _add_leaves(cotangents, leaves, grads)
+            _commit(cotangents, False)
     finally:
         grads.clear()  # a traceback keeps the frames alive; the arrays must not live as long
-    for end, tensor in results:  # all is computed: now it counts
-        end.grad = tensor
-    for node, g in retained:
-        extra_of(node).grad = new_saved(g, None, node.device)
     if not keep:
         for node in order:
             node.saved = node.pins = None
@@ -170,9 +171,8 @@ def backward(root: Node, seed: Any, keep: bool) -> None:
                 node.extra.checksums = None
 
 
-def _leaf_gradients(leaves: list[Node], grads: dict[Any, Any]) -> list[tuple[Node, Any]]:
-    """What the leaves' ``grad`` become by one more cotangent each."""
-    results = []
+def _add_leaves(cotangents: list[tuple[Node, Any]], leaves: list[Node], grads: dict[Any, Any]) -> None:
+    """Add the leaves that were reached to a walk's results, with their cotangents after their hooks."""
     for node in leaves:
         g = grads.get(node)
         if g is None:
@@ -184,14 +184,31 @@ def _leaf_gradients(leaves: list[Node], grads: dict[Any, Any]) -> list[tuple[Nod
             g = device.backend.as_raw(g, device)
         if node.extra is not None and node.extra.hooks:
             g = _run_hooks(node, node.extra, g, False)
-        if node.grad is not None:
-            g = node.grad._value + g
-            if g.__class__ is not device.array_type:
-                g = device.backend.as_raw(g, device)
-        tensor = new_tensor(g, None, device)
-        tensor._saved = True
-        results.append((node, tensor))
-    return results
+        cotangents.append((node, g))
+
+
+_committing: Final = ForkLock()
+
+
+def _commit(cotangents: list[tuple[Node, Any]], create_graph: bool) -> None:
+    """Add cotangents to the ``grad`` of their nodes: to all of them, or to none if anything is raised.
+
+    The sums are made first. If another thread's backward has changed a ``grad`` meanwhile, they are made again.
+    """
+    holders: list[Any] = [node if node.op is LEAF else extra_of(node) for node, _ in cotangents]
+    while True:
+        before = [holder.grad for holder in holders]
+        after = []
+        for (node, g), grad in zip(cotangents, before):
+            if create_graph:
+                after.append(apart(g) if grad is None else grad + g)
+            else:
+                after.append(new_saved(g if grad is None else grad._value + g, None, node.device))
+        with _committing.held:
+            if all(map(is_, map(_grad, holders), before)):
+                # Without a step of Python's between them, so that no interrupt finds only some of them changed.
+                any(map(setattr, holders, repeat("grad"), after))
+                return
 
 
 def _ops_and_leaves(root: Node) -> tuple[list[Node], list[Node]]:
@@ -330,32 +347,43 @@ def _noted(node: Node, g: Any, found: dict[Node, Any], create_graph: bool) -> An
 
 def _run_hooks(node: Node, extra: NodeExtra, g: Any, create_graph: bool) -> Any:
     for hook in tuple(extra.hooks.values()):
-        given = g if create_graph else new_saved(g, None, node.device)
-        result = hook(given)
+        result = hook(apart(g) if create_graph else new_saved(g, None, node.device))
         if result is not None:
-            if tuple(result.shape) != tuple(node.shape):
-                raise ShapeError(
-                    f"a hook on the output of {node.op.name!r} returned a gradient of shape {tuple(result.shape)}; "
-                    f"it must keep the shape {tuple(node.shape)}"
-                )
-            g = result if create_graph else result._value
+            replaced = _in_place_of_gradient(node, result)
+            g = replaced if create_graph else replaced._value
     return g
 
 
+def _in_place_of_gradient(node: Node, result: Any) -> Any:
+    """What a hook returned as a Tensor that stands for the gradient of a node's output.
+
+    Raises:
+        ShapeError, DTypeError, DeviceError: if it cannot.
+    """
+    where = f"a hook on the output of {node.op.name!r} returned a gradient of"
+    result = tensor(result)
+    if result._device is not node.device:
+        lifted = node.device.backend.lift(result, node.device)
+        if lifted is None:
+            raise DeviceError(
+                f"{where} device {result._device.name!r}; it must stay on {node.device.name!r}: g.to_device(...)"
+            )
+        result = lifted
+    value = result._value
+    if tuple(value.shape) != tuple(node.shape):
+        raise ShapeError(f"{where} shape {tuple(value.shape)}; it must keep the shape {tuple(node.shape)}")
+    if value.dtype != node.dtype:
+        to_dtype = node.device.backend.to_dtype
+        raise DTypeError(
+            f"{where} dtype {to_dtype(value.dtype)}; it must keep the dtype {to_dtype(node.dtype)}: return "
+            f'pg.astype(g, "{to_dtype(node.dtype)}")'
+        )
+    return apart(result)
+
+
 def deposit(found: dict[Node, Any], create_graph: bool) -> None:
-    """Add cotangents to the ``grad`` of leaves, and put them in that of nodes that retain theirs: all is
-    computed first, so that an error on the way changes nothing."""
-    results = []
-    for node, g in found.items():
-        before = node.grad if node.op is LEAF else None
-        if before is not None:
-            g = before + g if create_graph else before._value + g
-        results.append((node, g if create_graph else new_saved(g, None, node.device)))
-    for node, g in results:
-        if node.op is LEAF:
-            node.grad = g
-        else:
-            extra_of(node).grad = g
+    """Add cotangents to the ``grad`` of leaves and of nodes that retain theirs."""
+    _commit(list(found.items()), create_graph)
 
 
 def release(order: Iterable[Node]) -> None:

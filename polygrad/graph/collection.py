@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-import threading
+
+from ..core.locks import ForkLock
 
 __all__ = ["no_collection"]
 
@@ -17,20 +18,24 @@ class _Pause:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._depth = 0
         self._was_on = False
 
     def __enter__(self) -> None:
-        with self._lock:
-            self._depth += 1
-            if self._depth == 1:
-                self._was_on = gc.isenabled()
-                gc.disable()
+        with self._lock.held:
+            try:
+                self._depth += 1
+                if self._depth == 1:
+                    self._was_on = gc.isenabled()
+                    gc.disable()
+            except BaseException:  # an interrupt: nobody will leave what was not entered
+                self.__exit__()
+                raise
 
     def __exit__(self, *exc: object) -> None:
-        with self._lock:
-            self._depth -= 1
+        with self._lock.held:
+            self._depth = max(self._depth - 1, 0)
             if self._depth == 0 and self._was_on:
                 gc.enable()
 
@@ -38,7 +43,7 @@ class _Pause:
         """In a forked child: whoever was in the scope is not there."""
         if self._depth and self._was_on:
             gc.enable()
-        self._lock, self._depth = threading.Lock(), 0
+        self._depth = 0
 
 
 no_collection = _Pause()

@@ -82,8 +82,8 @@ def to_text(of: Tensor | Sequence[Tensor] | Graph, names: Names | None = None) -
 
 
 def _quoted(*lines: str) -> str:
-    """A DOT string of some lines."""
-    safe = [line.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for line in lines if line]
+    """A DOT string of some lines; Graphviz reads entities (``&lt;``) in it, so ``&`` is one too."""
+    safe = [line.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"') for line in lines if line]
     return '"' + "\\n".join(safe) + '"'
 
 
@@ -94,6 +94,16 @@ def _label(entry: Entry, path: tuple[str, ...] = ()) -> tuple[str, str, str]:
     name = "" if entry.op in ("leaf", "input", "constant") and entry.name else entry.op
     shown = entry.name.rpartition(".")[2] if path else entry.name
     return shown or name, name if entry.name else "", text
+
+
+_ENTITIES: Final = {'"': "#quot;", "<": "#lt;", ">": "#gt;", "&": "#amp;"}
+_HARMLESS: Final = frozenset(" _-.,:/+*=")
+"""What stands for itself in Mermaid's text, beside letters and digits."""
+
+
+def _escaped(name: str) -> str:
+    """A name as Mermaid's text: neither markup, nor HTML, nor a directive, whatever is in it."""
+    return "".join(c if c.isalnum() or c in _HARMLESS else _ENTITIES.get(c, f"#{ord(c)};") for c in name)
 
 
 _MERMAID: Final = {
@@ -120,11 +130,12 @@ def to_mermaid(of: Tensor | Sequence[Tensor] | Graph, names: Names | None = None
 
     def node(e: Entry, path: tuple[str, ...]) -> str:
         left, right = _MERMAID.get(e.kind, ("[", "]"))
-        text = "<br>".join(part for part in _label(e, path) if part).replace('"', "#quot;").replace("\n", "<br>")
+        name, op, types = _label(e, path)
+        text = "<br>".join(part for part in (_escaped(name), _escaped(op), types) if part)
         return f'n{e.number}{left}"{text}"{right}'
 
     def box(number: int, name: str) -> tuple[str, str]:
-        return f'subgraph m{number}["{name}"]'.replace("&", "#amp;"), "end"
+        return f'subgraph m{number}["{_escaped(name)}"]', "end"
 
     lines = ["flowchart TD", *_nested(entries, node, box)]
     lines += [f"  n{p} --> n{e.number}" for e in entries for p in e.parents if p is not None]

@@ -16,7 +16,7 @@ from typing import Any
 from .. import registry
 from ..dtypes import DType
 
-__all__ = ["Graph", "Instruction", "Value", "rewritten", "substituted", "values_in"]
+__all__ = ["Graph", "Instruction", "Value", "printable", "rewritten", "substituted", "values_in"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -320,9 +320,14 @@ class Graph:
         )
 
 
+def printable(name: str) -> str:
+    """A name on one line: what cannot be printed as Python writes it in strings (names come out of files)."""
+    return name if name.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+
+
 def to_text(graph: Graph) -> str:
     """The graph as text, a line for each instruction."""
-    named = {v: f" {name}" for v, name in graph.names.items()}
+    named = {v: f" {printable(name)}" for v, name in graph.names.items()}
     lines = [f"graph for {graph.device}"]
     lines += [f"  %{v.number}: {v.type} = input{named.get(v, '')}" for v in graph.inputs]
     lines += [f"  %{v.number}: {v.type} = constant{named.get(v, '')}" for v in graph.constants]

@@ -13,7 +13,7 @@ from ..core.tape import reachable
 from ..errors import DetachedError
 from ..tensor import Tensor
 from .infer import ELEMENTWISE, VIEWS
-from .ir import Graph
+from .ir import Graph, printable
 
 __all__ = ["Entry", "Names", "entries_of", "folded", "modules_of"]
 
@@ -137,7 +137,8 @@ def _static(graph: Graph, names: Names | None) -> tuple[list[Entry], list[int]]:
     for v, n in numbers.items():
         tracked = v in graph.closed_over and graph.closed_over[v].requires_grad
         kind = "constant" if v in graph.constants else "leaf" if tracked else "input"
-        entries.append(Entry(n, kind, "constant" if kind == "constant" else "input", texts.get(v, ""), (v.type,), ()))
+        name = printable(texts.get(v, ""))
+        entries.append(Entry(n, kind, "constant" if kind == "constant" else "input", name, (v.type,), ()))
     first = _leading_to_first(graph)
     for instruction in graph.instructions:
         number = len(entries)
@@ -145,7 +146,8 @@ def _static(graph: Graph, names: Names | None) -> tuple[list[Entry], list[int]]:
         root = any(v in returned for v in instruction.outputs)
         kind = ("root" if root else "op") if instruction in first else "result" if root else "after"
         types = tuple([v.type for v in instruction.outputs])
-        entries.append(Entry(number, kind, instruction.op.removeprefix("xp."), "", types, parents, root))
+        op = printable(instruction.op.removeprefix("xp."))
+        entries.append(Entry(number, kind, op, "", types, parents, root))
         numbers.update(dict.fromkeys(instruction.outputs, number))
     return entries, [numbers[v] for v in graph.outputs if v is not None]
 
@@ -178,7 +180,8 @@ def entries_of(of: Tensor | Sequence[Tensor] | Graph, names: Names | None) -> tu
         parents = tuple([None if p is None else numbers[p] for p in node.parents])
         looks = "root" if node in starts else kind
         op = "leaf" if is_leaf(node) else node.op.name.strip("_")
-        entries.append(Entry(i, looks, op, known.get(node, ""), _types_of(node, places), parents, node in starts))
+        name = printable(known.get(node, ""))
+        entries.append(Entry(i, looks, printable(op), name, _types_of(node, places), parents, node in starts))
     return entries, [numbers[node] for node in roots]
 
 

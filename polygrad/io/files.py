@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +11,8 @@ from typing import Any
 import polygrad as pg
 from polygrad import registry
 
+from .layout import Reader, write
+from .replacing import replacing
 from .tree import decoded, encoded
 
 __all__ = ["LazyTensor", "load", "save"]
@@ -30,14 +30,12 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def _library() -> Any:
-    try:
-        import safetensors
-    except ModuleNotFoundError as error:
-        raise pg.errors.DependencyError(
-            'pg.save and pg.load need safetensors: python -m pip install "polygrad-xp[io]"'
-        ) from error
-    return safetensors
+_NAMES = {name: code for code, name in _DTYPES.items()}
+_CODES = {
+    "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8", "F16": "<f2",
+    "F32": "<f4", "F64": "<f8", "C64": "<c8",
+}  # fmt: skip
+"""The same for NumPy."""
 
 
 # -- writing ------------------------------------------------------------------------------------------
@@ -57,7 +55,7 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
 
     Raises:
         TypeError: naming the place of what cannot be saved; nothing is written then.
-        DependencyError: if safetensors is not installed.
+        OSError: if the file cannot be written: the disk is full, the folder missing.
 
     A training checkpoint, from which training goes on bit for bit, is
     ``pg.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(),
@@ -72,41 +70,13 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     ...     model.load_state_dict(pg.load(path))
     LoadResult(missing=[], unexpected=[])
     """
-    library = _library()
     text, tensors = encoded(obj)
     hosts = {name: _host(x) for name, x in tensors.items()}
     about = {name: [x.device.name, zlib.crc32(hosts[name][1])] for name, x in tensors.items()}
     metadata = {"polygrad": _VERSION, "tree": text, "about": json.dumps(about)}
     metadata["checksum"] = str(zlib.crc32((text + metadata["about"]).encode()))
-    specs = {
-        name: library.TensorSpec(
-            dtype=dtype, shape=_stored_shape(tensors[name]), data_ptr=host.ctypes.data, data_len=host.nbytes
-        )
-        for name, (dtype, host) in hosts.items()
-    }
-    path = os.fspath(path)
-    handle, beside = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=os.path.basename(path) + ".")
-    os.close(handle)
-    try:
-        library.serialize_file(specs, beside, metadata=metadata)
-        with open(beside, "rb+") as file:
-            os.fsync(file.fileno())
-        os.chmod(beside, _mode(path))
-        os.replace(beside, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(beside)
-        raise
-
-
-def _mode(path: str) -> int:
-    """The old file's mode, or that of any new one."""
-    try:
-        return os.stat(path).st_mode & 0o777
-    except OSError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+    with replacing(os.fspath(path)) as file:
+        write(file, {n: (code, _stored_shape(tensors[n]), host) for n, (code, host) in hosts.items()}, metadata)
 
 
 def _stored_shape(x: pg.Tensor) -> list[int]:
@@ -114,15 +84,15 @@ def _stored_shape(x: pg.Tensor) -> list[int]:
 
 
 def _host(x: pg.Tensor) -> tuple[str, Any]:
-    """A tensor's dtype as safetensors names it, and its bytes in a NumPy array, contiguous and little-endian."""
+    """A tensor's dtype as the format names it, and its bytes in a NumPy array, contiguous and little-endian."""
     if x.dtype == pg.bfloat16:  # exact in float32, of which it is the upper half
         words = pg.asarray(x.astype("float32").to_device("cpu"), copy=True).numpy().view("<u4")
-        return "bfloat16", (words >> 16).astype("<u2")
+        return "BF16", (words >> 16).astype("<u2")
     host = x.to_device("cpu").numpy()
     host = host.astype(host.dtype.newbyteorder("<"), order="C", copy=False)
     if not host.flags.c_contiguous:
         host = host.copy()
-    return ("float64" if x.dtype == pg.complex128 else x.dtype.name), host
+    return _NAMES["float64" if x.dtype == pg.complex128 else x.dtype.name], host
 
 
 # -- reading ------------------------------------------------------------------------------------------
@@ -160,8 +130,13 @@ class LazyTensor:
         return self._file.tensor(self.name, self.dtype, self._place)
 
     def __getitem__(self, key: Any) -> pg.Tensor:
-        """A part, by slices of the first axes: only that is read, and no checksum is looked at."""
-        made = self._file.part(self.name, key)
+        """A part, by whole numbers and slices: of the first axis only what is wanted is read, and no checksum is looked at.
+
+        Raises:
+            IndexError: if the key does not fit the shape.
+            StateError: if the file has become too short.
+        """
+        made = self._file.part(self.name, self.dtype, key)
         return self._file.placed(self.name, made, self.dtype, self._place)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -192,7 +167,6 @@ def load(
         FileNotFoundError: if there is none.
         StateError: if the file is damaged in any bit, cut off, or of another kind; nothing is returned then.
         DeviceError: if a device is not here.
-        DependencyError: if safetensors is not installed.
 
     >>> import os, tempfile
     >>> import polygrad as pg
@@ -208,24 +182,23 @@ def load(
         return file.tree(
             lambda name, entry: made.setdefault(name, LazyTensor(file, name, entry, device)),
         )
-    return file.tree(lambda name, entry: file.tensor(name, file.dtype(name, entry), device))
+    try:
+        return file.tree(lambda name, entry: file.tensor(name, file.dtype(name, entry), device))
+    finally:
+        file.reader.close()
 
 
 class _File:
     """An open safetensors file, checked as far as its metadata goes."""
 
     def __init__(self, path: str) -> None:
-        library = _library()
         self.path = path
-        with open(path, "rb") as file:  # what is missing or may not be read is told as for any file
-            file.read(1)
         try:
-            self._open = library.safe_open(path, framework="numpy")
-            names = self._open.keys()
-            self._slices = {name: self._open.get_slice(name) for name in names}
-            metadata = self._open.metadata() or {}
-        except Exception as error:  # the library's own kinds, one for each fault of a header
+            self.reader = Reader(path)
+        except (ValueError, EOFError) as error:
             raise pg.errors.StateError(f"{path} is no safetensors file, or damaged: {error}") from error
+        self._entries = self.reader.entries
+        metadata = self.reader.metadata
         self._tree: str | None = metadata.get("tree") if "polygrad" in metadata else None
         self._about: dict[str, Any] = {}
         self._made: dict[str, pg.Tensor] = {}
@@ -249,15 +222,15 @@ class _File:
             self._about = _entries(json.loads(metadata["about"]))
         except (ValueError, TypeError, RecursionError) as error:
             raise self._fault(f"its list of tensors makes no sense ({type(error).__name__}: {error})") from error
-        if set(self._about) != set(self._slices):
-            different = sorted(set(self._about) ^ set(self._slices))
+        if set(self._about) != set(self._entries):
+            different = sorted(set(self._about) ^ set(self._entries))
             raise self._fault(f"tensors only in the file or only in its metadata: {', '.join(different)}")
 
     # -- the tree ---------------------------------------------------------------------------------------
 
     def tree(self, make: Callable[[str, Mapping[str, Any] | None], Any]) -> Any:
         if self._tree is None:
-            return {name: make(name, None) for name in self._slices}
+            return {name: make(name, None) for name in self._entries}
         try:
             return decoded(self._tree, lambda entry: make(entry["name"], entry))
         except (pg.errors.BackendError, pg.errors.DeviceError) as error:
@@ -268,7 +241,7 @@ class _File:
             raise self._fault(f"its metadata makes no sense ({type(error).__name__}: {error})") from error
 
     def shape(self, name: str, entry: Mapping[str, Any] | None) -> tuple[int, ...]:
-        stored = tuple(self._slices[name].get_shape())
+        stored = self._entries[name].shape
         if entry is None:
             return stored
         expected = (*entry["shape"], 2) if entry["dtype"] == "complex128" else tuple(entry["shape"])
@@ -278,7 +251,7 @@ class _File:
 
     def dtype(self, name: str, entry: Mapping[str, Any] | None) -> pg.DType:
         self.shape(name, entry)
-        stored = self._slices[name].get_dtype()
+        stored = self._entries[name].dtype
         if stored not in _DTYPES:
             raise pg.errors.DTypeError(f"{self.path}: {name} is of dtype {stored}, which the Array API has not")
         if entry is None:
@@ -292,41 +265,44 @@ class _File:
 
     def tensor(self, name: str, dtype: pg.DType, place: Place) -> pg.Tensor:
         if name not in self._made:
-            try:
-                raw = self._bits(name) if dtype == pg.bfloat16 else self._open.get_tensor(name)
-            except Exception as error:
-                raise self._fault(f"{name} cannot be read ({error})") from error
-            if (
-                name in self._about
-                and zlib.crc32(raw.astype(raw.dtype.newbyteorder("<"), copy=False)) != (self._about[name][1])
-            ):
+            octets = self._octets(name, 0, self._entries[name].end - self._entries[name].begin)
+            if name in self._about and zlib.crc32(octets) != self._about[name][1]:
                 raise self._fault(f"{name} does not fit its checksum")
-            self._made[name] = self.placed(name, raw, dtype, place)
+            array = _array(octets, self._entries[name].dtype, self._entries[name].shape, dtype)
+            self._made[name] = self.placed(name, array, dtype, place)
         return self._made[name]
 
-    def part(self, name: str, key: Any) -> Any:
-        if self._slices[name].get_dtype() == "BF16":
-            return self._bits(name)[key]
-        return self._slices[name][key]
+    def part(self, name: str, dtype: pg.DType, key: Any) -> Any:
+        """The NumPy array of a part of a tensor: of the first axis only the rows between those wanted are read."""
+        entry = self._entries[name]
+        first, *rest = key if isinstance(key, tuple) and key else (key,)
+        if not entry.shape or type(first) not in (int, slice):
+            return self._rows(name, dtype, 0, entry.shape[0] if entry.shape else None)[key]
+        rows = range(entry.shape[0])[first]
+        if isinstance(rows, int):
+            return self._rows(name, dtype, rows, rows + 1)[(0, *rest)]
+        low, high = (min(rows), max(rows) + 1) if rows else (0, 0)
+        return self._rows(name, dtype, low, high)[(slice(None, None, rows.step), *rest)]
 
-    def _bits(self, name: str) -> Any:
-        """The bits of a bfloat16 tensor, which NumPy has no word for, as uint16: the library checked the header, which
-        says where they are."""
-        with open(self.path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            entry = json.loads(file.read(length))[name]
-            begin, end = entry["data_offsets"]
-            file.seek(8 + length + begin)
-            data = file.read(end - begin)
+    def _rows(self, name: str, dtype: pg.DType, low: int, high: int | None) -> Any:
+        """Some rows of the first axis as a NumPy array; of a 0-d tensor, which has none, all."""
+        entry = self._entries[name]
+        if high is None:
+            return _array(self._octets(name, 0, entry.end - entry.begin), entry.dtype, entry.shape, dtype)
+        octets = self._octets(name, low * entry.row_bytes, (high - low) * entry.row_bytes)
+        return _array(octets, entry.dtype, (high - low, *entry.shape[1:]), dtype)
+
+    def _octets(self, name: str, begin: int, length: int) -> Any:
+        """Bytes of a tensor as a NumPy array of uint8."""
         host = registry.load("numpy")
-        octets = host.namespace("cpu").asarray(memoryview(data), dtype=host.to_native_dtype("uint8"))
-        return octets.view("<u2").reshape(entry["shape"])
+        memory = host.namespace("cpu").empty(length, dtype=host.to_native_dtype("uint8"))
+        try:
+            self.reader.read(self._entries[name], begin, memory)
+        except EOFError as error:
+            raise self._fault(f"{name} cannot be read ({error})") from error
+        return memory
 
     def placed(self, name: str, raw: Any, dtype: pg.DType, place: Place) -> pg.Tensor:
-        if dtype == pg.complex128:
-            raw = raw.view("complex128")[..., 0]
-        elif dtype == pg.bfloat16:
-            raw = (raw.astype("u4") << 16).view("f4")
         x = pg.asarray(raw, device="cpu")
         was = self._about[name][0] if name in self._about else "cpu"
         if isinstance(place, Mapping):
@@ -345,6 +321,19 @@ class _File:
                     f"{self.path}: {name} is of bfloat16, which {x.device} has not; load it to another device"
                 ) from error
         return x
+
+
+def _array(octets: Any, stored: str, shape: tuple[int, ...], dtype: pg.DType) -> Any:
+    """A NumPy array of bytes in a file: booleans made of any byte but 0, bfloat16 as float32, of which it is the upper
+    half, complex128 out of its pairs."""
+    if stored == "BOOL":
+        return (octets != 0).reshape(shape)
+    if stored == "BF16":
+        return (octets.view("<u2").astype("u4") << 16).view("f4").reshape(shape)
+    array = octets.view(_CODES[stored]).reshape(shape)
+    if dtype == pg.complex128:
+        return array.view(array.dtype.str.replace("f8", "c16")).reshape(shape[:-1])
+    return array
 
 
 def _entries(about: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ..core.node import is_leaf, next_seq
 from ..core.op import Op
 from ..core.operands import Symbol, reconciled, scalar_tensor, together
 from ..dtypes import as_dtype
-from ..errors import DetachError, DeviceError, DTypeError, ShapeError
+from ..errors import DTypeError, DetachError, DeviceError, ShapeError, TraceError
 from ..typing import ArrayLike, DTypeLike, Namespace, Raw
 from .data_types import astype, result_type
 from .manipulation import broadcast_to, reshape, stack
@@ -110,7 +110,15 @@ def _copy(xp: Namespace, x: Raw, /) -> Raw:
 def _wrap(array: Raw, backend: Any, dtype: Any, place: Device | None, copy: _bool | None) -> Any:
     own = backend.device_of(array)
     raw = backend.borrow(array)
-    borrowed = backend.mutable
+    copied = raw is not array and raw.dtype != array.dtype  # from another byte order
+    if copied and copy is False:
+        raise ValueError(f"asarray: copy=False, but an array of dtype {array.dtype} is taken by a copy only")
+    if copied and get_mode() & TRACE:
+        raise TraceError(
+            f"asarray: an array of dtype {array.dtype} is taken by a copy, which would keep the numbers of this trace; make "
+            "a tensor of it outside of the compiled function, or give it as an argument"
+        )
+    borrowed = backend.mutable and not copied
     if get_mode() & TRACE and (dtype is not None or place is not None or copy):
         # The array itself is the graph's constant, held by reference; what is made of it is made at each run.
         return _again(_wrap(array, backend, None, None, None), dtype, place, copy)
@@ -120,7 +128,7 @@ def _wrap(array: Raw, backend: Any, dtype: Any, place: Device | None, copy: _boo
         raw = own.raw.astype(raw, backend.to_native_dtype(dtype))
         borrowed = False
     elif copy and (place is None or place is own):
-        raw = backend.copy(raw)
+        raw = raw if copied else backend.copy(raw)
         borrowed = False
     else:
         backend.to_dtype(raw.dtype)  # an unknown dtype is told here, by its name
@@ -131,7 +139,7 @@ def _wrap(array: Raw, backend: Any, dtype: Any, place: Device | None, copy: _boo
         own = place
     result = new_tensor(raw, None, own)
     if borrowed:
-        borrow(result, raw, backend.lock(raw))
+        borrow(result, raw, backend.lock(array))
     return result
 
 
@@ -156,7 +164,7 @@ def _from_python(obj: Any, dtype: Any, place: Device | None, copy: _bool | None)
         )
     host = registry.load("numpy")
     try:
-        values = host.namespace("cpu").asarray(obj)
+        values = host.borrow(host.namespace("cpu").asarray(obj))
         kind = host.dtype_of(values)
     except DTypeError:
         raise DTypeError(f"cannot make an array of numbers of {obj!r}") from None

@@ -15,7 +15,7 @@ from ..core.cell import Cell, enter, link_view, replace, root_of, settle
 from ..core.cotangents import EntryParts
 from ..core.declare import op
 from ..core.modes import GRAD, TRACE, get_mode
-from ..core.node import is_leaf
+from ..core.node import carry_retained, is_leaf
 from ..core.operands import beside, together
 from ..dtypes import as_dtype
 from ..errors import DTypeError, MutationError, ShapeError, VmapError
@@ -358,7 +358,7 @@ def may_write(x: Any) -> bool:
         return not _within_saved(x)
     extra = root._extra
     if extra is not None and extra.borrowed is not None:
-        if extra.pins:
+        if extra.borrowed.pins:
             raise MutationError(
                 f"writing in place into a tensor of shape {tuple(root._value.shape)} that shares its memory with an "
                 f"array of yours, while a graph holds that memory; copy it first (pg.asarray(x, copy=True)), or "
@@ -393,6 +393,7 @@ def assign(x: Tensor, made: Tensor, name: str) -> Tensor:
         x._value = after
         x._saved = made._saved
         if not outside:
+            carry_retained(x._node, made._node)
             x._node = made._node
     elif (outside or (made._node is None and root_of(x)._node is None)) and may_write(x):
         x._device.backend.write(before, ..., after)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _misfit(x1: Raw, x2: Raw, error: Exception) -> Exception:
-    a, b = tuple(x1.shape), tuple(x2.shape)
+    a, b = tuple(getattr(x1, "shape", ())), tuple(getattr(x2, "shape", ()))
     if not a or not b:
         return ShapeError(f"matmul: shapes {a} and {b}: a 0-d array is no matrix; use * for scaling")
     inner = b[-2 if len(b) > 1 else 0]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
 from polygrad import errors, registry
+from polygrad.backend import Scope
 
 __all__ = ["Generator", "current", "default_generator", "get_state", "manual_seed", "set_state", "split", "use"]
 
@@ -128,8 +128,7 @@ def current() -> Generator:
     return _scoped.get() or default_generator
 
 
-@contextmanager
-def use(generator: Generator) -> Iterator[Generator]:
+def use(generator: Generator) -> Scope[Generator]:
     """While this is open, in this thread or task, ``generator`` draws wherever no other is given.
 
     >>> import polygrad as pg
@@ -138,11 +137,7 @@ def use(generator: Generator) -> Iterator[Generator]:
     >>> bool(pg.all(a == pg.random.normal(2, generator=pg.random.Generator(1))))
     True
     """
-    token = _scoped.set(generator)
-    try:
-        yield generator
-    finally:
-        _scoped.reset(token)
+    return Scope(_scoped, generator)
 
 
 def manual_seed(seed: int) -> Generator:

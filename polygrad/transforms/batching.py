@@ -8,7 +8,7 @@ Tensor inside has a graph of its own, whatever surrounds the vmap differentiates
 from __future__ import annotations
 
 import operator
-import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -25,7 +25,6 @@ from ..errors import VmapError
 __all__ = [
     "Batched",
     "BatchingBackend",
-    "arrays_alive",
     "innermost",
     "is_level",
     "level_of",
@@ -47,12 +46,13 @@ class Batched:
     ``value`` is a Tensor, with the batch in front if ``batched``; shape and dimensions are those of one example.
     """
 
-    __slots__ = ("backend", "batched", "value")
+    __slots__ = ("backend", "batched", "run", "value")
 
     def __init__(self, value: Any, batched: bool, backend: BatchingBackend) -> None:
         self.value = value
         self.batched = batched
         self.backend = backend
+        self.run = backend.run
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -176,6 +176,12 @@ class _LevelNamespace(RawNamespace):
         return getattr(self._spaces[space](), name)
 
 
+class _Run:
+    """One use of a level: each of its arrays holds it, so it lives as long as any of them."""
+
+    __slots__ = ("__weakref__",)
+
+
 class BatchingBackend(Backend):
     """The backend of one vmap: it wraps the device that the mapped arrays are on."""
 
@@ -192,6 +198,7 @@ class BatchingBackend(Backend):
 
         self.inner = inner
         self.size = size
+        self.run = _Run()
         self.array_types = (Batched,)
         self.native_dtypes = inner.backend.native_dtypes
         self.complex_dtypes = inner.backend.complex_dtypes
@@ -310,14 +317,15 @@ def level_of(inner: Device, size: int) -> Device:
     return BatchingBackend(inner, size).level if found is None else found
 
 
-def arrays_alive(level: Device) -> int:
-    """How many references there are to a level's backend; each of its arrays has one."""
-    return sys.getrefcount(level.backend) - len(level._units)
-
-
 def retire(level: Device, size: int) -> None:
-    """Keep a level, which no array is alive of, for the next vmap of the same kind."""
+    """Keep a level for the next vmap of the same kind, if no array of it is alive: what a kept Tensor is of must not be
+    taken for another."""
     backend: Any = level.backend
+    level._units.clear()
+    ended = weakref.ref(backend.run)
+    backend.run = _Run()
+    if ended() is not None:
+        return
     if len(_idle) >= 64:
         _idle.clear()
     _idle[backend.inner, size] = level

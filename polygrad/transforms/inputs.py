@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import optree
 
 from .. import registry
-from ..core.cell import Cell, enter, new_tensor, settle, share_borrowed
+from ..core.cell import Cell, apart, enter, new_tensor, settle, share_borrowed
 from ..core.modes import GRAD, TRACE, enable_grad, get_mode, no_grad
 from ..core.node import Node, is_leaf, leaf, next_seq
 from ..core.op import Op
@@ -264,4 +264,4 @@ def cotangent_for(name: str, given: Any, tensor: Any, what: str) -> Any:
         if made.dtype.kind == "c" and tensor.dtype.kind != "c":
             raise DTypeError(f"{name}: {what} is {made.dtype}, but the value it belongs to is {tensor.dtype}")
         made = astype(made, tensor._value.dtype)
-    return made
+    return apart(made)  # the results may be views of it, and it is the caller's

@@ -12,6 +12,7 @@ from typing import Any
 
 import optree
 
+from ..core.cell import apart
 from ..core.tape import new_saved, push, reachable
 from .inputs import Recorded, all_raw, cotangent_for, flatten, in_kind, on_tensors, record, tree_in_kind, zeros_for
 from .vjp import _with_aux
@@ -29,8 +30,8 @@ def pushed(run: Recorded, outputs: Sequence[Any], tangents: Sequence[Any], creat
         t = known.get(x._node) if x._node is not None else None
         if t is None:
             t = zeros_for(x)
-        elif not create_graph:
-            t = new_saved(t, None, x._device)
+        else:  # several outputs may have one tangent
+            t = apart(t) if create_graph else new_saved(t, None, x._device)
         results.append(t)
     return results
 

@@ -9,6 +9,7 @@ from typing import Any
 import optree
 
 from ..core.cell import Cell, new_tensor
+from ..core.cell import apart
 from ..core.tape import new_saved, pull
 from ..errors import DTypeError, GradientError, ShapeError
 from ..ops.creation import asarray
@@ -43,8 +44,8 @@ def pulled(run: Recorded, outputs: Sequence[Any], cotangents: Sequence[Any], cre
         g = found.get(node)
         if g is None:
             g = zeros_for(tensor)
-        elif not create_graph:
-            g = new_saved(g, None, node.device)
+        else:  # several inputs may have one cotangent
+            g = apart(g) if create_graph else new_saved(g, None, node.device)
         results.append(g)
     return results
 

@@ -13,7 +13,7 @@ from ..core.modes import GRAD, get_mode
 from ..errors import ShapeError, VmapError
 from ..ops.creation import asarray, to_tensor
 from ..ops.manipulation import broadcast_to, expand_dims, moveaxis
-from .batching import Batched, arrays_alive, innermost, is_level, level_of, lifted, mapping, retire
+from .batching import Batched, innermost, is_level, level_of, lifted, mapping, retire
 from .inputs import all_raw, flatten, in_kind, is_array, returns_in_kind
 
 __all__ = ["vmap"]
@@ -58,7 +58,6 @@ def vmap(
         tensors, size = _checked(leaves, axes, names, axis_size)
         place = innermost(_device_of(tensors, axes))
         level = level_of(place, size)
-        before = arrays_alive(level)
         called = [_entered(x, axis, level) for x, axis in zip(tensors, axes, strict=True)]
         inner_args, inner_kwargs = optree.tree_unflatten(structure, called)
         with mapping(level):
@@ -68,10 +67,7 @@ def vmap(
         raw = all_raw(args, kwargs)
         made = [_left(x, axis, level, raw) for x, axis in zip(outputs, wanted, strict=True)]
         del called, inner_args, inner_kwargs, result, outputs
-        if (
-            arrays_alive(level) <= before
-        ):  # else one of its Tensors was kept: what it is of must not be taken for another
-            retire(level, size)
+        retire(level, size)
         return optree.tree_unflatten(out_structure, made)
 
     return returns_in_kind(mapped)

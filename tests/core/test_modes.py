@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from contextvars import copy_context
+from typing import Any
 
 import numpy as np
 import pytest
 
 import polygrad as pg
+from polygrad.core.modes import get_mode
+from polygrad.registry import default_device
 
 
 def tracks() -> bool:
@@ -215,3 +221,144 @@ def test_detect_anomaly_finds_arrays_changed_behind_the_graphs_back() -> None:
         view[0] = 3.0
         with pytest.raises(pg.errors.AnomalyError, match=r"'multiply' saved .* changed afterwards"):
             y.backward()
+
+
+# -- interrupts ----------------------------------------------------------------------------------------
+
+
+class _Watch:
+    """Raises KeyboardInterrupt at the n-th event of a kind in polygrad's own frames: between any two bytecodes there."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.seen, self.raised = at, 0, False
+
+    def __call__(self, frame: Any, event: str, arg: object) -> Any:
+        if not frame.f_code.co_filename.endswith(("core/modes.py", "core/scopes.py", "registry.py", "generator.py")):
+            return None
+        frame.f_trace_opcodes = True
+        if event != "exception":
+            if self.seen == self.at:
+                self.raised = True
+                self.seen += 1
+                raise KeyboardInterrupt
+            self.seen += 1
+        return self
+
+
+SCOPES: dict[str, Callable[[], Any]] = {
+    "no_grad": pg.no_grad,
+    "enable_grad": pg.enable_grad,
+    "detect_anomaly": pg.detect_anomaly,
+    "set_grad_enabled": lambda: pg.set_grad_enabled(False),
+    "device": lambda: pg.device("strict:device1"),
+    "random.use": lambda: pg.random.use(pg.random.Generator(0)),
+}
+
+
+def _enter_with(scope: Any) -> None:
+    with scope:
+        pass
+
+
+def _enter_twice(scope: Any) -> None:
+    with pg.no_grad(), scope, pg.enable_grad():
+        pass
+
+
+def _enter_on_a_stack(scope: Any) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(scope)
+
+
+def _state() -> tuple[int, pg.Device, Any]:
+    return int(get_mode()), default_device(), pg.random.get_state()
+
+
+@pytest.mark.parametrize("enter", [_enter_with, _enter_twice])
+@pytest.mark.parametrize("name", SCOPES)
+def test_an_interrupt_leaves_no_scope_open(name: str, enter: Callable[[Any], None]) -> None:
+    """Whatever is interrupted in ``__enter__`` and ``__exit__``, afterwards all is as before."""
+    if name == "device":
+        pytest.importorskip("array_api_strict")
+    SCOPES[name]()  # whatever is imported on first use
+    pg.set_grad_enabled(True)
+    before, at = _state(), 0
+    while True:
+        scope = SCOPES[name]()
+        if name != "set_grad_enabled":
+            assert _state() == before
+        watch = _Watch(at)
+        traced = sys.gettrace()
+        sys.settrace(watch)
+        try:
+            enter(scope)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(traced)
+        if name == "set_grad_enabled":  # made outside, where it took effect; interrupted before it was entered it stays so
+            pg.set_grad_enabled(True)
+        assert _state() == before, at
+        if not watch.raised:
+            break
+        at += 1
+    assert at > 10
+
+
+def test_scopes_may_be_entered_by_hand_and_on_stacks() -> None:
+    for make in (pg.no_grad, lambda: pg.set_grad_enabled(False)):
+        _enter_on_a_stack(make())
+        assert tracks()
+        scope = make()
+        scope.__enter__()
+        scope.__enter__()
+        assert not tracks()
+        scope.__exit__(None, None, None)
+        assert not tracks()
+        scope.__exit__(None, None, None)
+        assert tracks()
+    device = pg.device("cpu")
+    assert device.__enter__() == pg.Device("cpu")
+    device.__exit__(None, None, None)
+    _enter_on_a_stack(pg.device("cpu"))
+    with pytest.raises(RuntimeError, match="entered before"):
+        device.__enter__()
+
+
+def test_errors_pass_through_scopes() -> None:
+    for name in ("no_grad", "set_grad_enabled", "random.use"):
+        with pytest.raises(ZeroDivisionError), SCOPES[name]():
+            _ = 1 / 0
+    assert tracks()
+
+
+def test_a_mode_set_for_good_inside_a_scope_ends_with_it() -> None:
+    with pg.no_grad():
+        pg.set_grad_enabled(True)
+        assert tracks()
+        with pg.no_grad():
+            assert not tracks()
+        assert tracks()
+    assert tracks()
+    with pg.enable_grad():
+        pg.set_grad_enabled(False)
+    assert tracks()
+
+
+def test_contexts_leave_a_shared_scope_each_for_itself() -> None:
+    scope = pg.no_grad()
+    scope.__enter__()
+    other = copy_context()
+    scope.__exit__(None, None, None)
+    assert tracks()
+    other.run(scope.__exit__, None, None, None)
+    assert other.run(tracks)
+    assert other.run(pg.is_grad_enabled)
+
+
+def test_a_device_decorates() -> None:
+    @pg.device("cpu")
+    def where() -> pg.Device:
+        return pg.zeros(1).device
+
+    assert where() == where() == pg.Device("cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -109,6 +110,38 @@ def test_a_tensor_without_a_graph_is_refused() -> None:
 def test_a_name_with_quotes_is_escaped() -> None:
     x = pg.asarray([1.0], requires_grad=True)
     assert r'label="a \"b\" \\c\nfloat64[1]"' in to_dot(pg.exp(x), {'a "b" \\c': x})
+
+
+HOSTILE = [
+    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", 'a"]; x', "a\nb", "a\r\n  n0 --> n9", "%%{init: {}}%%", "```",
+    "`**bold**`", "#quot;", "&lt;b&gt;", "end\x00", "\x1b[31mred", "\u2028next", "\ud800", "}}", "))", "\\", 'q\\"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("boxed", [False, True], ids=["leaf", "module"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_out_of_files_are_text_and_nothing_else(name: str, boxed: bool) -> None:
+    x = pg.asarray([1.0], requires_grad=True)
+
+    def drawings(label: str) -> list[str]:
+        names = {f"{label}.w" if boxed else label: x}
+        return [str(pg.draw(pg.exp(x), format=form, names=names)) for form in ("mermaid", "dot", "text")]
+
+    for drawing, plain in zip(drawings(name), drawings("plain"), strict=True):
+        assert len(drawing.splitlines()) == len(plain.splitlines())
+        assert all(c.isprintable() or c == "\n" for c in drawing)
+    mermaid, dot, _ = drawings(name)
+    inside = mermaid.replace("<br>", "")
+    assert "<" not in inside
+    assert not any(mark in mermaid for mark in ("%%", "`", "-->  n9"))
+    assert inside.count('"') == drawings("plain")[0].count('"')
+    assert re.sub(r"\\\\|\\\"", "", dot).count('"') == drawings("plain")[1].count('"')
+
+
+def test_names_in_the_text_of_static_graphs_stay_on_their_line() -> None:
+    graph = pg.trace(lambda x: pg.exp(x), pg.Spec(3))
+    graph.names[graph.inputs[0]] = "x\n  return %9"
+    assert len(str(graph).splitlines()) == 4
 
 
 def test_a_hundred_thousand_nodes() -> None:
