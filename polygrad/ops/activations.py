@@ -240,10 +240,11 @@ silu = _activation(
 
 
 # tanh(log1p(exp(x))) = n (n + 2) / (n (n + 2) + 2) with n = exp(x); both sides are written with e = exp(-|x|). Its
-# slope is 4 n (n + 1) / (n (n + 2) + 2)^2.
+# slope is 4 n (n + 1) / (n (n + 2) + 2)^2. -|x| is chosen by the same condition as the formula, for ``abs`` has no
+# derivative at 0 where the formula of the left side has all.
 def _mish_gate(xp: Namespace, x: Raw) -> tuple[Raw, Raw]:
-    e = xp.exp(-xp.abs(x))
     right = x > 0
+    e = xp.exp(xp.where(right, -x, x))
     d = xp.where(right, 1 + 2 * e * (1 + e), 2 + e * (e + 2))
     gate = xp.where(right, 1 + 2 * e, e * (e + 2)) / d
     return gate, 4 * e * (1 + e) * xp.where(right, e, xp.ones_like(e)) / (d * d)

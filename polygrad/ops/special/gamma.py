@@ -10,7 +10,7 @@ from ...typing import ArrayLike, Namespace, Raw
 from ..data_types import astype
 from ..searching import where
 from .declare import COUNTS, FLAT, checked, special
-from .kernels import like
+from .kernels import PI, like
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
@@ -57,14 +57,14 @@ def gammasgn(xp: Namespace, x: Raw, /) -> Raw:
     return xp.special.gammasgn(x)
 
 
-# -digamma(x) / gamma(x); at the poles x = -n it is (-1)^n n!.
+# -digamma(x) / gamma(x), left of 1/2 by reflection: 1/gamma(x) = gamma(1 - x) sin(pi x)/pi, whose factors are smooth
+# at the poles of gamma(x).
 def _rgamma_slope(xp: Namespace, out: Raw, x: Raw) -> Raw:
-    pole = (x <= 0) & (x == xp.floor(x))
-    n = xp.where(pole, -x, xp.zeros_like(x))
-    even = n == 2 * xp.floor(n / 2)
-    factorial = xp.special.gamma(n + 1)
-    at_pole = xp.where(even, factorial, -factorial)
-    return xp.where(pole, at_pole, -out * xp.special.digamma(xp.where(pole, xp.ones_like(x), x)))
+    left = x < 0.5
+    s, r = xp.where(left, x, xp.zeros_like(x)), xp.where(left, xp.ones_like(x), x)
+    turned = xp.special.cospi(s) - xp.special.digamma(1 - s) * (xp.special.sinpi(s) / PI)
+    near = -xp.where(left, xp.zeros_like(out), out) * xp.special.digamma(r)
+    return xp.where(left, xp.special.gamma(1 - s) * turned, near)
 
 
 @special(_rgamma_slope)

@@ -12,7 +12,7 @@ from ...errors import DTypeError
 from ...typing import ArrayLike, Namespace, Raw
 from ..data_types import astype
 from .declare import COUNTS, NO_FORMULA, special
-from .kernels import like
+from .kernels import horner, like
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
@@ -117,13 +117,16 @@ def zetac(xp: Namespace, x: Raw, /) -> Raw:
 # -- others --------------------------------------------------------------------------------------------
 
 
-# log(z)/(1 - z), -1 at 1
+# log(z)/(1 - z), -1 at 1: near it log(z)/(z - 1) = 2 w (1 + r^2/3 + r^4/5 + ...) with w = 1/(z + 1), r = (z - 1) w.
+_SPENCE: Final = [1 / (2 * k + 1) for k in range(18)]
+
+
 def _spence_slope(xp: Namespace, z: Raw) -> Raw:
-    d = z - 1
-    near = xp.abs(d) < 0.5
-    one = d == 0
-    small = xp.log1p(xp.where(near, d, xp.zeros_like(d))) / xp.where(one, xp.ones_like(d), -d)
-    return xp.where(one, -xp.ones_like(d), xp.where(near, small, xp.log(xp.where(near, xp.ones_like(z), z)) / (1 - z)))
+    near = xp.abs(z - 1) < 0.5
+    w = 1 / (1 + xp.where(near, z, xp.ones_like(z)))
+    r = (xp.where(near, z, xp.ones_like(z)) - 1) * w
+    f = xp.where(near, xp.full_like(z, 2.0), z)
+    return xp.where(near, -2 * w * horner(_SPENCE, r * r), xp.log(f) / (1 - f))
 
 
 @special(_spence_slope)
