@@ -268,9 +268,9 @@ def log_beta(xp: Namespace, a: Raw, b: Raw) -> Raw:
     return xp.where(large, tail + xp.where(both, two, one), small)
 
 
-# x^(a-1) e^-x / gamma(a), the power as such: its derivatives are right at x = 0. For large a both factors are huge: by Stirling's formula the logarithm is
-# a (log1p(m) - m) with m = (x - a)/a, and what is left is small (Loader 2000, "Fast and accurate computation of
-# binomial probabilities").
+# x^(a-1) e^-x / gamma(a), the power as such: its derivatives are right at x = 0. For large a both factors are huge: by
+# Stirling's formula the logarithm is a (log1p(m) - m) with m = (x - a)/a, and what is left is small (Loader 2000, "Fast
+# and accurate computation of binomial probabilities").
 @kernel(space="special")
 def gamma_density(xp: Namespace, a: Raw, x: Raw) -> Raw:
     """The derivative of ``gammainc(a, x)`` by ``x``."""
@@ -279,7 +279,7 @@ def gamma_density(xp: Namespace, a: Raw, x: Raw) -> Raw:
     nothing = xp.where(large, (x == 0) | (x == float("inf")), x > 2000)
     x = xp.where(nothing, xp.ones_like(x), x)
     s, b = xp.where(large, xp.ones_like(a), a), xp.where(large, a, xp.full_like(a, 16.0))
-    direct = xp.pow(xp.where(large, xp.ones_like(x), x), s - 1) * xp.exp(-x) * xp.special.rgamma(s)
+    direct = xp.pow(xp.where(large, xp.ones_like(x), x), s - 1) * xp.exp(-x - xp.special.gammaln(s))
     x = xp.where(large, x, b)
     m = (x - b) / b
     low = x < b / 2

@@ -1,0 +1,81 @@
+"""Derivatives of orders 1 to 4 of special functions, activations and losses, at their special points and at distances of
+1e-9 to 1e-3 from them, against mpmath's (``derivatives.json``, written by ``tools/derivative_table.py``).
+
+**Tolerance.** The error of the n-th derivative is measured against its natural scale: the greatest of its own size, of
+``x`` times the next one (what the last bits of ``x`` amount to) and of the rounding of the function in terms of its own
+width: the size of the lower derivatives over the distance in which they change. First derivatives must be within 1e-12 of
+it, higher ones within 1e-9.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polygrad as pg
+
+TABLE = json.loads((Path(__file__).parent / "derivatives.json").read_text())
+RTOL = (1e-12, 1e-9, 1e-9, 1e-9)
+
+
+def function(row: dict[str, Any]) -> Any:
+    """The row's function of one array."""
+    f: Any = pg
+    for word in row["name"].split("."):
+        f = getattr(f, word)
+    softmax = row["name"] in ("softmax", "log_softmax", "logsumexp")
+    loss = row["name"].endswith("_loss") or "cross_entropy" in row["name"] or row["name"].endswith("functional.kl_div")
+
+    def call(x: Any) -> Any:
+        args = [x if v is None else v for v in row["fixed"]]
+        if softmax:
+            result = f(pg.stack([x, pg.full_like(x, args[1])]), axis=0)
+        elif loss:
+            args = [pg.full_like(x, v) if isinstance(v, float) else v for v in args]
+            result = f(*args, reduction="none")
+        else:
+            result = f(*args)
+        result = result if row["part"] is None else result[row["part"]]
+        return pg.real(result) if result.dtype.kind == "c" else result
+
+    return call
+
+
+def nested(f: Any, order: int, forward: bool = False) -> Any:
+    """The derivative of this order of a function of each element."""
+    for _ in range(order - forward):
+        f = (lambda f: pg.grad(lambda x: pg.sum(f(x))))(f)
+    return f if not forward else lambda x: pg.jvp(f, (x,), (np.ones_like(x),))[1]
+
+
+def scale(x: float, exact: list[float], order: int) -> float:
+    """The natural scale of a derivative, see above."""
+    own, after = abs(exact[order - 1]), abs(exact[order])
+    return max(own, abs(x) * after) if math.isfinite(after) else own
+
+
+def faults(row: dict[str, Any], found: Any, order: int, rtol: float) -> list[Any]:
+    """Where a derivative is not what the table says. (A table's nan: there is none, nothing is asked.)"""
+    result = []
+    for x, got, exact in zip(row["points"], found, row["derivatives"], strict=True):
+        values = [float(v) for v in exact]
+        want = values[order - 1]
+        if not math.isfinite(want):
+            continue
+        if not abs(float(got) - want) <= rtol * scale(x, values, order) + 1e-290:
+            result.append((x, order, float(got), want))
+    return result
+
+
+@pytest.mark.parametrize("key", TABLE)
+def test_derivatives(key: str) -> None:
+    row = TABLE[key]
+    f, points = function(row), np.asarray(row["points"])
+    with np.errstate(all="ignore"):
+        wrong = [fault for n in range(1, 5) for fault in faults(row, nested(f, n)(points), n, RTOL[n - 1])]
+    assert not wrong, wrong
