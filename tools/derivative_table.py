@@ -98,8 +98,11 @@ def reverted(d: Sequence[Real]) -> list[Real]:
 
 
 def number(value: Real) -> float | str:
+    """A number as the table has it: what is less than 1e-30 is the error of a difference."""
     result = float(mp.re(value))
-    return result if math.isfinite(result) else str(result)
+    if not math.isfinite(result):
+        return str(result)
+    return 0.0 if abs(result) < 1e-30 else float(f"{result:.15g}")
 
 
 def entry(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_sigmoid", "mish", "silu",
-    "softplus_beyond", "softshrink", "softsign", "threshold",
+    "softplus_beyond", "softshrink", "softsign", "tanhshrink", "threshold",
 ]  # fmt: skip
 
 Function = Callable[..., Any]
@@ -284,5 +284,11 @@ def _softsign_slope(xp: Namespace, x: Raw) -> Raw:
     d = 1 + xp.abs(x)
     return 1 / (d * d)
 
+
+tanhshrink = _activation(
+    "tanhshrink",
+    lambda xp, x, /: x - xp.tanh(x),
+    lambda xp, x: xp.square(xp.tanh(x)),
+)
 
 softsign = _activation("softsign", lambda xp, x, /: x / (1 + xp.abs(x)), _softsign_slope)

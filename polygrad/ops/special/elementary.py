@@ -276,7 +276,12 @@ def _powm1_second(xp: Namespace, out: Raw, x: Raw, y: Raw) -> Raw:
     return xp.where(zero, xp.zeros_like(out), out + 1) * xp.log(xp.where(zero, xp.ones_like(x), x))
 
 
-@special(lambda xp, x, y: y * xp.pow(x, y - 1), _powm1_second)
+def _powm1_first(xp: Namespace, x: Raw, y: Raw) -> Raw:
+    zero = (x == 0) & (y == 0)
+    return y * xp.pow(xp.where(zero, xp.ones_like(x), x), y - 1)
+
+
+@special(_powm1_first, _powm1_second)
 def powm1(xp: Namespace, x: Raw, y: Raw, /) -> Raw:
     """``x ** y - 1``, exact near 0."""
     return xp.special.powm1(x, y)

@@ -131,22 +131,24 @@ def _poch_again(xp: Namespace, out: Raw, z: Raw, m: Raw) -> Raw:
     return xp.where(large, xp.exp(log), out)
 
 
-# By z: gamma(c)/gamma(z) with c = z + m, where both have no pole by the difference of their logarithms' slopes.
-# Where z is not positive but c is, gamma(c) gamma(1 - z) sin(pi z)/pi, smooth at the zeros. Where neither is,
-# r gamma(1 - z)/gamma(1 - c) with r = sin(pi z)/sin(pi c), which for a whole m is a constant: poles meet there.
+# By z: gamma(c)/gamma(z) with c = z + m, where no pole is near by the difference of the logarithms' slopes. Where z is
+# below 1/2 but c is positive, gamma(c) gamma(1 - z) sin(pi z)/pi, smooth at the zeros. Where neither is,
+# r gamma(1 - z)/gamma(1 - c) with r = sin(pi z)/sin(pi c), which for a whole m is a constant: poles meet there (and
+# near them c's rounding against z would matter, so that is used as far as c = 1/2).
 def _quotient_slope(
     xp: Namespace, z: Raw, m: Raw, value: Raw, product: Callable[[Raw, Raw], Raw], mirror: Callable[[Raw, Raw], Raw]
 ) -> Raw:
     """The slope of ``f = gamma(z + m)/gamma(z)``, or of that times a function of ``m``, by ``z``.
 
     Args:
-        value: f where both arguments are positive, or only the first is.
+        value: f where z is at least 1/2.
         product: f over ``sin(pi z)/pi``, of ``z + m`` and ``1 - z``.
         mirror: f over r, of ``1 - z - m`` and ``m``.
     """
     c = z + m
-    left = z <= 0
-    across, beyond = left & (c > 0), left & (c <= 0)
+    left = z < 0.5
+    beyond = left & xp.where(_whole(xp, m + 0 * c), c < 0.5, c <= 0)
+    across = left & ~beyond
     one, half = xp.ones_like(c), xp.full_like(c, 0.5)
 
     direct = xp.where(left, one, value) * xp.special.digamma_gap(xp.where(left, one, z), xp.where(left, one, m))
@@ -184,8 +186,8 @@ def poch(xp: Namespace, z: Raw, m: Raw, /) -> Raw:
 def _beta_slope(xp: Namespace, out: Raw, a: Raw, b: Raw) -> Raw:
     n = a + b
     inside = (a > 0) & (b > 0)
-    whole = ~inside & (n <= 0) & (b > 0) & _whole(xp, b)
-    zero = ~inside & ~whole & (n <= 0)
+    whole = ~inside & (n < 0.5) & (b > 0) & _whole(xp, b)
+    zero = ~inside & ~whole & (n < 0.5)
     half, one = xp.full_like(out, 0.5), xp.ones_like(out)
     rest = whole | zero
     direct = -_beta_again(xp, out, xp.where(rest, one, a), xp.where(rest, one, b))
@@ -223,16 +225,26 @@ def _beta(xp: Namespace, a: Raw, b: Raw) -> Raw:
     return xp.exp(xp.special.log_beta(a, b))
 
 
+def _binom_again(xp: Namespace, out: Raw, n: Raw, k: Raw) -> Raw:
+    """``out``, the binomial coefficient, where ``k`` is not between -1 and ``n + 1``; SciPy's is off by 1e-9 near 0."""
+    inside = (k > -1) & (n - k + 1 > 0)
+    one = xp.ones_like(out)
+    low, high = xp.where(inside, k + 1, one), xp.where(inside, n - k + 1, one)
+    value = xp.exp(-xp.special.log_beta(low, high)) / (xp.where(inside, n, one) + 1)
+    return xp.where(inside, value, out)
+
+
 # poch(n - k + 1, k)/gamma(k + 1)
 def _binom_slope(xp: Namespace, out: Raw, n: Raw, k: Raw) -> Raw:
+    value = _binom_again(xp, out, n, k)
     return _quotient_slope(
-        xp, n - k + 1, k, out, xp.special.beta, lambda start, count: xp.special.binom(start + count - 1, count)
+        xp, n - k + 1, k, value, xp.special.beta, lambda start, count: xp.special.binom(start + count - 1, count)
     )
 
 
 # By k where 1/gamma(n - k + 1) or 1/gamma(k + 1) may vanish: beta(n + 1, k - n) sin(pi (k - n))/pi, or that of n - k.
 def _binom_slope_by_k(xp: Namespace, out: Raw, n: Raw, k: Raw) -> Raw:
-    beyond = (n > -1) & ((k >= n + 1) | (k <= -1))
+    beyond = (n > -1) & ((k > n + 0.5) | (k < -0.5))
     mirrored = k < 0
     one = xp.ones_like(out)
     top, chosen = xp.where(beyond, n, one), xp.where(beyond, xp.where(mirrored, n - k, k), 2.5 * one)
@@ -240,7 +252,7 @@ def _binom_slope_by_k(xp: Namespace, out: Raw, n: Raw, k: Raw) -> Raw:
     rate = xp.special.digamma(more) - xp.special.digamma(chosen + 1)
     crossing = xp.special.beta(top + 1, more) * _turned(xp, more, rate)
     a, d = xp.where(beyond, one, k + 1), xp.where(beyond, one, n - 2 * k)
-    direct = xp.where(beyond, one, out) * xp.special.digamma_gap(a, d)
+    direct = xp.where(beyond, one, _binom_again(xp, out, n, k)) * xp.special.digamma_gap(a, d)
     return xp.where(beyond, xp.where(mirrored, -crossing, crossing), direct)
 
 

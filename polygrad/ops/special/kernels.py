@@ -95,7 +95,7 @@ def sinpi(xp: Namespace, x: Raw) -> Raw:
 def cospi(xp: Namespace, x: Raw) -> Raw:
     """``cos(pi * x)``."""
     r = x - 2 * xp.round(x / 2)
-    return xp.sin(PI * xp.where(r > 0, 0.5 - r, 0.5 + r))
+    return xp.where(xp.abs(r) < 0.25, xp.cos(PI * r), xp.sin(PI * xp.where(r > 0, 0.5 - r, 0.5 + r)))
 
 
 # (cos t - sin(t)/t) / t with t = pi x; near 0 the series of s'(t) = (t cos t - sin t) / t^2, of odd powers.

@@ -72,11 +72,11 @@ def zeta_rate(xp: Namespace, s: Raw, q: Raw) -> Raw:
     return total
 
 
-# Left of 0 by the functional equation zeta(s) = 2 (2 pi)^(s-1) sin(pi s/2) gamma(1 - s) zeta(1 - s).
+# Left of -1/2 by the functional equation zeta(s) = 2 (2 pi)^(s-1) sin(pi s/2) gamma(1 - s) zeta(1 - s).
 @kernel(space="special")
 def riemann_zeta_slope(xp: Namespace, x: Raw) -> Raw:
     """The derivative of Riemann's zeta function."""
-    left = x < 0
+    left = x < -0.5
     one = xp.ones_like(x)
     right = xp.special.zeta_rate(xp.where(left, 2 * one, x), one)
     s = xp.where(left, x, -one)
