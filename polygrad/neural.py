@@ -20,6 +20,7 @@ from .ops.activations import (
     softplus_beyond,
     softshrink,
     softsign,
+    tanhshrink,
     threshold,
 )
 from .ops.attention import attention_weights
@@ -58,5 +59,6 @@ __all__ = [
     "softsign",
     "spread_windows",
     "sum_windows",
+    "tanhshrink",
     "threshold",
 ]

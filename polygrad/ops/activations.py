@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_sigmoid", "mish", "silu",
-    "softplus_beyond", "softshrink", "softsign", "threshold",
+    "softplus_beyond", "softshrink", "softsign", "tanhshrink", "threshold",
 ]  # fmt: skip
 
 Function = Callable[..., Any]
@@ -240,10 +240,11 @@ silu = _activation(
 
 
 # tanh(log1p(exp(x))) = n (n + 2) / (n (n + 2) + 2) with n = exp(x); both sides are written with e = exp(-|x|). Its
-# slope is 4 n (n + 1) / (n (n + 2) + 2)^2.
+# slope is 4 n (n + 1) / (n (n + 2) + 2)^2. -|x| is chosen by the same condition as the formula, for ``abs`` has no
+# derivative at 0 where the formula of the left side has all.
 def _mish_gate(xp: Namespace, x: Raw) -> tuple[Raw, Raw]:
-    e = xp.exp(-xp.abs(x))
     right = x > 0
+    e = xp.exp(xp.where(right, -x, x))
     d = xp.where(right, 1 + 2 * e * (1 + e), 2 + e * (e + 2))
     gate = xp.where(right, 1 + 2 * e, e * (e + 2)) / d
     return gate, 4 * e * (1 + e) * xp.where(right, e, xp.ones_like(e)) / (d * d)
@@ -283,5 +284,11 @@ def _softsign_slope(xp: Namespace, x: Raw) -> Raw:
     d = 1 + xp.abs(x)
     return 1 / (d * d)
 
+
+tanhshrink = _activation(
+    "tanhshrink",
+    lambda xp, x, /: x - xp.tanh(x),
+    lambda xp, x: xp.square(xp.tanh(x)),
+)
 
 softsign = _activation("softsign", lambda xp, x, /: x / (1 + xp.abs(x)), _softsign_slope)

@@ -195,7 +195,7 @@ def rrelu(
 
 def tanhshrink(input: pg.Tensor) -> pg.Tensor:
     """``x - tanh(x)``."""
-    return input - pg.tanh(input)
+    return pg.neural.tanhshrink(input)
 
 
 def glu(input: pg.Tensor, dim: int = -1) -> pg.Tensor:

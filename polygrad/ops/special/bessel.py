@@ -5,6 +5,7 @@ By the order there is no formula here: differentiating by it raises.
 
 from __future__ import annotations
 
+from math import factorial, gamma
 from typing import TYPE_CHECKING, Any, Final
 
 from ...core.apply import apply_multiple
@@ -14,7 +15,7 @@ from ...typing import ArrayLike, Namespace, Raw
 from ..data_types import astype
 from .declare import COUNTS, NO_FORMULA, checked, special
 from .error_functions import summed
-from .kernels import PI, like
+from .kernels import PI, horner, like, over_argument
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
@@ -27,10 +28,10 @@ __all__ = [
 # -- orders 0 and 1 ------------------------------------------------------------------------------------
 
 
-def _over(xp: Namespace, out: Raw, x: Raw) -> Raw:
-    """``out / x``, 1/2 at 0: what J_1(x)/x and I_1(x)/x are there."""
-    zero = x == 0
-    return xp.where(zero, xp.full_like(x, 0.5), out / xp.where(zero, xp.ones_like(x), x))
+# J_1(x)/x and I_1(x)/x by their series in x^2 (DLMF 10.2.2, 10.25.2).
+_J1_OVER: Final = [0.5 * (-0.25) ** k / (factorial(k) * factorial(k + 1)) for k in range(14)]
+_I1_OVER: Final = [0.5 * 0.25**k / (factorial(k) * factorial(k + 1)) for k in range(14)]
+_NEAR: Final = 1.5
 
 
 @special(lambda xp, x: -xp.special.j1(x))
@@ -39,7 +40,7 @@ def j0(xp: Namespace, x: Raw, /) -> Raw:
     return xp.special.j0(x)
 
 
-@special(lambda xp, out, x: xp.special.j0(x) - _over(xp, out, x))
+@special(lambda xp, out, x: xp.special.j0(x) - over_argument(xp, out, x, _J1_OVER, _NEAR))
 def j1(xp: Namespace, x: Raw, /) -> Raw:
     """The Bessel function of the first kind of order 1."""
     return xp.special.j1(x)
@@ -63,7 +64,7 @@ def i0(xp: Namespace, x: Raw, /) -> Raw:
     return xp.special.i0(x)
 
 
-@special(lambda xp, out, x: xp.special.i0(x) - _over(xp, out, x))
+@special(lambda xp, out, x: xp.special.i0(x) - over_argument(xp, out, x, _I1_OVER, _NEAR))
 def i1(xp: Namespace, x: Raw, /) -> Raw:
     """The modified Bessel function of order 1."""
     return xp.special.i1(x)
@@ -119,7 +120,11 @@ def _i0e_slope(xp: Namespace, out: Raw, x: Raw) -> Raw:
 
 def _i1e_slope(xp: Namespace, out: Raw, x: Raw) -> Raw:
     far = xp.abs(x) > _FAR
-    return _scaled_first(xp, 1.0, xp.special.i0e(x) - _over(xp, out, x) - xp.abs(out), x, far)
+    near = xp.abs(x) < _NEAR
+    s = xp.where(near, x, xp.zeros_like(x))
+    # I_1(x)/x near 0, the scale apart: it has a kink there, and so has the slope of i1e
+    over = over_argument(xp, out, x, _I1_OVER, _NEAR) * xp.exp(-xp.abs(s))
+    return _scaled_first(xp, 1.0, xp.special.i0e(x) - over - xp.abs(out), x, far)
 
 
 def _k0e_slope(xp: Namespace, out: Raw, x: Raw) -> Raw:
@@ -223,23 +228,43 @@ def _kn(xp: Namespace, n: Raw, x: Raw) -> Raw:
 
 
 # -- Struve --------------------------------------------------------------------------------------------
-# H_v' = H_(v-1) - v H_v/x, L_v' in the same way.
+# H_v' = H_(v-1) - v H_v/x, L_v' in the same way. Near 0 the power series, differentiated term by term (DLMF 11.2.1):
+# the sum of (-+1)^m (2m+v+1)/2 (x/2)^(2m+v) / (gamma(m + 3/2) gamma(m + v + 3/2)), the power x^v apart.
+
+_STRUVE_NEAR: Final = 4.0
+_STRUVE_TERMS: Final = 28
 
 
-def _struve_slope(xp: Namespace, lower: Raw, out: Raw, v: Raw, x: Raw) -> Raw:
-    zero = x == 0
-    part = v * out / xp.where(zero, xp.ones_like(x), x)
-    first = xp.where(v == 0, xp.full_like(part, 2 / PI), lower)  # at 0, where H_-1 is 2/pi
-    return xp.where(zero, first, lower - part)
+def _struve_series(xp: Namespace, v: Raw, x: Raw, sign: float) -> Raw:
+    """The slope near 0."""
+    u = x * x / 4
+    # 1/gamma of m + v + 3/2, the last one first: at a pole it is 0 and the product stays right
+    reciprocal = xp.special.rgamma(v + (_STRUVE_TERMS + 0.5))
+    total = xp.zeros_like(u * v)
+    for m in range(_STRUVE_TERMS - 1, 0, -1):
+        total = total * u + sign**m * (2 * m + v + 1) * reciprocal / gamma(m + 1.5)
+        reciprocal = reciprocal * (v + (m + 0.5))
+    none = v == -1  # of the first term, whose power has a pole at 0 then
+    power = xp.pow(x, xp.where(none, xp.ones_like(v), v))
+    first = (v + 1) * reciprocal / gamma(1.5) * power
+    rest = total * xp.pow(x, v + 2) / 4
+    return xp.pow(xp.full_like(v, 2.0), -v - 1) * (first + rest)
 
 
-@special(NO_FORMULA, lambda xp, out, v, x: _struve_slope(xp, xp.special.struve(v - 1, x), out, v, x))
+def _struve_slope(xp: Namespace, f: Any, out: Raw, v: Raw, x: Raw, sign: float) -> Raw:
+    near = xp.abs(x) < _STRUVE_NEAR
+    away = xp.where(near, xp.full_like(x, _STRUVE_NEAR), x)
+    far = f(v - 1, away) - v * xp.where(near, xp.zeros_like(out), out) / away
+    return xp.where(near, _struve_series(xp, v, xp.where(near, x, xp.ones_like(x)), sign), far)
+
+
+@special(NO_FORMULA, lambda xp, out, v, x: _struve_slope(xp, xp.special.struve, out, v, x, -1.0))
 def struve(xp: Namespace, v: Raw, x: Raw, /) -> Raw:
     """Struve's function of real order ``v``."""
     return xp.special.struve(v, x)
 
 
-@special(NO_FORMULA, lambda xp, out, v, x: _struve_slope(xp, xp.special.modstruve(v - 1, x), out, v, x))
+@special(NO_FORMULA, lambda xp, out, v, x: _struve_slope(xp, xp.special.modstruve, out, v, x, 1.0))
 def modstruve(xp: Namespace, v: Raw, x: Raw, /) -> Raw:
     """The modified Struve function of real order ``v``."""
     return xp.special.modstruve(v, x)

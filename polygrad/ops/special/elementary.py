@@ -203,9 +203,8 @@ def _huber(xp: Namespace, delta: Raw, r: Raw) -> Raw:
 def _pseudo_huber_delta(xp: Namespace, delta: Raw, r: Raw) -> Raw:
     h = xp.hypot(delta, r)
     h = xp.where(h == 0, xp.ones_like(h), h)
-    size = xp.abs(r)
-    part = size / (delta + h)
-    return size * part * part * (size / h)
+    part = r / (delta + h)
+    return r * part * part * (r / h)
 
 
 def _pseudo_huber_r(xp: Namespace, delta: Raw, r: Raw) -> Raw:
@@ -271,7 +270,18 @@ def _exprel(xp: Namespace, x: Raw) -> Raw:
     return xp.where(zero, xp.ones_like(x), xp.expm1(x) / xp.where(zero, xp.ones_like(x), x))
 
 
-@special(lambda xp, x, y: y * xp.pow(x, y - 1), lambda xp, out, x: (out + 1) * xp.log(x))
+# As pow's slopes are: x^y log(x) is 0 at x = 0 for y >= 0.
+def _powm1_second(xp: Namespace, out: Raw, x: Raw, y: Raw) -> Raw:
+    zero = (x == 0) & (y >= 0)
+    return xp.where(zero, xp.zeros_like(out), out + 1) * xp.log(xp.where(zero, xp.ones_like(x), x))
+
+
+def _powm1_first(xp: Namespace, x: Raw, y: Raw) -> Raw:
+    zero = (x == 0) & (y == 0)
+    return y * xp.pow(xp.where(zero, xp.ones_like(x), x), y - 1)
+
+
+@special(_powm1_first, _powm1_second)
 def powm1(xp: Namespace, x: Raw, y: Raw, /) -> Raw:
     """``x ** y - 1``, exact near 0."""
     return xp.special.powm1(x, y)

@@ -135,7 +135,8 @@ def expi(xp: Namespace, x: Raw, /) -> Raw:
 def _expn_slope(xp: Namespace, n: Raw, x: Raw) -> Raw:
     zero = n == 0
     lower = xp.special.expn(xp.where(zero, xp.ones_like(n), n) - 1, x)
-    return xp.where(zero, -xp.exp(-x) * (1 + 1 / x) / x, -lower)
+    s = xp.where(zero, x, xp.ones_like(x))
+    return xp.where(zero, -xp.exp(-s) * (1 + 1 / s) / s, -lower)
 
 
 @special(COUNTS, _expn_slope, integers=(0,))
@@ -177,15 +178,13 @@ def _jvp_of(slopes: Any) -> Any:
     return jvp
 
 
-# sin(x)/x is sinc without its pi; at 0 the slopes are 1 and inf.
+# At 0 the slopes are 1 and inf.
 def _sici_slopes(xp: Namespace, x: Raw) -> tuple[Raw, Raw]:
-    zero = x == 0
-    return xp.where(zero, xp.ones_like(x), xp.sin(x) / xp.where(zero, xp.ones_like(x), x)), xp.cos(x) / x
+    return xp.special.sin_over(x), xp.cos(x) / x
 
 
 def _shichi_slopes(xp: Namespace, x: Raw) -> tuple[Raw, Raw]:
-    zero = x == 0
-    return xp.where(zero, xp.ones_like(x), xp.sinh(x) / xp.where(zero, xp.ones_like(x), x)), xp.cosh(x) / x
+    return xp.special.sinh_over(x), xp.cosh(x) / x
 
 
 # The angle pi x^2 / 2 is reduced before it is multiplied by pi.

@@ -297,10 +297,10 @@ def fdtri(xp: Namespace, dfn: Raw, dfd: Raw, p: Raw, /) -> Raw:
 @kernel(space="special")
 def t_density(xp: Namespace, df: Raw, t: Raw) -> Raw:
     """Student's density: the derivative of ``stdtr(df, t)`` by ``t``."""
-    r = xp.abs(t) / xp.sqrt(df)
-    far = r > 1e8
+    r = t / xp.sqrt(df)
+    far = xp.abs(r) > 1e8
     log = xp.where(
-        far, 2 * xp.log(xp.where(far, r, xp.ones_like(r))), xp.log1p(xp.where(far, xp.zeros_like(r), r) ** 2)
+        far, 2 * xp.log(xp.abs(xp.where(far, r, xp.ones_like(r)))), xp.log1p(xp.where(far, xp.zeros_like(r), r) ** 2)
     )
     half = xp.full_like(df, 0.5)
     return xp.exp(-0.5 * (df + 1) * log - 0.5 * xp.log(df) - xp.special.log_beta(df / 2, half))

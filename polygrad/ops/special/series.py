@@ -12,7 +12,7 @@ from ...errors import DTypeError
 from ...typing import ArrayLike, Namespace, Raw
 from ..data_types import astype
 from .declare import COUNTS, NO_FORMULA, special
-from .kernels import like
+from .kernels import horner, like
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
@@ -72,11 +72,11 @@ def zeta_rate(xp: Namespace, s: Raw, q: Raw) -> Raw:
     return total
 
 
-# Left of 0 by the functional equation zeta(s) = 2 (2 pi)^(s-1) sin(pi s/2) gamma(1 - s) zeta(1 - s).
+# Left of -1/2 by the functional equation zeta(s) = 2 (2 pi)^(s-1) sin(pi s/2) gamma(1 - s) zeta(1 - s).
 @kernel(space="special")
 def riemann_zeta_slope(xp: Namespace, x: Raw) -> Raw:
     """The derivative of Riemann's zeta function."""
-    left = x < 0
+    left = x < -0.5
     one = xp.ones_like(x)
     right = xp.special.zeta_rate(xp.where(left, 2 * one, x), one)
     s = xp.where(left, x, -one)
@@ -117,13 +117,16 @@ def zetac(xp: Namespace, x: Raw, /) -> Raw:
 # -- others --------------------------------------------------------------------------------------------
 
 
-# log(z)/(1 - z), -1 at 1
+# log(z)/(1 - z), -1 at 1: near it log(z)/(z - 1) = 2 w (1 + r^2/3 + r^4/5 + ...) with w = 1/(z + 1), r = (z - 1) w.
+_SPENCE: Final = [1 / (2 * k + 1) for k in range(18)]
+
+
 def _spence_slope(xp: Namespace, z: Raw) -> Raw:
-    d = z - 1
-    near = xp.abs(d) < 0.5
-    one = d == 0
-    small = xp.log1p(xp.where(near, d, xp.zeros_like(d))) / xp.where(one, xp.ones_like(d), -d)
-    return xp.where(one, -xp.ones_like(d), xp.where(near, small, xp.log(xp.where(near, xp.ones_like(z), z)) / (1 - z)))
+    near = xp.abs(z - 1) < 0.5
+    w = 1 / (1 + xp.where(near, z, xp.ones_like(z)))
+    r = (xp.where(near, z, xp.ones_like(z)) - 1) * w
+    f = xp.where(near, xp.full_like(z, 2.0), z)
+    return xp.where(near, -2 * w * horner(_SPENCE, r * r), xp.log(f) / (1 - f))
 
 
 @special(_spence_slope)
@@ -167,11 +170,32 @@ def lambertw(z: ArrayLike, k: int = 0, tol: float = 1e-8) -> Tensor:
 
 
 # (1 - x^2)^(1/2) dP/dx = ((v + m)(v - m + 1) P_v^(m-1) - P_v^(m+1)) / 2; for m = 0 the two terms are alike.
+# Near 1, where that is 0/0, the formula by F(m - v, v + m + 1; m + 1; (1 - x)/2) (DLMF 14.3.4); near -1 by parity, where
+# v is whole (other ones have a singularity there).
 def _lpmv_slope(xp: Namespace, m: Raw, v: Raw, x: Raw) -> Raw:
+    size = xp.where(x < 0, -x, x)
+    near = ((1 - size) * (v + 1) * (v + 1) < 8) & (size > 0.5) & ((x > 0) | (v == xp.floor(v)))
+    s = xp.where(near, xp.zeros_like(x), x)
     zero = m == 0
-    above = xp.special.lpmv(m + 1, v, x)
-    below = xp.special.lpmv(xp.where(zero, xp.ones_like(m), m) - 1, v, x)
-    return xp.where(zero, -above, ((v + m) * (v - m + 1) * below - above) / 2) / xp.sqrt((1 - x) * (1 + x))
+    above = xp.special.lpmv(m + 1, v, s)
+    below = xp.special.lpmv(xp.where(zero, xp.ones_like(m), m) - 1, v, s)
+    away = xp.where(zero, -above, ((v + m) * (v - m + 1) * below - above) / 2) / xp.sqrt((1 - s) * (1 + s))
+    count = v + m
+    parity = xp.where((x < 0) & (count != 2 * xp.floor(count / 2)), -xp.ones_like(away), xp.ones_like(away))
+    t = xp.where(near, size, xp.full_like(x, 0.75))
+    return xp.where(near, parity * xp.where(x < 0, -xp.ones_like(x), xp.ones_like(x)) * _lpmv_end(xp, m, v, t), away)
+
+
+def _lpmv_end(xp: Namespace, m: Raw, v: Raw, x: Raw) -> Raw:
+    """The slope near ``x == 1``."""
+    half, z = m / 2, (1 - x) / 2
+    scale = xp.special.poch(v - m + 1, 2 * m) * xp.special.rgamma(m + 1) * xp.pow(xp.full_like(m, -0.5), m)
+    square = (1 - x) * (1 + x)
+    # F' and the power's slope, which is none for m = 0
+    first = -0.5 * (m - v) * (v + m + 1) / (m + 1) * xp.special.hyp2f1(m - v + 1, v + m + 2, m + 2, z)
+    none = m == 0
+    power = -2 * half * x * xp.pow(xp.where(none, xp.ones_like(square), square), xp.where(none, half, half - 1))
+    return scale * (xp.pow(square, half) * first + power * xp.special.hyp2f1(m - v, v + m + 1, m + 1, z))
 
 
 @special(COUNTS, NO_FORMULA, _lpmv_slope)
