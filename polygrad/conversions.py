@@ -8,11 +8,12 @@ from __future__ import annotations
 import copy
 import math
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from . import registry
 from .backend import Device
 from .core.cell import borrow, extra_of, root_of, settle
+from .core.leaving import leave
 from .core.node import Node, is_leaf
 from .errors import DetachError
 from .ops import creation, data_types
@@ -24,11 +25,20 @@ __all__ = ["Conversions"]
 
 _bool = bool
 
+_INSTEAD: Final = "Use polygrad's functions (pg.exp, not math.exp), and pg.stack for what is put together of several tensors"
+
 
 class Conversions:
     """The part of :class:`polygrad.Tensor` that converts."""
 
     __slots__ = ()
+
+    def _leave(self: Any, what: str, instead: str, *, warn: _bool = False) -> None:
+        """Raise or warn before the value leaves a graph."""
+        settle(self)
+        backend = self._device.backend
+        if backend.stands_for is None and (self._node is not None or backend.carries_graph(self._value)):
+            leave(self, what, instead, warn=warn)
 
     def _scalar(self: Any, target: str) -> Any:
         if self.size != 1:
@@ -38,16 +48,24 @@ class Conversions:
         return self._device.backend.to_numpy(value).reshape(()).item()
 
     def item(self: Any) -> Any:
-        """The value of a tensor of one element, as a Python number; explicit, so it works on graphs too."""
+        """The value of a tensor of one element, as a Python number; explicit, so it works on graphs too.
+
+        Raises:
+            DetachError: inside a transform, on what it differentiates.
+        """
+        self._leave("item()", _INSTEAD)
         return self._scalar("number")
 
     def __float__(self: Any) -> float:
+        self._leave("float()", _INSTEAD, warn=True)
         return float(self._scalar("float"))
 
     def __int__(self: Any) -> int:
+        self._leave("int()", _INSTEAD)
         return int(self._scalar("int"))
 
     def __complex__(self: Any) -> complex:
+        self._leave("complex()", "Use the tensor itself: pg.astype(x, 'complex128')", warn=True)
         return complex(self._scalar("complex"))
 
     def __bool__(self: Any) -> _bool:
@@ -71,7 +89,12 @@ class Conversions:
         return math.ceil(self._scalar("int"))
 
     def tolist(self: Any) -> Any:
-        """The values as nested lists of Python numbers."""
+        """The values as nested lists of Python numbers.
+
+        Raises:
+            DetachError: inside a transform, on what it differentiates.
+        """
+        self._leave("tolist()", _INSTEAD)
         return self._host().tolist()
 
     def numpy(self: Any) -> Any:
@@ -80,7 +103,7 @@ class Conversions:
         Raises:
             DetachError: on a tensor that requires grad: the graph would be lost. ``x.detach().numpy()``.
         """
-        settle(self)
+        self._leave("numpy()", "Use polygrad's functions, or NumPy's on the tensor")
         if self._node is not None:
             raise DetachError(
                 "numpy() would drop the graph of a tensor that requires grad; write x.detach().numpy() if that is meant"
@@ -114,7 +137,7 @@ class Conversions:
         return array
 
     def __array__(self: Any, dtype: Any = None, copy: _bool | None = None) -> Any:
-        settle(self)
+        self._leave("np.asarray", "Use polygrad's functions, or NumPy's on the tensor; pg.stack makes one of several")
         if self._node is not None:
             raise DetachError(
                 "np.asarray would drop the graph of a tensor that requires grad; use x.detach() if that is meant, or a "
@@ -144,6 +167,7 @@ class Conversions:
     ) -> Any:
         """The memory for another library; raises where a graph would be lost."""
         self._reach()
+        self._leave("DLPack", "Use polygrad's functions")
         if self._node is not None:
             raise DetachError("DLPack would drop the graph of a tensor that requires grad; export x.detach()")
         value = self._value

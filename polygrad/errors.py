@@ -21,7 +21,10 @@
      ├── TraceError (also TypeError)         what a static graph cannot hold, inside ``trace`` and ``compile``
      │    └── UnreadyError                    ... because an object must first have been used once
      ├── VmapError (also TypeError)          what cannot be done for all examples of a batch at once, inside ``vmap``
+     │    └── BatchedValueError (also DetachError)  ... because Python would need the values
      └── DependencyError (also RuntimeError)  an optional package or program is not installed
+
+and one warning: DetachWarning (UserWarning), where a conversion drops the graph outside of transforms.
 
 Each also derives from the built-in exception that NumPy, PyTorch or JAX users would catch.
 """
@@ -30,10 +33,12 @@ __all__ = [
     "AnomalyError",
     "AxisError",
     "BackendError",
+    "BatchedValueError",
     "CheckError",
     "DTypeError",
     "DependencyError",
     "DetachError",
+    "DetachWarning",
     "DetachedError",
     "DeviceError",
     "FreedGraphError",
@@ -98,6 +103,10 @@ class DetachError(PolygradError, TypeError):
     """A conversion would silently drop the graph; ``x.detach()`` says it out loud."""
 
 
+class DetachWarning(UserWarning):
+    """A tensor that requires grad became a Python number: no gradient flows through that."""
+
+
 class MutationError(PolygradError, RuntimeError):
     """Writing in place where a graph, or a leaf that requires grad, forbids it."""
 
@@ -116,6 +125,10 @@ class StateError(PolygradError, ValueError):
 
 class VmapError(PolygradError, TypeError):
     """What cannot be done for all examples of a batch at once: reading values, or shapes that depend on them."""
+
+
+class BatchedValueError(VmapError, DetachError):
+    """The values of a batched array were asked for in Python, inside ``vmap``."""
 
 
 class DependencyError(PolygradError, RuntimeError):

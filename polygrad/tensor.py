@@ -356,7 +356,7 @@ class Tensor(ArrayMethods, Conversions, Cell):
         return _describe(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.size == 1 else format(str(self), spec)
+        return format(self._scalar("number"), spec) if spec and self.size == 1 else format(str(self), spec)
 
     # -- operators ---------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from .. import registry
 from ..backend import Backend, Device, RawNamespace
 from ..core.cell import Cell, new_tensor, root_of, settle, share_borrowed
 from ..core.kernels import BATCHED
-from ..errors import VmapError
+from ..errors import BatchedValueError, VmapError
 
 __all__ = [
     "Batched",
@@ -242,7 +242,7 @@ class BatchingBackend(Backend):
 
     def to_numpy(self, array: Any) -> Any:
         if array.batched:
-            raise VmapError(f"values of a batched array (shape {array.shape}) cannot be read inside vmap: {_WHY}")
+            raise BatchedValueError(f"values of a batched array (shape {array.shape}) cannot be read inside vmap: {_WHY}")
         inner = array.value._device.backend
         (value,) = inner.compute(array.value._value)
         return inner.to_numpy(value)

@@ -11,6 +11,7 @@ import optree
 
 from .. import registry
 from ..core.cell import Cell, apart, enter, new_tensor, settle, share_borrowed
+from ..core.leaving import differentiating
 from ..core.modes import GRAD, TRACE, enable_grad, get_mode, no_grad
 from ..core.node import Node, is_leaf, leaf, next_seq
 from ..core.op import Op
@@ -118,7 +119,7 @@ class Recorded:
         self._start = next_seq()
         self.tensors = [fresh(name, x, w) for x, w in zip(inputs, where, strict=True)]
         self.inputs: list[Node] = [x._node for x in self.tensors]
-        with enable_grad():
+        with enable_grad(), differentiating(self.inputs):
             self.result = f(self.tensors)
         self._outside_grad = outside_grad
 

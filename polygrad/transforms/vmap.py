@@ -9,6 +9,7 @@ from typing import Any
 import optree
 
 from ..core.cell import Cell, new_tensor, settle
+from ..core.leaving import differentiating
 from ..core.modes import GRAD, get_mode
 from ..errors import ShapeError, VmapError
 from ..ops.creation import asarray, to_tensor
@@ -60,7 +61,7 @@ def vmap(
         level = level_of(place, size)
         called = [_entered(x, axis, level) for x, axis in zip(tensors, axes, strict=True)]
         inner_args, inner_kwargs = optree.tree_unflatten(structure, called)
-        with mapping(level):
+        with mapping(level), differentiating(()):
             result = f(*inner_args, **inner_kwargs)
         outputs, out_structure = flatten(result)
         wanted = _spread(out_axes, result, "out_axes", "the output")
