@@ -25,7 +25,9 @@ __all__ = ["Conversions"]
 
 _bool = bool
 
-_INSTEAD: Final = "Use polygrad's functions (pg.exp, not math.exp), and pg.stack for what is put together of several tensors"
+_INSTEAD: Final = (
+    "Use polygrad's functions (pg.exp, not math.exp), and pg.stack for what is put together of several tensors"
+)
 
 
 class Conversions:

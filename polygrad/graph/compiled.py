@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar, overload
@@ -14,6 +12,7 @@ import optree
 from .. import registry
 from ..backend import Device
 from ..core.cell import Cell, enter, new_tensor, settle
+from ..core.locks import ForkLock
 from ..core.modes import GRAD, WATCHED, get_mode
 from ..core.node import leaf
 from ..dtypes import DType, as_dtype
@@ -21,19 +20,16 @@ from ..errors import TraceError, UnreadyError
 from ..ops.creation import to_tensor
 from ..transforms.batching import is_level
 from ..transforms.inputs import Kinds, flatten, kinds_of, tree_in_kind
+from .calls import others, traced
 from .collection import no_collection
 from .entry import Entry
 from .entry_source import MISS, overlapping, related
 from .execute import Program
 from .executors import Executor, executor_of
-from .guards import Change, Surroundings
+from .guards import Surroundings
 from .ir import Graph
-from .noting import Noted, note
-from .outside import global_streams
 from .passes import PASSES, optimized
-from .places import Stream
-from .tracing import Done, Trace, running, tracing, undo
-from .witness import Witness
+from .tracing import Done, running, undo
 
 __all__ = ["CacheInfo", "Compiled", "Spec", "compile", "trace"]
 
@@ -46,7 +42,7 @@ _ORDERED: Final = "polygrad.graph"
 _ordered = optree.dict_insertion_ordered(True, namespace=_ORDERED)
 _ordered.__enter__()  # for as long as the process lives
 
-_tracing_lock = threading.RLock()
+_tracing_lock = ForkLock()
 _MANY = 8
 
 
@@ -89,6 +85,11 @@ class Spec:
     def __repr__(self) -> str:
         more = ", requires_grad=True" if self.requires_grad else ""
         return f"Spec({self.shape}, {self.dtype}, device={self.device.name!r}{more})"
+
+
+def _flattened(tree: Any) -> tuple[list[Any], Any]:
+    """The leaves of a pytree and its structure, which the order of a dict's keys is part of."""
+    return optree.tree_flatten(tree, namespace=_ORDERED)
 
 
 def _runner(
@@ -135,7 +136,6 @@ class Compiled(Generic[P, R]):
         if get_mode() & WATCHED:  # inlined into the outer trace; or every op is looked at
             return self.f(*args, **kwargs)
         structure: Any = len(args)
-        leaves: Sequence[Any] = args
         for x in args:
             if not isinstance(x, Cell):
                 break
@@ -143,9 +143,9 @@ class Compiled(Generic[P, R]):
             if not kwargs:  # the quickest way for the commonest call
                 result = self._known(args, structure)
                 return self._first(args, structure) if result is MISS else result
-        if self._kinds is not None and not any(isinstance(x, Cell) for x in optree.tree_leaves((args, kwargs))):
-            return self._in_kind(self._kinds, args, kwargs)
-        return self._called(args, kwargs)
+        if self._kinds is not None and not any(isinstance(x, Cell) for x in _flattened((args, kwargs))[0]):
+            return self._in_kind(self._kinds, args, kwargs)  # type: ignore[no-any-return]
+        return self._called(args, kwargs)  # type: ignore[no-any-return]
 
     def _in_kind(self, kinds: Kinds, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call of a transform's function without Tensors, whose results are arrays and numbers, too."""
@@ -158,8 +158,7 @@ class Compiled(Generic[P, R]):
         return tree_in_kind(result, like, False)
 
     def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        leaves: Sequence[Any]
-        leaves, structure = optree.tree_flatten((args, kwargs), namespace=_ORDERED)
+        leaves, structure = _flattened((args, kwargs))
         leaves = [x if isinstance(x, Cell) or registry.owner(x) is None else to_tensor(x) for x in leaves]
         result = self._known(leaves, structure)
         return self._first(leaves, structure) if result is MISS else result
@@ -186,11 +185,11 @@ class Compiled(Generic[P, R]):
         if any(is_level(x._device) for x in tensors):
             self._eager += 1
             return self._again(leaves, structure)  # type: ignore[no-any-return]
-        with _tracing_lock:
+        with _tracing_lock.held:
             result = self._known(leaves, structure)
             if result is not MISS:  # another thread has traced it meanwhile
                 return result  # type: ignore[no-any-return]
-            surroundings = Surroundings(self.f, *_others(leaves))
+            surroundings = Surroundings(self.f, *others(leaves))
             if any(is_level(x._device) for x in surroundings.tensors.values() if hasattr(x, "_device")):
                 self._eager += 1
                 return self._again(leaves, structure)  # type: ignore[no-any-return]
@@ -326,87 +325,6 @@ def _shown(entry: Entry) -> Graph:
     return noted.shown
 
 
-class Traced(NamedTuple):
-    """A traced call.
-
-    Attributes:
-        noted: what it did.
-        guards: what it looked at.
-    """
-
-    noted: Noted
-    guards: Surroundings
-
-
-def traced(call: Callable[[], Any], f: Any, leaves: Sequence[Any], before: Surroundings, pending: list[Done]) -> Traced:
-    """Trace a call; what it did and what it looked at, with everything outside as it was before."""
-    tensors = [x for x in leaves if isinstance(x, Cell)]
-    for x in tensors:
-        settle(x)
-    reached = list(before.tensors.values())
-    inner = next((x._device for x in (*tensors, *reached)), registry.default_device())
-    trace = Trace(inner)
-    trace.pending = pending
-    trace.reached = before.reached
-    trace.witness = witness = Witness(before.enter, before.reached, before.is_user)
-    views = [(x, x._extra) for x in tensors if x._extra is not None and x._extra.base is not None]
-    for x, _ in views:
-        x._extra = None  # in the graph it is an array of its own
-    streams = [(Stream(pair, pair), pair[0]()) for pair in global_streams()]
-    done = False
-    try:
-        with tracing(trace):
-            try:
-                _enter_arguments(trace, tensors, _names(f))
-                with witness.watching():
-                    result = call()
-                witness.raise_refused()
-                noted = note(trace, result, [*before.changes(), *_drawn(streams)])
-                noted.arguments = {trace.entered[id(x)].traced.value for x in tensors if id(x) in trace.entered}
-            finally:
-                before.restore(before.changes())
-                for stream, state in streams:
-                    if stream.differs(state, stream.get()):
-                        stream.write(state)
-                del trace.reached  # it holds what was there
-        guards = Surroundings(f, *_others(leaves), witness=witness, stepped=trace.stepped)
-        done = True
-        return Traced(noted, guards)
-    finally:
-        trace.witness = None
-        witness.frames.clear()
-        for x, extra in views:
-            x._extra = extra
-        if not done:
-            undo([*trace.done, *trace.pending])
-
-
-def _enter_arguments(trace: Trace, tensors: Sequence[Any], names: Sequence[str]) -> None:
-    for i, x in enumerate(tensors):
-        if x._device is trace.inner:
-            trace.enter_one(x, names[i] if i < len(names) else "")
-        else:
-            trace.enter(x)
-
-
-def _drawn(streams: Sequence[tuple[Stream, Any]]) -> list[Change]:
-    """The shared sources of random numbers that moved on."""
-    states = [(stream, state, stream.get()) for stream, state in streams]
-    return [(stream.name, stream, then, now) for stream, then, now in states if stream.differs(then, now)]
-
-
-def _others(leaves: Sequence[Any]) -> list[Any]:
-    """Arguments that are objects, whose attributes the function can look at."""
-    return [x for x in leaves if not isinstance(x, Cell)]
-
-
-def _names(f: Any) -> list[str]:
-    try:
-        return list(inspect.signature(f).parameters)
-    except (TypeError, ValueError):
-        return []
-
-
 @overload
 def compile(
     f: Callable[P, R], /, *, without: tuple[str, ...] = (), executor: str | Executor | None = None
@@ -502,8 +420,8 @@ def trace(f: Callable[..., Any], *examples: Any, **options: Any) -> Graph:
 
     if running() is not None:
         raise TraceError("trace: a function is being traced already; call the inner one, it becomes part of the graph")
-    with _tracing_lock:
-        noted, _ = traced(call, f, made, Surroundings(f, *_others(made)), [])
+    with _tracing_lock.held:
+        noted, _ = traced(call, f, made, Surroundings(f, *others(made)), [])
     undo(noted.trace.done)
     if noted.writes or noted.grads or noted.rebound:
         raise TraceError("trace: the function changes tensors outside itself; pg.compile does that at each call")

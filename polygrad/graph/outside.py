@@ -69,6 +69,6 @@ def stream_of(thing: Any) -> _Pair | None:
 
 def global_streams() -> Iterator[_Pair]:
     """The sources of random numbers that the process shares."""
-    yield _of_python(random._inst)  # type: ignore[attr-defined]
+    yield _of_python(random._inst)
     for backend in registry.loaded():
         yield from backend.random_streams()

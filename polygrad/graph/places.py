@@ -13,8 +13,9 @@ from ..backend import Device
 from ..dtypes import DType
 
 __all__ = [
-    "MISSING", "PLAIN", "Attribute", "Bound", "Bytes", "Context", "Empty", "Item", "Kind", "Length", "Members", "Order", "Place", "Progress",
-    "Referent", "Stream", "Truth", "Values", "is_plain", "pairs", "refill", "same", "same_items",
+    "MISSING", "PLAIN", "Attribute", "Bound", "Bytes", "Context", "Empty", "Item", "Kind", "Length", "Members", "Order",
+    "Place", "Progress", "Referent", "Stream", "Truth", "Values", "has_plain_attributes", "is_plain", "pairs", "refill",
+    "same", "same_items",
 ]  # fmt: skip
 
 MISSING: Final = object()
@@ -60,6 +61,11 @@ def same_items(now: Iterable[Any], before: tuple[Any, ...]) -> bool:
     """Whether a container has the items it had, in the same order."""
     items = tuple(now)
     return len(items) == len(before) and (all(map(is_, items, before)) or all(map(same, items, before)))
+
+
+def has_plain_attributes(cls: type) -> bool:
+    """Whether reading an attribute of an object runs no code of the user's first."""
+    return getattr(cls, "__getattribute__", None) is getattr(object, "__getattribute__", None)
 
 
 def pairs(container: dict[Any, Any]) -> Iterable[tuple[Any, Any]]:
@@ -402,7 +408,7 @@ class Kind(_Whole):
         self.container.__class__ = value
 
     def test(self, container: str, key: str, before: str, value: Any) -> str:
-        plain = type(self.container).__getattribute__ is object.__getattribute__
+        plain = has_plain_attributes(type(self.container))
         return f"{container}.__class__ is {before}" if plain else f"_type({container}) is {before}"
 
     def __str__(self) -> str:

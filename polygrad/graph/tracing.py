@@ -148,12 +148,9 @@ class Host:
     def fits(self, result: tuple[Any, ...] | None) -> bool:
         """Whether another result leads to the same graph."""
         if self.only_floats:  # an optimiser's numbers
-            if result.__class__ is not tuple or len(result) != len(self.kinds):  # type: ignore[arg-type]
+            if result is None or len(result) != len(self.kinds):
                 return False
-            for item in result:  # type: ignore[union-attr]
-                if item.__class__ is not float:
-                    return False
-            return True
+            return all(item.__class__ is float for item in result)
         if result is None or self.first is None:
             return result is self.first
         if len(result) != len(self.kinds):

@@ -242,7 +242,9 @@ class BatchingBackend(Backend):
 
     def to_numpy(self, array: Any) -> Any:
         if array.batched:
-            raise BatchedValueError(f"values of a batched array (shape {array.shape}) cannot be read inside vmap: {_WHY}")
+            raise BatchedValueError(
+                f"values of a batched array (shape {array.shape}) cannot be read inside vmap: {_WHY}"
+            )
         inner = array.value._device.backend
         (value,) = inner.compute(array.value._value)
         return inner.to_numpy(value)

@@ -641,7 +641,7 @@ def type_of_a_key() -> Case:
 
 @guarded
 def default_dict() -> Case:
-    k = collections.defaultdict(float, {i: 2.0 for i in range(100)})
+    k = collections.defaultdict(float, dict.fromkeys(range(100), 2.0))
     return lambda x: x * k[3], setting(k, 3, 5.0)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -70,6 +71,15 @@ class Reduced:
 
 
 Body = Callable[["Turn"], None]
+
+
+def _started(how: str, lanes: Lanes, x: str) -> str:
+    """What a reduction begins with."""
+    return lanes.number(_START[how])
+
+
+def _divided(divisor: int, lanes: Lanes, x: str) -> str:
+    return lanes.div(x, lanes.number(float(divisor)))
 
 
 class Turn:
@@ -193,7 +203,7 @@ class Loop:
             if r.operand.strides[-1] == 0:
                 r.row = e.slot(Lanes(e, self.kind, self.width).type)
                 if self._gathers_rows(r):
-                    self._each_result(r, lambda lanes, x, how=r.how: lanes.number(_START[how]))
+                    self._each_result(r, partial(_started, r.how))
             elif 0 in r.operand.strides:
                 self._fill(r)
         if len(self.shape) == 1:
@@ -206,7 +216,7 @@ class Loop:
             self._finish(r)
         for r in self.reductions:
             if self._gathers_rows(r) and r.divisor != 1:
-                self._each_result(r, lambda lanes, x, d=r.divisor: lanes.div(x, lanes.number(float(d))))
+                self._each_result(r, partial(_divided, r.divisor))
         head = f"define void @NAME({', '.join(f'ptr {n}' for n in names)}, i64 %first, i64 %end)"
         return e.function(head)
 
