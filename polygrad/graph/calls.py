@@ -39,7 +39,7 @@ def traced(call: Callable[[], Any], f: Any, leaves: Sequence[Any], before: Surro
     inner = next((x._device for x in (*tensors, *reached)), registry.default_device())
     trace = Trace(inner)
     trace.pending = pending
-    trace.reached = before.reached
+    trace.reached, trace.accepting = before.reached, before.accepting
     trace.witness = witness = Witness(before.enter, before.reached, before.is_user)
     views = [(x, x._extra) for x in tensors if x._extra is not None and x._extra.base is not None]
     for x, _ in views:
@@ -60,7 +60,7 @@ def traced(call: Callable[[], Any], f: Any, leaves: Sequence[Any], before: Surro
                 for stream, state in streams:
                     if stream.differs(state, stream.get()):
                         stream.write(state)
-                del trace.reached  # it holds what was there
+                del trace.reached, trace.accepting  # they hold what was there
         guards = Surroundings(f, *others(leaves), witness=witness, stepped=trace.stepped)
         done = True
         return Traced(noted, guards)

@@ -268,7 +268,7 @@ class Compiled(Generic[P, R]):
 
     def explain(self) -> str:
         """What was made of the kind of call that was traced last: instructions before and after the passes, what is
-        done in blocks and what is not, and the memory that was planned.
+        done in blocks and what is not, the memory that was planned, and what is compared before each run.
 
         >>> import polygrad as pg
         >>> f = pg.compile(lambda x: pg.sum(pg.sin(x) * x))
@@ -277,6 +277,8 @@ class Compiled(Generic[P, R]):
         forward: 3 instructions traced, 3 after the passes
           in blocks, over 100000 elements: sin, multiply, sum
           planned buffers: 0 bytes
+        guards: ... places, compared in ... us
+          ...
         """
         entry = self._last()
         parts: list[tuple[str, Graph, Any]] = [("forward", entry.graph, entry.run)]
@@ -290,7 +292,7 @@ class Compiled(Generic[P, R]):
             )
             plan = getattr(run, "plan", None)
             lines += ["  a straight line of calls"] if plan is None else ["  " + line for line in plan.explain()]
-        return "\n".join(lines)
+        return "\n".join([*lines, *entry.explain_guards()])
 
     def graphs(self) -> list[Graph]:
         """Every graph, the one that was traced last first."""

@@ -36,6 +36,7 @@ class Entry:
 
     Attributes:
         call: ``call(leaves)`` gives the result, or MISS.
+        explain_guards: what is compared before each run, in words.
         source: the text of ``call``.
     """
 
@@ -62,6 +63,8 @@ class Entry:
         scope = writer.scope
         exec(compile(self.source, "<compiled call>", "exec"), scope)
         self.call: Callable[[Sequence[Any]], Any] = scope["call"]
+        self.explain_guards: Callable[[], list[str]] = surroundings.explain
+        surroundings.forget(writer.skipped)
         self._let_go({key for key, name in writer.where.items() if name.startswith("p")})
 
     def _let_go(self, moved: set[int]) -> None:

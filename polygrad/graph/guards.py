@@ -11,8 +11,9 @@ objects and of their classes, items of containers) is fixed in the graph, so it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import timeit
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .places import (
@@ -75,6 +76,24 @@ class Surroundings(Walk):
         exec(compile(source, "<guards>", "exec"), scope)
         return scope["holds"]  # type: ignore[no-any-return]
 
+    def forget(self, names: Iterable[Any]) -> None:
+        """Let go of places, and of everything that was only met on the way."""
+        for name in names:
+            self.places.pop(name, None)
+        for met in (self.tensors, self.loose, self._alive, self._objects, self._seen, self._scanned, self._stack):
+            met.clear()
+
+    def explain(self) -> list[str]:
+        """The places that are compared before each run, and how long that takes, in words."""
+        counts: dict[str, int] = {}
+        for place, _ in self.places.values():
+            if not isinstance(place, (Stream, Progress)):
+                counts[str(place)] = counts.get(str(place), 0) + 1
+        holds = self.check()
+        took = min(timeit.repeat(holds, number=20, repeat=5)) / 20
+        lines = [f"guards: {sum(counts.values())} places, compared in {took * 1e6:.1f} us"]
+        return lines + [f"  {text}" + (f" (x{n})" if n > 1 else "") for text, n in counts.items()]
+
     def changes(self) -> list[Change]:
         """The places that have another content now: name, place, then, now. What is loose, and what libraries keep for
         themselves, is not among them."""
@@ -85,6 +104,19 @@ class Surroundings(Walk):
                 if place.differs(old, now):
                     changed.append((name, place, old, now))
         return changed
+
+    @contextmanager
+    def accepting(self) -> Iterator[None]:
+        """The scope of a call that each run makes again: what it changes is not undone."""
+        start = {name: place.read() for name, (place, _) in self.places.items()}
+        try:
+            yield
+        finally:
+            for name, then in start.items():
+                place = self.places[name][0]
+                now = place.read()
+                if place.differs(then, now):
+                    self.places[name] = (place, now)
 
     def restore(self, changed: list[Change]) -> None:
         """Undo changes: what these places hold is again what it was."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -196,6 +196,8 @@ class Trace:
         self.hosts: list[Host] = []
         self.host_inputs: list[Value] = []  # the floats and arrays of their results
         self.reached: Callable[[Any], bool] = lambda thing: True  # whether guards look at an object
+        # The scope of a call that each run makes: what it changes outside is meant.
+        self.accepting: Callable[[], AbstractContextManager[None]] = nullcontext
         self.pending: list[Done] = []  # calls that an earlier try of this run made
         self.done: list[Done] = []
         self.stepped: list[Any] = []  # optimisers whose step was traced
@@ -317,7 +319,7 @@ class Trace:
             result = done.result
         else:
             before = None if save is None else save.read()
-            with paused():
+            with paused(), nullcontext() if state is not None else self.accepting():
                 result = f(*args)
             done = Done(f, result, save, before)
         self.done.append(done)

@@ -85,7 +85,7 @@ class Witness:
 
     def _first(self, frame: types.FrameType, code: types.CodeType) -> None:
         module = frame.f_globals.get("__name__")
-        if is_ours(module) and not self._is_user(module):
+        if is_ours(module) and not self._is_user(module) and not is_generated(code):
             self._ours.add(code)
             return
         self.codes[code] = frame.f_globals
