@@ -82,6 +82,7 @@ class Surroundings(Walk):
             self.places.pop(name, None)
         for met in (self.tensors, self.loose, self._alive, self._objects, self._seen, self._scanned, self._stack):
             met.clear()
+        self._witness = None
 
     def explain(self) -> list[str]:
         """The places that are compared before each run, and how long that takes, in words."""
