@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 from .core.cell import extra_of, link_view, root_of
 from .dtypes import COMPLEX_OF_FLOAT, FLOAT_OF_COMPLEX, as_dtype
 from .errors import DTypeError, ShapeError
-from .ops import creation, data_types, elementwise, linear_algebra, manipulation, searching, sorting, statistical, utility
+from .ops import (
+    creation,
+    data_types,
+    elementwise,
+    linear_algebra,
+    manipulation,
+    searching,
+    sorting,
+    statistical,
+    utility,
+)
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -205,12 +215,18 @@ class ArrayMethods:
         >>> divmod(pg.asarray([7.5, -7.5]), 2.0)
         (tensor([ 3., -4.], dtype=float64), tensor([1.5, 0.5], dtype=float64))
         """
-        quotient, remainder = elementwise.floor_divide.operator(self, other), elementwise.remainder.operator(self, other)
+        quotient, remainder = (
+            elementwise.floor_divide.operator(self, other),
+            elementwise.remainder.operator(self, other),
+        )
         return NotImplemented if quotient is NotImplemented else (quotient, remainder)
 
     def __rdivmod__(self: Any, other: Any) -> tuple[Tensor, Tensor]:
         """``divmod(y, x)``."""
-        quotient, remainder = elementwise.floor_divide.operator(other, self), elementwise.remainder.operator(other, self)
+        quotient, remainder = (
+            elementwise.floor_divide.operator(other, self),
+            elementwise.remainder.operator(other, self),
+        )
         return NotImplemented if quotient is NotImplemented else (quotient, remainder)
 
     def dot(self: Any, other: Any) -> Tensor:

@@ -113,8 +113,6 @@ class Pin:
                 borrowed.lock(True)
 
 
-
-
 _tensor_type: type = Cell
 _new = object.__new__
 

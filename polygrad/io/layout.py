@@ -102,7 +102,9 @@ def _read_at(descriptor: int, view: memoryview, at: int) -> int:
     """Read at a place, without the descriptor's own, which forked children share; returns how many bytes."""
     if hasattr(os, "preadv"):
         return os.preadv(descriptor, [view], at)
-    data = os.pread(descriptor, view.nbytes, at) if hasattr(os, "pread") else _read_by_seeking(descriptor, view.nbytes, at)
+    data = (
+        os.pread(descriptor, view.nbytes, at) if hasattr(os, "pread") else _read_by_seeking(descriptor, view.nbytes, at)
+    )
     view[: len(data)] = data
     return len(data)
 

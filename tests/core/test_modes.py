@@ -296,7 +296,9 @@ def test_an_interrupt_leaves_no_scope_open(name: str, enter: Callable[[Any], Non
             pass
         finally:
             sys.settrace(traced)
-        if name == "set_grad_enabled":  # made outside, where it took effect; interrupted before it was entered it stays so
+        if (
+            name == "set_grad_enabled"
+        ):  # made outside, where it took effect; interrupted before it was entered it stays so
             pg.set_grad_enabled(True)
         assert _state() == before, at
         if not watch.raised:

@@ -229,7 +229,11 @@ def test_what_a_hook_returns_is_not_kept_by_reference() -> None:
 
 
 BAD_HOOKS: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
-    "dtype": (lambda g: pg.astype(g, "float32"), pg.errors.DTypeError, r"dtype float32; it must keep the dtype float64"),
+    "dtype": (
+        lambda g: pg.astype(g, "float32"),
+        pg.errors.DTypeError,
+        r"dtype float32; it must keep the dtype float64",
+    ),
     "complex": (lambda g: g * 1j, pg.errors.DTypeError, "dtype complex128"),
     "integers": (lambda g: pg.astype(g, "int64"), pg.errors.DTypeError, "dtype int64"),
     "shape": (lambda g: pg.sum(g), pg.errors.ShapeError, r"shape \(\); it must keep the shape \(2,\)"),

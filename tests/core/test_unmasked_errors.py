@@ -46,7 +46,9 @@ def test_operators(name: str, beside: str, reflected: bool, error: type[BaseExce
     assert caught.value.__cause__ is not caught.value  # which would be a cycle that keeps all arrays alive
 
 
-@pytest.mark.parametrize("f", [lambda x: 1 / x, lambda x: x / 0.0, lambda x: 0 / x, lambda x: x % 0.0, lambda x: 1e300 * x])
+@pytest.mark.parametrize(
+    "f", [lambda x: 1 / x, lambda x: x / 0.0, lambda x: 0 / x, lambda x: x % 0.0, lambda x: 1e300 * x]
+)
 def test_numpys_floating_point_errors(f: Callable[[Any], Any]) -> None:
     with np.errstate(all="raise"), pytest.raises(FloatingPointError):
         f(pg.asarray([0.0, 1e300]))

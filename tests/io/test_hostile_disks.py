@@ -97,7 +97,12 @@ for read in (x["w"].load, lambda: x["w"][-1:], lambda: x["b"].load(), lambda: x[
 
 def test_cutting_a_lazy_file_is_an_error_and_no_signal(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    state = {"w": pg.ones((5000, 3)), "b": pg.ones(7, dtype="bool"), "z": pg.ones(3, dtype="complex128"), "h": pg.zeros((0, 2))}
+    state = {
+        "w": pg.ones((5000, 3)),
+        "b": pg.ones(7, dtype="bool"),
+        "z": pg.ones(3, dtype="complex128"),
+        "h": pg.zeros((0, 2)),
+    }
     for size in (0, 5, 100, 4096, 100_000):
         pg.save(state, path)
         done = subprocess.run([sys.executable, "-c", _CUT, str(path), str(size)], capture_output=True, text=True)
@@ -137,7 +142,16 @@ def test_a_lazy_file_that_was_written_over_fails_its_checksum(tmp_path: Path) ->
 
 # -- parts -----------------------------------------------------------------------------------------------
 
-ENTRIES: list[Any] = [0, -1, slice(None), slice(1, 3), slice(None, None, 2), slice(None, None, -1), slice(3, 0, -2), slice(5, 9)]
+ENTRIES: list[Any] = [
+    0,
+    -1,
+    slice(None),
+    slice(1, 3),
+    slice(None, None, 2),
+    slice(None, None, -1),
+    slice(3, 0, -2),
+    slice(5, 9),
+]
 KEYS: list[Any] = [
     *ENTRIES, *itertools.product(ENTRIES, repeat=2), (), ..., (..., 0), (0, ...), (slice(1, 2), ..., -1), None, True,
     (slice(None), slice(1, 2), slice(None, None, -1)), np.int64(1), [0, 2], (slice(0, 2), [0, 2]),
@@ -160,7 +174,9 @@ def test_parts_are_those_of_numpys_array(kind: str, tmp_path: Path) -> None:
         part = lazy[key]
         want = x[key]
         assert part.shape == want.shape
-        np.testing.assert_array_equal(part.astype("float64" if kind == "bfloat16" else kind).to_device("cpu").numpy(), want)
+        np.testing.assert_array_equal(
+            part.astype("float64" if kind == "bfloat16" else kind).to_device("cpu").numpy(), want
+        )
     for bad in (4, -5, (0, 0, 0, 0), (0, 9), "a"):
         with pytest.raises((IndexError, TypeError, ValueError)):
             lazy[bad]
@@ -280,7 +296,9 @@ def test_what_a_killed_save_left_goes_with_the_next(tmp_path: Path) -> None:
     path = tmp_path / "a*b.c"
     other = tmp_path / ".a*b.c.kept"
     other.write_text("the user's")
-    saving = [subprocess.Popen([sys.executable, "-c", _SLOW, str(path)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    saving = [
+        subprocess.Popen([sys.executable, "-c", _SLOW, str(path)], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     for process in saving:
         assert process.stdout is not None
         assert process.stdout.readline() == "written\n"
