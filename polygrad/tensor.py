@@ -6,6 +6,7 @@ It is an Array API array, so that code for the standard takes it, and has PyTorc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, ClassVar
 
 from .array_methods import ArrayMethods
@@ -336,7 +337,8 @@ class Tensor(ArrayMethods, Conversions, Cell):
     def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
-        return iter(manipulation.unstack(self))
+        # Not before the first is asked for: some libraries make an iterator only to see whether there is one.
+        return chain.from_iterable(map(manipulation.unstack, (self,)))
 
     def __contains__(self, value: Any) -> _bool:
         return bool(utility.any(logic.equal(self, value)))

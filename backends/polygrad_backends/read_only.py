@@ -71,7 +71,7 @@ class ReadOnly:
             if self._held[key][1]:
                 return
             self._waiting.add(key)
-            while any([self._freed(key) for key in tuple(self._waiting)]):  # each may be the base of another
+            while any(map(self._freed, tuple(self._waiting))):  # each may be the base of another
                 pass
 
     def _freed(self, key: int) -> bool:

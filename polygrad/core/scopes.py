@@ -19,7 +19,7 @@ __all__ = ["Enter", "Scope", "leaving"]
 V = TypeVar("V")
 
 
-def leaving(steps: Iterator[object]) -> Callable[..., str]:
+def leaving(steps: Iterator[object]) -> Callable[..., Any]:
     """A function of any arguments, written in C, that takes a step of an iterator and returns something false.
 
     ``str.format`` ignores the arguments that its text does not name (the three of ``__exit__``), looks ``x`` up in a

@@ -215,6 +215,7 @@ def _serve(own: Any, forked: bool, prepare: Callable[..., Any], arguments: tuple
 
 def _outcome(f: Callable[..., Any], *args: Any) -> tuple[bytes, Any]:
     """What a function returns or raises, pickled, with what is known about it."""
+    payload: Any
     try:
         payload = ForkingPickler.dumps(f(*args))
         return pickle.dumps((False, True, "", "")), payload

@@ -112,9 +112,11 @@ class Workers:
         self._makers = [Maker(dataset, collate_fn, WorkerInfo(i, n, dataset)) for i in range(n)]
         self._pools: list[ThreadPoolExecutor] = []
         self._processes: list[Process] = []
+        begun: Sequence[Task] = []
         if kind == "thread":
             self._pools = [ThreadPoolExecutor(1, f"DataLoader-{i}") for i in range(n)]
-            begun = [pool.submit(init, i) for i, pool in enumerate(self._pools)] if init is not None else []
+            if init is not None:
+                begun = [pool.submit(init, i) for i, pool in enumerate(self._pools)]
         else:
             context = start_method() if context is None else context
             methods = multiprocessing.get_context(context) if isinstance(context, str) else context

@@ -21,7 +21,7 @@ from ..core.node import is_leaf, next_seq
 from ..core.op import Op
 from ..core.operands import Symbol, reconciled, scalar_tensor, together
 from ..dtypes import as_dtype
-from ..errors import DTypeError, DetachError, DeviceError, ShapeError, TraceError
+from ..errors import DetachError, DeviceError, DTypeError, ShapeError, TraceError
 from ..typing import ArrayLike, DTypeLike, Namespace, Raw
 from .data_types import astype, result_type
 from .manipulation import broadcast_to, reshape, stack

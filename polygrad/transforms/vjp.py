@@ -8,8 +8,7 @@ from typing import Any
 
 import optree
 
-from ..core.cell import Cell, new_tensor
-from ..core.cell import apart
+from ..core.cell import Cell, apart, new_tensor
 from ..core.tape import new_saved, pull
 from ..errors import DTypeError, GradientError, ShapeError
 from ..ops.creation import asarray

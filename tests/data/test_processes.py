@@ -126,9 +126,10 @@ def test_workers_are_left_behind_when_an_answer_was_interrupted(monkeypatch: pyt
     loader = data.DataLoader(Large(), batch_sampler=[[i] for i in range(4)], num_workers=1, persistent_workers=True)
     steps = iter(loader)
     next(steps)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(multiprocessing.connection.Connection, "recv_bytes", _interrupted)
-        next(steps)
+        with pytest.raises(KeyboardInterrupt):
+            next(steps)
     assert loader._workers is None
     assert [int(batch[0]) for batch in loader] == [0, 1, 2, 3]
     loader.close()
