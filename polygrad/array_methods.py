@@ -216,7 +216,7 @@ class ArrayMethods:
         rounded = elementwise.multiply(elementwise.round(elementwise.divide(self, scale)), scale)
         return data_types.astype(rounded, self.dtype, copy=False)
 
-    def __divmod__(self: Any, other: Any) -> tuple[Tensor, Tensor]:
+    def __divmod__(self: Any, other: Any) -> Any:
         """``divmod(x, y)``: the floor of the quotient, and the remainder of the divisor's sign.
 
         >>> import polygrad as pg
@@ -225,7 +225,7 @@ class ArrayMethods:
         """
         return _floor_and_rest(self, other)
 
-    def __rdivmod__(self: Any, other: Any) -> tuple[Tensor, Tensor]:
+    def __rdivmod__(self: Any, other: Any) -> Any:
         """``divmod(y, x)``."""
         return _floor_and_rest(other, self)
 
