@@ -54,7 +54,13 @@ class ReadOnly:
                 return
             entry.count -= 1
             if entry.count == 0:
-                self._let_go(array)
+                try:
+                    array.setflags(True)
+                except ValueError:  # its base is still held, or the user has made that read-only
+                    self._waiting.add(id(array))
+                    return
+                if self._waiting:
+                    self._free_waiting()
 
         return lock
 
@@ -90,8 +96,7 @@ class ReadOnly:
         except (TypeError, BufferError, ValueError):  # another library's memory: NumPy cannot ask for it
             return False
 
-    def _let_go(self, array: Any) -> None:
-        self._waiting.add(id(array))
+    def _free_waiting(self) -> None:
         while any(map(self._freed, tuple(self._waiting))):  # each may be the base of another
             pass
 
@@ -102,7 +107,7 @@ class ReadOnly:
         try:
             if array is not None and entry is not None and entry.count == 0:
                 array.setflags(True)
-        except ValueError:  # its base is still held, or the user has made that read-only
+        except ValueError:
             return False
         self._waiting.discard(key)
         return True
