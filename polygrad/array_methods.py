@@ -48,6 +48,14 @@ def _from_pairs(x: Any) -> Any:
     return _copied(x[..., ::2] + 1j * x[..., 1::2])
 
 
+def _floor_and_rest(x: Any, y: Any) -> Any:
+    """Both results of ``divmod``, or NotImplemented beside what is no number."""
+    floor_divide: Any = elementwise.floor_divide
+    remainder: Any = elementwise.remainder
+    quotient = floor_divide.operator(x, y)
+    return quotient if quotient is NotImplemented else (quotient, remainder.operator(x, y))
+
+
 class ArrayMethods:
     """What a Tensor does with its dot: ``x.sum(axis=0)`` for ``pg.sum(x, axis=0)``."""
 
@@ -208,26 +216,18 @@ class ArrayMethods:
         rounded = elementwise.multiply(elementwise.round(elementwise.divide(self, scale)), scale)
         return data_types.astype(rounded, self.dtype, copy=False)
 
-    def __divmod__(self: Any, other: Any) -> tuple[Tensor, Tensor]:
+    def __divmod__(self: Any, other: Any) -> Any:
         """``divmod(x, y)``: the floor of the quotient, and the remainder of the divisor's sign.
 
         >>> import polygrad as pg
         >>> divmod(pg.asarray([7.5, -7.5]), 2.0)
         (tensor([ 3., -4.], dtype=float64), tensor([1.5, 0.5], dtype=float64))
         """
-        quotient, remainder = (
-            elementwise.floor_divide.operator(self, other),
-            elementwise.remainder.operator(self, other),
-        )
-        return NotImplemented if quotient is NotImplemented else (quotient, remainder)
+        return _floor_and_rest(self, other)
 
-    def __rdivmod__(self: Any, other: Any) -> tuple[Tensor, Tensor]:
+    def __rdivmod__(self: Any, other: Any) -> Any:
         """``divmod(y, x)``."""
-        quotient, remainder = (
-            elementwise.floor_divide.operator(other, self),
-            elementwise.remainder.operator(other, self),
-        )
-        return NotImplemented if quotient is NotImplemented else (quotient, remainder)
+        return _floor_and_rest(other, self)
 
     def dot(self: Any, other: Any) -> Tensor:
         """The product of vectors or matrices: ``x @ other``."""

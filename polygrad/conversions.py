@@ -82,13 +82,16 @@ class Conversions:
 
     def __trunc__(self: Any) -> int:
         """``math.trunc(x)``: a Python int, as from NumPy's scalars; ``pg.trunc(x)`` is a tensor."""
-        return math.trunc(self._scalar("int"))
+        value: float = self._scalar("int")
+        return math.trunc(value)
 
     def __floor__(self: Any) -> int:
-        return math.floor(self._scalar("int"))
+        value: float = self._scalar("int")
+        return math.floor(value)
 
     def __ceil__(self: Any) -> int:
-        return math.ceil(self._scalar("int"))
+        value: float = self._scalar("int")
+        return math.ceil(value)
 
     def tolist(self: Any) -> Any:
         """The values as nested lists of Python numbers.

@@ -6,7 +6,7 @@ It is an Array API array, so that code for the standard takes it, and has PyTorc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from .array_methods import ArrayMethods
 from .backend import Device
@@ -28,6 +28,9 @@ from .typing import ArrayLike
 __all__ = ["Tensor"]
 
 _bool = bool
+
+_ROWS: Final = 256
+"""How many rows iteration makes at once."""
 
 
 def operator_of(function: Any) -> Callable[[Any, Any], Tensor]:
@@ -237,7 +240,10 @@ class Tensor(ArrayMethods, Conversions, Cell):
         return self
 
     def retain_grad(self) -> None:
-        """Keep the gradient that backward computes for this tensor in ``.grad``, though it is no leaf."""
+        """Keep the gradient that backward computes for this tensor in ``.grad``, though it is no leaf.
+
+        Writing to the tensor in place does not end it: ``.grad`` is then the gradient by the tensor as it is now.
+        """
         self._reach()
         if self._node is None:
             raise GradientError("retain_grad: no graph leads to this tensor")
@@ -249,6 +255,9 @@ class Tensor(ArrayMethods, Conversions, Cell):
 
         Returns:
             A function that removes the hook.
+
+        Raises:
+            ShapeError, DTypeError, DeviceError: in backward, if the hook's gradient differs from its own in these.
         """
         self._reach()
         if self._node is None:
@@ -338,7 +347,15 @@ class Tensor(ArrayMethods, Conversions, Cell):
     def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
-        return iter(manipulation.unstack(self))
+        return self._rows()
+
+    def _rows(self) -> Iterator[Tensor]:
+        """The rows, made when they are asked for: libraries iterate to see whether they can, and what the first is like.
+        A graph has all of them from one node."""
+        n = self._value.shape[0]
+        size = n if self._node is not None or get_mode() & TRACE else _ROWS
+        for start in range(0, n, max(size, 1)):
+            yield from manipulation.unstack(self if size >= n else self[start : start + size])
 
     def __contains__(self, value: Any) -> _bool:
         return bool(utility.any(logic.equal(self, value)))

@@ -40,9 +40,7 @@ _taken: list[ForkLock] = []
 def _before() -> None:
     """Take all locks, as far as other threads leave them in time."""
     deadline = time.monotonic() + _PATIENCE_S
-    for lock in tuple(_locks):
-        if lock.held.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            _taken.append(lock)
+    _taken.extend(lock for lock in tuple(_locks) if lock.held.acquire(timeout=max(deadline - time.monotonic(), 0)))
 
 
 def _in_parent() -> None:

@@ -47,20 +47,17 @@ class _Entered(int):
     enter: Callable[[], object]
 
 
-_outermost: dict[tuple[int, int], _Entered] = {}
+_outermost: dict[int, dict[int, _Entered]] = {}
 
 
 def _inside(mode: int, before: int) -> _Entered:
     """The mode of a scope inside another; one object for each pair, since making one takes longer than the rest."""
-    outermost = not isinstance(before, _Entered)
-    entered = _outermost.get((mode, before)) if outermost else before.inside.get(mode)
+    known = before.inside if isinstance(before, _Entered) else _outermost.setdefault(before, {})
+    entered = known.get(mode)
     if entered is None:
         entered = _Entered(mode)
         entered.before, entered.inside, entered.enter = before, {}, partial(_mode.set, entered)
-        if outermost:
-            _outermost[mode, before] = entered
-        else:
-            before.inside[mode] = entered
+        known[mode] = entered
     return entered
 
 

@@ -8,18 +8,19 @@ takes none.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 __all__ = ["Enter", "Scope", "leaving"]
 
 V = TypeVar("V")
 
 
-def leaving(steps: Iterator[object]) -> Callable[..., str]:
+def leaving(steps: Iterator[object]) -> Callable[..., Any]:
     """A function of any arguments, written in C, that takes a step of an iterator and returns something false.
 
     ``str.format`` ignores the arguments that its text does not name (the three of ``__exit__``), looks ``x`` up in a
@@ -29,7 +30,15 @@ def leaving(steps: Iterator[object]) -> Callable[..., str]:
     class Steps(dict[str, object]):
         __missing__ = staticmethod(partial(next, steps))  # ``next(steps, key)``
 
-    return partial("{0[x]!s:.0}".format, Steps())
+    return partial(_format, Steps())
+
+
+def leaving_once(action: Callable[[], object]) -> Callable[..., Any]:
+    """The same for an action that is done once: a dictionary that keeps what it made is made more quickly."""
+    return partial(_format, defaultdict(action))
+
+
+_format: Final = "{0[x]!s:.0}".format
 
 
 class Enter:
@@ -82,7 +91,7 @@ class Scope(ContextDecorator, Generic[V]):
 
     def _leaving(self) -> Callable[..., Any]:
         if self._exit is None:
-            self._exit = leaving(map(self._variable.set, (self._variable.get(),)))
+            self._exit = leaving_once(partial(self._variable.set, self._variable.get()))
         return self._exit
 
     __enter__ = Enter()

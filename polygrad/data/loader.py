@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from itertools import islice
 from typing import Any
 
@@ -13,7 +12,7 @@ import polygrad as pg
 from .collate import to_device
 from .dataset import Dataset, IterableDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
-from .workers import END, Maker, Workers
+from .workers import END, Maker, Task, Workers
 
 __all__ = ["DataLoader"]
 
@@ -52,7 +51,9 @@ class DataLoader:
         drop_last: leave out a last batch of fewer samples.
         timeout: the seconds to wait for a worker's batch; 0 for as long as it takes.
         worker_init_fn: called with a worker's number when it begins.
-        multiprocessing_context: how processes are started; ``"forkserver"`` where there is one, else ``"spawn"``.
+        multiprocessing_context: how processes are started: ``"fork"``, ``"forkserver"``, ``"spawn"`` or a context. By default
+            they are forked where that is safe, in milliseconds: on Linux, while no other thread runs and neither JAX,
+            CuPy nor CUDA is in use (a child would find their locks locked). Else each begins anew, in a second or more.
         generator: what draws; the current generator unless told.
         prefetch_factor: how many batches each worker makes ahead.
         persistent_workers: keep the workers from one epoch to the next, until :meth:`close`.
@@ -62,7 +63,7 @@ class DataLoader:
 
     Raises:
         ValueError: for arguments that make no sense, or exclude each other.
-        TypeError: if the dataset cannot be sent to a worker process.
+        TypeError: if the dataset cannot be sent to a worker process that is not forked.
         RuntimeError: when iterating, if a worker process died.
 
     What a worker raises is raised here, with its traceback and a note which batch it was making.
@@ -188,7 +189,7 @@ class DataLoader:
                 yield maker.make(_batch_seed(seed, k), list(indices), 0)
             return
         workers = self._opened()
-        waiting: deque[tuple[int, list[int], Future[Any]]] = deque()
+        waiting: deque[tuple[int, list[int], Task]] = deque()
 
         def ask() -> None:
             for k, indices in islice(tasks, 1):
@@ -233,7 +234,7 @@ class DataLoader:
         finally:
             self._left(workers, [future for futures in running.values() for future in futures])
 
-    def _ask(self, workers: Workers, seed: int, w: int, k: int) -> Future[Any]:
+    def _ask(self, workers: Workers, seed: int, w: int, k: int) -> Task:
         return workers.submit(w, _batch_seed(seed, k * self.num_workers + w), None, self.batch_size)
 
     # -- workers -----------------------------------------------------------------------------------
@@ -251,10 +252,10 @@ class DataLoader:
             self.multiprocessing_context,
         )
 
-    def _left(self, workers: Workers, futures: list[Future[Any]]) -> None:
+    def _left(self, workers: Workers, futures: list[Task]) -> None:
         for future in futures:
             future.cancel()
-        if self.persistent_workers and self._workers is None:
+        if self.persistent_workers and self._workers is None and workers.usable:
             self._workers = workers
         else:
             workers.close()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import polygrad as pg
 
 from .dataset import Dataset, IterableDataset
+from .processes import Died, Process, Ticket, start_method
 
-__all__ = ["END", "Maker", "WorkerInfo", "Workers", "get_worker_info"]
+__all__ = ["END", "Maker", "Task", "WorkerInfo", "Workers", "get_worker_info"]
+
+Task: TypeAlias = "Future[Any] | Ticket"
+"""What a worker was asked for."""
 
 END = "polygrad.data: no more samples"
 """What a worker answers when an iterable dataset has ended."""
@@ -80,32 +83,26 @@ class Maker:
         return (len(samples), made)
 
 
-_maker: Maker | None = None
-"""In a worker's process, its own."""
-
-
-def _begin(payload: bytes, init: bytes, number: int) -> None:
-    global _maker
-    _maker = pickle.loads(payload)
-    if (f := pickle.loads(init)) is not None:
-        f(number)
-
-
-def _make(*args: Any) -> Any:
-    assert _maker is not None
-    return _maker.make(*args)
+def _prepared(maker: Maker | bytes, init: Any) -> Callable[..., Any]:
+    """What answers in a worker process: its maker, after the user's ``worker_init_fn``. Both may be pickled."""
+    if isinstance(maker, bytes):
+        maker, init = pickle.loads(maker), pickle.loads(init)
+    assert not isinstance(maker, bytes)
+    assert maker.info is not None
+    if init is not None:
+        init(maker.info.id)
+    return maker.make
 
 
 class Workers:
-    """Several workers, each in an executor of one thread or process, so that batch k is always made by worker k modulo
-    their number.
+    """Several workers, each a thread or a process, so that batch k is always made by worker k modulo their number.
 
     Args:
         dataset, collate_fn: what makes the batches.
         n: how many workers.
         kind: ``"process"`` or ``"thread"``.
         init: called with the worker's number when it begins.
-        context: how processes are started; ``"forkserver"`` where there is one, else ``"spawn"``.
+        context: how processes are started; by :func:`~polygrad.data.processes.start_method` unless told.
     """
 
     def __init__(
@@ -113,59 +110,75 @@ class Workers:
     ) -> None:
         self.n, self.kind = n, kind
         self._makers = [Maker(dataset, collate_fn, WorkerInfo(i, n, dataset)) for i in range(n)]
-        self._pools: list[Executor] = []
+        self._pools: list[ThreadPoolExecutor] = []
+        self._processes: list[Process] = []
+        begun: Sequence[Task] = []
         if kind == "thread":
             self._pools = [ThreadPoolExecutor(1, f"DataLoader-{i}") for i in range(n)]
-            begun = [pool.submit(init, i) for i, pool in enumerate(self._pools)] if init is not None else []
+            if init is not None:
+                begun = [pool.submit(init, i) for i, pool in enumerate(self._pools)]
         else:
-            payloads = [_pickled("dataset or collate_fn", maker) for maker in self._makers]
-            start = _pickled("worker_init_fn", init)
-            if context is None:
-                context = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+            context = start_method() if context is None else context
             methods = multiprocessing.get_context(context) if isinstance(context, str) else context
-            self._pools = [ProcessPoolExecutor(1, mp_context=methods) for _ in range(n)]
-            begun = [
-                pool.submit(_begin, payload, start, i) for i, (pool, payload) in enumerate(zip(self._pools, payloads))
-            ]
+            sent: list[tuple[Any, Any]] = [(maker, init) for maker in self._makers]
+            if methods.get_start_method() != "fork":
+                start = _pickled("worker_init_fn", init)
+                sent = [(_pickled("dataset or collate_fn", maker), start) for maker in self._makers]
+            for arguments in sent:
+                self._processes.append(Process(methods, _prepared, arguments, self._processes))
+            begun = [worker.begun for worker in self._processes]
         for i, future in enumerate(begun):
             self.result(future, i, "its start", None)
 
-    def submit(self, k: int, seed: int, indices: Sequence[int] | None, size: int) -> Future[Any]:
+    def submit(self, k: int, seed: int, indices: Sequence[int] | None, size: int) -> Task:
         """Have worker ``k`` modulo their number make a batch."""
-        pool = self._pools[k % self.n]
         if self.kind == "thread":
-            return pool.submit(self._makers[k % self.n].make, seed, indices, size)
-        return pool.submit(_make, seed, indices, size)
+            return self._pools[k % self.n].submit(self._makers[k % self.n].make, seed, indices, size)
+        return self._processes[k % self.n].ask(seed, indices, size)
 
-    def result(self, future: Future[Any], k: int, what: str, timeout: float | None) -> Any:
+    def result(self, task: Task, k: int, what: str, timeout: float | None) -> Any:
         """What a worker has made, or its error, with a note of where it happened."""
         worker = f"DataLoader's worker {k % self.n}"
+        late = f"{worker} has not made {what} in {timeout} seconds"
         try:
-            return future.result(timeout)
-        except BrokenProcessPool as error:
-            message = (
+            if isinstance(task, Ticket):
+                return self._answer(task, late, timeout).result(worker)
+            if not wait([task], timeout).done:
+                raise _Late(late)
+            return task.result()
+        except _Late as error:
+            raise TimeoutError(str(error)) from None
+        except Died as error:
+            raise RuntimeError(
                 f"{worker} (a process) died while making {what}. It ran out of memory, crashed, or could not import the "
                 "main module: a script that makes a DataLoader with processes must do so under "
                 "'if __name__ == \"__main__\":'. worker_type='thread' shows more of the cause"
-            )
-            raise RuntimeError(message) from error
-        except TimeoutError as error:
-            if not future.done():
-                raise TimeoutError(f"{worker} has not made {what} in {timeout} seconds") from None
-            _noted(error, worker, what)
-            raise
+            ) from error
         except Exception as error:
-            _noted(error, worker, what)
+            error.add_note(f"(raised in {worker}, while making {what})")
             raise
+
+    def _answer(self, task: Ticket, late: str, timeout: float | None) -> Any:
+        try:
+            return task.worker.answer(task, timeout)
+        except TimeoutError:
+            raise _Late(late) from None
+
+    @property
+    def usable(self) -> bool:
+        """Whether they can go on making batches: none has died, or was interrupted while it answered."""
+        return not any(worker.broken for worker in self._processes)
 
     def close(self) -> None:
         """Stop all workers; batches they are at are finished and dropped."""
         for pool in self._pools:
             pool.shutdown(wait=False, cancel_futures=True)
+        for worker in self._processes:
+            worker.close()
 
 
-def _noted(error: BaseException, worker: str, what: str) -> None:
-    error.add_note(f"(raised in {worker}, while making {what})")
+class _Late(Exception):
+    """A worker took too long; told from a TimeoutError that a dataset raises."""
 
 
 def _pickled(what: str, value: Any) -> bytes:

@@ -156,7 +156,6 @@ def load(path: str | os.PathLike[str], device: str | Device | None = None) -> Gr
         FileNotFoundError: if there is none.
         StateError: if the file is damaged, or holds no graph, or one that makes no sense: an unknown op, a value that nothing
             made, shapes or dtypes that do not follow. Nothing of it was run then.
-        DependencyError: if safetensors is not installed.
 
     >>> import os, tempfile
     >>> import polygrad as pg

@@ -231,7 +231,6 @@ class Graph:
         Raises:
             TypeError: naming what cannot be saved: checks by Python functions, structures of classes of your own; nothing
                 is written then.
-            DependencyError: if safetensors is not installed.
         """
         from .files import save
 

@@ -51,11 +51,13 @@ def asarray(
         obj: the values.
         dtype: the result's dtype; by default ``obj``'s own; Python floats are float64 on every backend.
         device: where the result lives; by default where ``obj`` does, or the default device.
-        copy: True always copies, False raises where a copy would be needed, None copies if needed.
+        copy: True always copies, False raises where a copy would be needed, None copies if needed: a NumPy array whose
+            bytes are in another order than the machine's shares no memory.
         requires_grad: make it a leaf that collects ``.grad``; floating dtypes only.
 
     Raises:
-        DTypeError: ``requires_grad`` with an integer or boolean dtype; a dtype the backend lacks.
+        DTypeError: ``requires_grad`` with an integer or boolean dtype; a dtype the backend lacks; a masked array with masked
+            entries.
 
     >>> import numpy as np, polygrad as pg
     >>> pg.asarray(np.arange(3.0), requires_grad=True)

@@ -174,5 +174,5 @@ def test_what_polygrad_has_no_dtype_for_is_refused(name: str) -> None:
         lambda: pg.ones(np.shape(array)).__setitem__(..., array),
     ]
     for door in doors:
-        with pytest.raises(pg.errors.DTypeError, match="dtype|masked|array of numbers"):
+        with pytest.raises(pg.errors.DTypeError, match=r"dtype|masked|array of numbers"):
             door()

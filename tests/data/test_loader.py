@@ -133,10 +133,11 @@ def test_a_worker_that_takes_too_long_is_told() -> None:
 
 
 def test_what_cannot_be_sent_to_a_process_is_told() -> None:
-    loader = data.DataLoader(Noisy(), num_workers=1, collate_fn=lambda samples: samples)
+    anew: Any = {"num_workers": 1, "multiprocessing_context": "spawn"}
+    loader = data.DataLoader(Noisy(), collate_fn=lambda samples: samples, **anew)
     with pytest.raises(TypeError, match="the dataset or collate_fn cannot be sent to worker processes"):
         next(iter(loader))
-    loader = data.DataLoader(Noisy(), num_workers=1, worker_init_fn=lambda i: None)
+    loader = data.DataLoader(Noisy(), worker_init_fn=lambda i: None, **anew)
     with pytest.raises(TypeError, match="the worker_init_fn cannot be sent"):
         next(iter(loader))
 
