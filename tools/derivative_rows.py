@@ -45,8 +45,20 @@ row("special.xlogy", lambda x: x * mp.log(2), ZERO, None, 2.0)
 row("special.xlog1py", lambda x: x * mp.log(2), ZERO, None, 1.0)
 row("special.rel_entr", lambda x: x * mp.log(x / 2), around(2.0) + right(0.0, end=False), None, 2.0)
 row("special.kl_div", lambda x: x * mp.log(x / 2) - x + 2, around(2.0) + right(0.0, end=False), None, 2.0)
-row("special.huber", lambda r: r * r / 2 if abs(r) < 1 else abs(r) - half, ZERO + left(1.0, end=False) + right(1.0, end=False), 1.0, None)
-row("special.huber", lambda d: d * (1 - d / 2) if d < 1 else half, left(1.0, end=False) + right(1.0, end=False), None, 1.0)
+row(
+    "special.huber",
+    lambda r: r * r / 2 if abs(r) < 1 else abs(r) - half,
+    ZERO + left(1.0, end=False) + right(1.0, end=False),
+    1.0,
+    None,
+)
+row(
+    "special.huber",
+    lambda d: d * (1 - d / 2) if d < 1 else half,
+    left(1.0, end=False) + right(1.0, end=False),
+    None,
+    1.0,
+)
 for d in (0.5, 1.0, 2.0):
     row("special.pseudo_huber", lambda r, d=d: d * d * (mp.sqrt(1 + (r / d) ** 2) - 1), around(0.0, 1.0), d, None)
     row("special.pseudo_huber", lambda x, d=d: x * x * (mp.sqrt(1 + (d / x) ** 2) - 1), around(1.0), None, d)
@@ -100,7 +112,11 @@ for h in (0.0, 1.0):
     row("special.owens_t", lambda a, h=h: mp.exp(-h * h * (1 + a * a) / 2) / (1 + a * a) / (2 * pi),
         around(0.0, 1.0), h, None, slope=True)  # fmt: skip
 row("special.exp1", mp.e1, around(1.0) + right(0.0, end=False))
-row("special.expi", lambda x: mp.re(mp.ei(x)), around(1.0, -1.0, 0.0)[:14] + right(0.0, end=False) + left(0.0, end=False))
+row(
+    "special.expi",
+    lambda x: mp.re(mp.ei(x)),
+    around(1.0, -1.0, 0.0)[:14] + right(0.0, end=False) + left(0.0, end=False),
+)
 for n in range(7):
     row("special.expn", lambda x, n=n: mp.expint(n, x), around(1.0) + right(0.0, end=n > 5), n, None)
 row("special.fresnel", mp.fresnels, around(0.0, 1.0), part=0)
@@ -122,7 +138,9 @@ for name in ("psi", "digamma"):
         around(1.0, 1.4616321449683622, -0.5) + around(0.0)[1:] + around(-1.0)[1:])  # fmt: skip
 for n in (0, 1, 2, 3):
     row("special.polygamma", lambda x, n=n: mp.psi(n, x), around(1.0, 2.0) + right(0.0, end=False), n, None)
-row("special.multigammaln", lambda x: mp.log(pi) / 2 + mp.loggamma(x) + mp.loggamma(x - half), around(1.0, 2.0), None, 2)
+row(
+    "special.multigammaln", lambda x: mp.log(pi) / 2 + mp.loggamma(x) + mp.loggamma(x - half), around(1.0, 2.0), None, 2
+)
 
 
 def pochhammer(z: Any, m: float) -> Any:
@@ -161,10 +179,15 @@ for b in (1.0, 2.0, 3.0, 0.5, 16.0, -0.5, -1.5):
     at = at + (around(-2.0) if b == 1 else around(-3.0) if b == 2 else around(-0.5, -1.5) if b == 0.5 else [])
     row("special.beta", lambda a, b=b: beta(a, b), at, None, b)
     row("special.beta", lambda a, b=b: beta(a, b), at, b, None)
-    row("special.betaln", lambda a, b=b: mp.log(abs(beta(a, b))), around(1.0, 2.0, 16.0) if b > 0 else around(2.25), None, b)
+    row(
+        "special.betaln",
+        lambda a, b=b: mp.log(abs(beta(a, b))),
+        around(1.0, 2.0, 16.0) if b > 0 else around(2.25),
+        None,
+        b,
+    )
 
 # -- Bessel --------------------------------------------------------------------------------------------
-
 
 
 # f_v' = (first f_(v-1) + second f_(v+1))/2, and f_v exp(rate x) by Leibniz's rule
@@ -183,7 +206,12 @@ def cylinder(f: Any, v: float, first: int, second: int, rate: int = 0) -> Any:
 
 
 def bessel(kind: str, v: float, rate: int = 0) -> Any:
-    f, signs = {"j": (mp.besselj, (1, -1)), "y": (mp.bessely, (1, -1)), "i": (mp.besseli, (1, 1)), "k": (mp.besselk, (-1, -1))}[kind]
+    f, signs = {
+        "j": (mp.besselj, (1, -1)),
+        "y": (mp.bessely, (1, -1)),
+        "i": (mp.besseli, (1, 1)),
+        "k": (mp.besselk, (-1, -1)),
+    }[kind]
     return cylinder(f, v, *signs, rate)
 
 
@@ -217,8 +245,22 @@ row("special.ellipk", mp.ellipk, around(0.0) + left(1.0, end=False))
 row("special.ellipe", mp.ellipe, around(0.0) + left(1.0, end=False))
 row("special.ellipkm1", lambda p: mp.ellipk(1 - p), around(1.0) + right(0.0, end=False))
 for m in (0.0, 0.5, -1.0):
-    row("special.ellipkinc", lambda t, m=m: 1 / mp.sqrt(1 - m * mp.sin(t) ** 2), around(0.0, 1.5707963267948966, 3.0), None, m, slope=True)
-    row("special.ellipeinc", lambda t, m=m: mp.sqrt(1 - m * mp.sin(t) ** 2), around(0.0, 1.5707963267948966, 3.0), None, m, slope=True)
+    row(
+        "special.ellipkinc",
+        lambda t, m=m: 1 / mp.sqrt(1 - m * mp.sin(t) ** 2),
+        around(0.0, 1.5707963267948966, 3.0),
+        None,
+        m,
+        slope=True,
+    )
+    row(
+        "special.ellipeinc",
+        lambda t, m=m: mp.sqrt(1 - m * mp.sin(t) ** 2),
+        around(0.0, 1.5707963267948966, 3.0),
+        None,
+        m,
+        slope=True,
+    )
 for p in (0.0, 0.5, 2.0, -4.0):
     row("special.ellipkinc", lambda m, p=p: mp.ellipf(p, m), around(0.0, 0.5), p, None, digits=25)
     row("special.ellipeinc", lambda m, p=p: mp.ellipe(p, m), around(0.0, 0.5), p, None, digits=25)
@@ -255,7 +297,9 @@ for m, v in ((0, 1), (0, 2), (0, 3), (1, 2), (2, 2), (2, 3), (1, 5), (0, 8)):
 
 
 def gamma_density(a: Any, x: Any) -> Any:
-    return mp.mpf(0) if x == 0 and a > 1 else mp.exp(-x) * mp.rgamma(mp.mpf(a)) * (1 if a == 1 else x ** (mp.mpf(a) - 1))
+    return (
+        mp.mpf(0) if x == 0 and a > 1 else mp.exp(-x) * mp.rgamma(mp.mpf(a)) * (1 if a == 1 else x ** (mp.mpf(a) - 1))
+    )
 
 
 def lower(a: Any, x: Any) -> Any:
@@ -310,7 +354,8 @@ def share(a: Any, b: Any, x: Any) -> Any:
     return mp.betainc(a, b, 0, x, regularized=True)
 
 
-SHAPES = ((1.0, 1.0), (1.0, 3.0), (2.0, 3.0), (3.0, 1.0), (2.0, 2.0), (5.0, 7.0), (0.5, 2.0), (2.5, 0.5), (2.0, 20.0), (20.0, 2.0), (20.0, 30.0), (1.0, 40.0))  # fmt: skip
+SHAPES = ((1.0, 1.0), (1.0, 3.0), (2.0, 3.0), (3.0, 1.0), (2.0, 2.0), (5.0, 7.0), (0.5, 2.0), (2.5, 0.5), (2.0, 20.0),
+          (20.0, 2.0), (20.0, 30.0), (1.0, 40.0))  # fmt: skip
 for a, b in SHAPES:
     ends = right(0.0, end=a == int(a)) + left(1.0, end=b == int(b)) + around(0.5, a / (a + b))
     density = lambda x, a=a, b=b: beta_density(a, b, x)  # noqa: E731
@@ -341,8 +386,24 @@ for x in (0.25, 0.75):
         row("special.betainc", lambda a, c=c, x=x: share(a, c, x), around(1.0, 2.0), None, c, x, digits=25)
         row("special.betainc", lambda b, c=c, x=x: share(c, b, x), around(1.0, 2.0), c, None, x, digits=25)
 for c in (2.0, 3.0):
-    row("special.fdtr", lambda m, c=c: share(m / 2, c / 2, m * 0.75 / (c + m * 0.75)), around(2.0), None, c, 0.75, digits=25)
-    row("special.fdtr", lambda n, c=c: share(c / 2, n / 2, c * 0.75 / (n + c * 0.75)), around(2.0), c, None, 0.75, digits=25)
+    row(
+        "special.fdtr",
+        lambda m, c=c: share(m / 2, c / 2, m * 0.75 / (c + m * 0.75)),
+        around(2.0),
+        None,
+        c,
+        0.75,
+        digits=25,
+    )
+    row(
+        "special.fdtr",
+        lambda n, c=c: share(c / 2, n / 2, c * 0.75 / (n + c * 0.75)),
+        around(2.0),
+        c,
+        None,
+        0.75,
+        digits=25,
+    )
 for a, b in ((1.0, 3.0), (2.0, 2.0)):
     row("special.betaincinv", lambda x, a=a, b=b: share(a, b, x), around(0.5), a, b, None, inverse=True, digits=25,
         start=lambda y, a=a, b=b: 0.2 if a == 1 else 0.5)  # fmt: skip
@@ -421,7 +482,13 @@ BOTH = right(0.0, end=False) + left(0.0, end=False)
 row("nn.functional.mish", lambda x: x * mp.tanh(mp.log1p(mp.exp(x))), around(0.0, 2.0, -2.0))
 row("nn.functional.silu", lambda x: x * sigmoid(x), around(0.0, 2.0))
 row("nn.functional.gelu", lambda x: x * mp.ncdf(x), around(0.0, 2.0, -2.0))
-row("nn.functional.gelu", lambda x: x * sigmoid(2 * mp.sqrt(2 / pi) * (x + mp.mpf("0.044715") * x**3)), around(0.0, 2.0), None, "tanh")
+row(
+    "nn.functional.gelu",
+    lambda x: x * sigmoid(2 * mp.sqrt(2 / pi) * (x + mp.mpf("0.044715") * x**3)),
+    around(0.0, 2.0),
+    None,
+    "tanh",
+)
 row("nn.functional.sigmoid", sigmoid, around(0.0, 20.0, -20.0))
 row("nn.functional.logsigmoid", lambda x: -mp.log1p(mp.exp(-x)), around(0.0, 2.0))
 row("nn.functional.softplus", lambda x: mp.log1p(mp.exp(x)), around(0.0, 2.0, -2.0))
@@ -454,14 +521,26 @@ for t in (0.0, 1.0, 0.25):
     row("nn.functional.huber_loss", lambda x, t=t: (x - t) ** 2 / 2, around(t) + left(t + 1, end=False), None, t)
     row("nn.functional.smooth_l1_loss", lambda x, t=t: (x - t) ** 2 / 2, around(t) + left(t + 1, end=False), None, t)
     row("nn.functional.l1_loss", lambda x, t=t: abs(x - t), right(t, end=False) + left(t, end=False), None, t)
-    row("nn.functional.binary_cross_entropy", lambda x, t=t: -t * mp.log(x) - (1 - t) * mp.log1p(-x), around(0.5, 0.25), None, t)
+    row(
+        "nn.functional.binary_cross_entropy",
+        lambda x, t=t: -t * mp.log(x) - (1 - t) * mp.log1p(-x),
+        around(0.5, 0.25),
+        None,
+        t,
+    )
     row("nn.functional.binary_cross_entropy_with_logits", lambda x, t=t: (1 - t) * x + mp.log1p(mp.exp(-x)),
         around(0.0, 2.0), None, t)  # fmt: skip
     row("nn.functional.kl_div", lambda x, t=t: -t * x, around(0.0), None, t)
     row("nn.functional.poisson_nll_loss", lambda x, t=t: mp.exp(x) - t * x, around(0.0), None, t)
     row("nn.functional.gaussian_nll_loss", lambda x, t=t: (x - t) ** 2 / 4, around(t), None, t, 2.0)
     row("nn.functional.gaussian_nll_loss", lambda v, t=t: (mp.log(v) + (1 - t) ** 2 / v) / 2, around(1.0), 1.0, t, None)
-    row("nn.functional.kl_div", lambda y, t=t: (y * mp.log(y) if y else 0) - y * t, around(1.0) + right(0.0, end=False), t, None)
+    row(
+        "nn.functional.kl_div",
+        lambda y, t=t: (y * mp.log(y) if y else 0) - y * t,
+        around(1.0) + right(0.0, end=False),
+        t,
+        None,
+    )
 for t in (1.0, -1.0):
     row("nn.functional.soft_margin_loss", lambda x, t=t: mp.log1p(mp.exp(-t * x)), around(0.0, 2.0), None, t)
     row("nn.functional.hinge_embedding_loss", lambda x, t=t: x if t == 1 else 1 - x, around(0.5), None, t)

@@ -317,9 +317,7 @@ def _f_parts(xp: Namespace, dfn: Raw, dfd: Raw, x: Raw) -> tuple[Raw, Raw, Raw]:
     return dfn * x / total, dfd / total, dfd / total * (dfn / total)
 
 
-def _in_range(
-    xp: Namespace, slope: Callable[..., Raw], dfn: Raw, dfd: Raw, x: Raw, end: float = float("inf")
-) -> Raw:
+def _in_range(xp: Namespace, slope: Callable[..., Raw], dfn: Raw, dfd: Raw, x: Raw, end: float = float("inf")) -> Raw:
     """A slope, 0 where ``x`` is infinite (or 0, with ``end=0.0``)."""
     none = (x == float("inf")) | (x == end)
     value = slope(xp, dfn, dfd, xp.where(none, xp.ones_like(x), x))
@@ -372,9 +370,7 @@ def _fdtri_slope(xp: Namespace, out: Raw, dfn: Raw, dfd: Raw, p: Raw) -> Raw:
 
 def _f_over(xp: Namespace, rate: Callable[..., Raw], dfn: Raw, dfd: Raw, x: Raw) -> Raw:
     """The slope of the inverse by a parameter: 0 at the ends, which are the same for all."""
-    return _in_range(
-        xp, lambda xp, m, n, x: -rate(xp, m, n, x) / _f_density(xp, m, n, x), dfn, dfd, x, end=0.0
-    )
+    return _in_range(xp, lambda xp, m, n, x: -rate(xp, m, n, x) / _f_density(xp, m, n, x), dfn, dfd, x, end=0.0)
 
 
 @special(_f_dfn, _f_dfd, _f_slope)

@@ -154,6 +154,7 @@ def half_square(xp: Namespace, x: Raw) -> Raw:
 
 # -- error functions -----------------------------------------------------------------------------------
 
+
 # erfcx' = 2 x erfcx - 2/sqrt(pi) cancels for large x, its own derivatives the more. The derivatives have the recurrence
 # f^(n+1) = 2 x f^(n) + 2 n f^(n-1), of which they are the least solution (DLMF 7.18.7): the quotients f^(n)/f^(n-1) are
 # -2n/(2x - the next one), a continued fraction of terms of one sign. 40 of them give 1e-15 from 3 on.
@@ -323,8 +324,6 @@ def beta_density(xp: Namespace, a: Raw, b: Raw, x: Raw, y: Raw) -> Raw:
     scale = 0.5 * xp.log(p / n) + 0.5 * xp.log(q) - HALF_LOG_2PI - rest(p) - rest(q) + rest(n)
     stirling = one + two + scale
     return xp.where(large, xp.where(end, xp.zeros_like(stirling), xp.exp(stirling)), direct)
-
-
 
 
 def _deviance(xp: Namespace, a: Raw, u: Raw, ratio: Raw, log: Raw, n: Raw) -> Raw:
