@@ -106,12 +106,18 @@ ALWAYS = [
 ]  # fmt: skip
 
 
+def orders(row: dict[str, Any]) -> range:
+    """1 to 4; of integrals by their parameters, which take seconds, 1 and 2 unless all cases are asked for."""
+    dear = row["name"].removeprefix("special.") in ("betainc", "betaincc", "fdtr", "stdtr") and row["fixed"][-1] is not None
+    return range(1, 3 if dear and not os.environ.get("POLYGRAD_ALL_CASES") else 5)
+
+
 @pytest.mark.parametrize("key", dict.fromkeys([*ALWAYS, *first_of_each()]))
 def test_derivatives(key: str) -> None:
     row = TABLE[key]
     f, points = function(row), np.asarray(row["points"])
     with np.errstate(all="ignore"):
-        wrong = [fault for n in range(1, 5) for fault in faults(row, nested(f, n)(points), n)]
+        wrong = [fault for n in orders(row) for fault in faults(row, nested(f, n)(points), n)]
     assert not wrong, wrong
 
 
