@@ -354,7 +354,8 @@ def share(a: Any, b: Any, x: Any) -> Any:
     return mp.betainc(a, b, 0, x, regularized=True)
 
 
-SHAPES = ((1.0, 1.0), (1.0, 3.0), (2.0, 3.0), (3.0, 1.0), (2.0, 2.0), (5.0, 7.0), (0.5, 2.0), (2.5, 0.5), (2.0, 20.0), (20.0, 2.0), (20.0, 30.0), (1.0, 40.0))  # fmt: skip
+SHAPES = ((1.0, 1.0), (1.0, 3.0), (2.0, 3.0), (3.0, 1.0), (2.0, 2.0), (5.0, 7.0), (0.5, 2.0), (2.5, 0.5), (2.0, 20.0),
+          (20.0, 2.0), (20.0, 30.0), (1.0, 40.0))  # fmt: skip
 for a, b in SHAPES:
     ends = right(0.0, end=a == int(a)) + left(1.0, end=b == int(b)) + around(0.5, a / (a + b))
     density = lambda x, a=a, b=b: beta_density(a, b, x)  # noqa: E731
@@ -410,6 +411,13 @@ for a, b in ((1.0, 3.0), (2.0, 2.0)):
         start=lambda y, a=a, b=b: 0.2 if a == 1 else 0.5)  # fmt: skip
 row("special.betaincinv", lambda y: 1 - mp.cbrt(1 - y), right(0.0), 1.0, 3.0, None)
 row("special.fdtri", lambda y: 2 * (1 / mp.sqrt(1 - y) - 1), right(0.0) + around(0.5), 2.0, 4.0, None)
+row("special.gammaincinv", lambda y: mp.erfinv(y) ** 2, right(0.0), 0.5, None)
+row("special.gammainccinv", lambda y: mp.erfinv(1 - y) ** 2, left(1.0), 0.5, None)
+row("special.chdtri", lambda y: 2 * mp.erfinv(1 - y) ** 2, left(1.0), 1.0, None)
+row("special.betaincinv", lambda y: mp.sin(pi * y / 2) ** 2, right(0.0) + left(1.0), 0.5, 0.5, None)
+row("special.betainccinv", lambda y: mp.cos(pi * y / 2) ** 2, right(0.0) + left(1.0), 0.5, 0.5, None)
+row("special.betaincinv", lambda y: y * y, right(0.0), 0.5, 1.0, None)
+row("special.fdtri", lambda y: 2 * y * y / (1 - y * y), right(0.0), 1.0, 2.0, None)
 row("special.bdtri", lambda y: 1 - y, right(0.0) + left(1.0) + around(0.5), 0.0, 1, None)
 row("special.nbdtri", lambda y: y, right(0.0) + around(0.5), 0, 1, None)
 

@@ -32,7 +32,7 @@ CASES: dict[str, tuple[Callable[..., Any], list[Any]]] = {
         name: (getattr(net, name), [X])
         for name in (
             "elu gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish silu softshrink "
-            "softsign"
+            "softsign tanhshrink"
         ).split()
     },
     "sigmoid": (pg.sigmoid, [X]),

@@ -288,9 +288,16 @@ def powm1(xp: Namespace, x: Raw, y: Raw, /) -> Raw:
 
 
 # ((x^l - 1) / l) = L exprel(l L) with L = log(x): by l, L^2 exprel'(l L), which is right at l = 0 too.
+# Where L is -inf, the value is -1/l for positive l.
+def _boxcox_rate(xp: Namespace, log: Raw, lmbda: Raw) -> Raw:
+    end = (log == -float("inf")) & (lmbda > 0)
+    s, p = xp.where(end, xp.zeros_like(log), log), xp.where(end, lmbda, xp.ones_like(lmbda))
+    return xp.where(end, 1 / (p * p), s * (s * xp.special.exprel_slope(lmbda * s)))
+
+
 @special(
     lambda xp, x, lmbda: xp.pow(x, lmbda - 1),
-    lambda xp, x, lmbda: xp.log(x) * (xp.log(x) * xp.special.exprel_slope(lmbda * xp.log(x))),
+    lambda xp, x, lmbda: _boxcox_rate(xp, xp.log(x), lmbda),
 )
 def boxcox(xp: Namespace, x: Raw, lmbda: Raw, /) -> Raw:
     """``(x**lmbda - 1) / lmbda``, ``log(x)`` at ``lmbda == 0``."""
@@ -299,7 +306,7 @@ def boxcox(xp: Namespace, x: Raw, lmbda: Raw, /) -> Raw:
 
 @special(
     lambda xp, x, lmbda: xp.exp((lmbda - 1) * xp.log1p(x)),
-    lambda xp, x, lmbda: xp.log1p(x) * (xp.log1p(x) * xp.special.exprel_slope(lmbda * xp.log1p(x))),
+    lambda xp, x, lmbda: _boxcox_rate(xp, xp.log1p(x), lmbda),
 )
 def boxcox1p(xp: Namespace, x: Raw, lmbda: Raw, /) -> Raw:
     """``((1 + x)**lmbda - 1) / lmbda``, ``log1p(x)`` at ``lmbda == 0``."""
@@ -338,12 +345,22 @@ def _inv_boxcox_slope(xp: Namespace, power: Raw, y: Raw, lmbda: Raw) -> Raw:
     base = 1 + lmbda * y
     end = (base == 0) & (lmbda != 0)
     exponent = 1 / xp.where(end, lmbda, xp.ones_like(base)) - 1
-    return xp.where(end, xp.pow(xp.zeros_like(base), exponent), power / xp.where(end, xp.ones_like(base), base))
+    at_end = xp.pow(xp.where(end, base, xp.ones_like(base)), exponent)
+    return xp.where(end, at_end, xp.where(end, xp.ones_like(base), power) / xp.where(end, xp.ones_like(base), base))
+
+
+# By l at the end, where the logarithm is infinite: the first term of y/(l (1 + p)) - log1p(p)/l^2, times the power.
+def _inv_boxcox_by_lmbda(xp: Namespace, power: Raw, y: Raw, lmbda: Raw) -> Raw:
+    base = 1 + lmbda * y
+    end = (base == 0) & (lmbda != 0)
+    s, p = xp.where(end, xp.zeros_like(base), y), xp.where(end, lmbda, xp.ones_like(base))
+    inside = xp.where(end, xp.ones_like(power), power) * xp.special.inv_boxcox_rate(s, lmbda + 0 * s)
+    return xp.where(end, y / p * xp.pow(xp.where(end, base, xp.ones_like(base)), 1 / p - 1), inside)
 
 
 @special(
     lambda xp, out, y, lmbda: _inv_boxcox_slope(xp, out, y, lmbda),
-    lambda xp, out, y, lmbda: out * xp.special.inv_boxcox_rate(y, lmbda),
+    lambda xp, out, y, lmbda: _inv_boxcox_by_lmbda(xp, out, y, lmbda),
 )
 def inv_boxcox(xp: Namespace, y: Raw, lmbda: Raw, /) -> Raw:
     """The inverse of :func:`boxcox`: ``(1 + lmbda * y) ** (1 / lmbda)``, ``exp(y)`` at ``lmbda == 0``."""
@@ -352,7 +369,7 @@ def inv_boxcox(xp: Namespace, y: Raw, lmbda: Raw, /) -> Raw:
 
 @special(
     lambda xp, y, lmbda: _inv_boxcox_slope(xp, xp.special.inv_boxcox(y, lmbda), y, lmbda),
-    lambda xp, y, lmbda: xp.special.inv_boxcox(y, lmbda) * xp.special.inv_boxcox_rate(y, lmbda),
+    lambda xp, y, lmbda: _inv_boxcox_by_lmbda(xp, xp.special.inv_boxcox(y, lmbda), y, lmbda),
 )
 def inv_boxcox1p(xp: Namespace, y: Raw, lmbda: Raw, /) -> Raw:
     """The inverse of :func:`boxcox1p`: :func:`inv_boxcox` less 1."""

@@ -92,9 +92,14 @@ def ellipeinc(xp: Namespace, phi: Raw, m: Raw, /) -> Raw:
 
 # 1/M = 2/pi R_F(0, a^2, b^2) gives dM/da = 2/(3 pi) M^2 a R_D(0, b^2, a^2), made homogeneous.
 def _agm_slope(xp: Namespace, out: Raw, a: Raw, b: Raw) -> Raw:
-    root_a, root_b = xp.sqrt(xp.abs(a)), xp.sqrt(xp.abs(b))
-    mean = out / (root_a * root_b)
-    return 2 / (3 * PI) * mean * mean * (root_a / root_b) * _complete(xp, b / a, a / b)
+    zero = (a == 0) | (b == 0)  # the mean is 0 there, by a an infinite slope at a = 0
+    one = xp.ones_like(out)
+    p, q = xp.where(zero, one, a), xp.where(zero, one, b)
+    root_a, root_b = xp.sqrt(xp.abs(p)), xp.sqrt(xp.abs(q))
+    mean = xp.where(zero, one, out) / (root_a * root_b)
+    slope = 2 / (3 * PI) * mean * mean * (root_a / root_b) * _complete(xp, q / p, p / q)
+    end = xp.where(a == 0, xp.where(b == 0, float("nan") * one, float("inf") * one), xp.zeros_like(one))
+    return xp.where(zero, end, slope)
 
 
 @special(lambda xp, out, a, b: _agm_slope(xp, out, a, b), lambda xp, out, a, b: _agm_slope(xp, out, b, a))

@@ -92,8 +92,19 @@ def _gamma_series(xp: Namespace, a: Raw, x: Raw) -> Raw:
         c = c * (-x / n)
         total = total + a * (c / (a + n))
         slope = slope + c * (n / (a + n)) / (a + n)
-    log = xp.log(x)
-    return xp.exp(a * log - xp.special.gammaln(a + 1)) * (total * (log - xp.special.digamma(a + 1)) + slope)
+    log, end = _log_with_end(xp, a, x)
+    factor = xp.pow(x, a) * xp.exp(-xp.special.gammaln(a + 1))
+    return factor * (total * (log - xp.special.digamma(a + 1)) + slope) + end
+
+
+# x^a log(x) is 0 at x = 0, but its derivatives are 0 only as long as their order is less than a, and infinite then, with
+# alternating signs: as those of -x^(k - 1/2) with k = ceil(a), which stands for it at this one point.
+def _log_with_end(xp: Namespace, a: Raw, x: Raw) -> tuple[Raw, Raw]:
+    """``log(x)``, 0 at ``x == 0``, and what is to be added to ``x**a * log(x)`` times anything there."""
+    zero = x == 0
+    end = -xp.pow(xp.where(zero, x, xp.ones_like(x)), xp.ceil(a) - 0.5)
+    log = xp.log(xp.where(zero, xp.ones_like(x), x))
+    return log, xp.where(zero, end, xp.zeros_like(end))
 
 
 # In w = log(t / x) the density is that at x times exp(a w - x (e^w - 1)), the score log(t) - digamma(a).
@@ -103,9 +114,13 @@ def _gamma_integral(xp: Namespace, a: Raw, x: Raw) -> Raw:
     slope = side * (x - a)
     scale = 1 / (xp.maximum(slope, xp.zeros_like(slope)) + xp.sqrt(x))
 
+    end = 500.0 if xp.finfo(scale.dtype).bits > 32 else 80.0  # a little before e^w overflows; the density is 0 there
+
     def integrand(w: Raw) -> Raw:
-        step = side * w
-        return (start + step) * xp.exp(a * step - x * xp.expm1(step))
+        far = w > end
+        step = side * xp.where(far, xp.zeros_like(w), w)
+        density = xp.exp(a * step - x * xp.expm1(step))
+        return (start + step) * xp.where(far, xp.zeros_like(density), density)
 
     return -side * x * xp.special.gamma_density(a, x) * half_line(xp, integrand, scale)
 
@@ -113,8 +128,8 @@ def _gamma_integral(xp: Namespace, a: Raw, x: Raw) -> Raw:
 @kernel(space="special")
 def gammainc_rate(xp: Namespace, a: Raw, x: Raw) -> Raw:
     """The derivative of ``gammainc(a, x)`` by ``a``."""
-    edge = (x == 0) | (x == float("inf"))
-    small = (x <= 1) & ~edge
+    edge = x == float("inf")
+    small = x <= 1
     series = _gamma_series(xp, a, xp.where(small, x, xp.full_like(x, 0.5)))
     outside = small | edge
     integral = _gamma_integral(xp, xp.where(outside, xp.ones_like(a), a), xp.where(outside, xp.full_like(x, 2.0), x))
@@ -140,11 +155,11 @@ def _beta_series_first(xp: Namespace, a: Raw, b: Raw, x: Raw) -> Raw:
         c = c * (x * ((n - b) / n))
         total = total + a * (c / (a + n))
         slope = slope + c * (n / (a + n)) / (a + n)
-    log = xp.log(x)
-    factor = xp.exp(a * log - xp.log(a) - xp.special.log_beta(a, b))
+    log, end = _log_with_end(xp, a, x)
+    factor = xp.pow(x, a) * xp.exp(-xp.log(a) - xp.special.log_beta(a, b))
     # digamma(a + b) - digamma(a + 1), which has no pole at a = 0
     gap = xp.special.digamma_gap(a + 1, b) - 1 / (a + b)
-    return factor * (total * (log + gap) + slope)
+    return factor * (total * (log + gap) + slope) + end
 
 
 def _beta_series_second(xp: Namespace, a: Raw, b: Raw, x: Raw) -> Raw:
@@ -157,7 +172,7 @@ def _beta_series_second(xp: Namespace, a: Raw, b: Raw, x: Raw) -> Raw:
         c = c * (x * ((n - b) / n))
         total = total + a * (c / (a + n))
         slope = slope + a * (rate / (a + n))
-    factor = xp.exp(a * xp.log(x) - xp.log(a) - xp.special.log_beta(a, b))
+    factor = xp.pow(x, a) * xp.exp(-xp.log(a) - xp.special.log_beta(a, b))
     return factor * (total * xp.special.digamma_gap(b, a) + slope)
 
 
@@ -197,9 +212,8 @@ def _beta_parameter_integral(xp: Namespace, a: Raw, b: Raw, x: Raw, y: Raw) -> R
 @kernel(space="special")
 def betainc_rate(xp: Namespace, a: Raw, b: Raw, x: Raw, y: Raw) -> Raw:
     """The derivative of ``betainc(a, b, x)`` by ``a``, where ``y`` is ``1 - x``."""
-    edge = (x == 0) | (y == 0)
-    first = ~edge & (x <= 0.5) & (b * x <= 1)
-    second = ~edge & (x > 0.5) & (a * y <= 1)
+    first = (x <= 0.5) & (b * x <= 1)
+    second = (x > 0.5) & (a * y <= 1)
     one = xp.ones_like(a * b * x)
 
     def where(mask: Raw, *given: tuple[Raw, float]) -> list[Raw]:
@@ -208,7 +222,7 @@ def betainc_rate(xp: Namespace, a: Raw, b: Raw, x: Raw, y: Raw) -> Raw:
     made = xp.zeros_like(one)
     made = xp.where(first, _beta_series_first(xp, *where(first, (a, 1.0), (b, 1.0), (x, 0.25))), made)
     made = xp.where(second, -_beta_series_second(xp, *where(second, (b, 1.0), (a, 1.0), (y, 0.25))), made)
-    rest = ~(edge | first | second)
+    rest = ~(first | second)
     args = where(rest, (a, 1.0), (b, 1.0), (x, 0.5), (y, 0.5))
     return xp.where(rest, _beta_parameter_integral(xp, *args), made)
 
@@ -233,20 +247,18 @@ def _f_integral(xp: Namespace, a: Raw, b: Raw, x: Raw, y: Raw) -> Raw:
 @kernel(space="special")
 def fdtr_rate(xp: Namespace, a: Raw, b: Raw, x: Raw, y: Raw) -> Raw:
     """The derivative of ``fdtr(2 a, 2 b, f)`` by its first argument, where ``x = a f / (b + a f)`` and ``y = 1 - x``."""
-    edge = (x == 0) | (y == 0)
-    small = (xp.minimum(a, b) < 0.25) & ~edge
+    outside = (xp.minimum(a, b) < 0.25) | (x == 0) | (y == 0)
     one = xp.ones_like(a * b * x)
-    outside = small | edge
 
     def where(mask: Raw, *given: tuple[Raw, float]) -> list[Raw]:
         return [xp.where(mask, c * one, value + 0 * one) for value, c in given]
 
     args = where(outside, (a, 1.0), (b, 1.0), (x, 0.5), (y, 0.5))
     made = _f_integral(xp, *args)
-    a, b, x, y = where(~small, (a, 1.0), (b, 1.0), (x, 0.5), (y, 0.5))
-    sum_ = (xp.special.betainc_rate(a, b, x, y) + xp.special.beta_density(a, b, x, y) * x * y / a) / 2
-    made = xp.where(small, sum_, made)
-    return xp.where(edge, xp.zeros_like(made), made)
+    a, b, x, y = where(~outside, (a, 1.0), (b, 1.0), (x, 0.5), (y, 0.5))
+    # x y / a times the density of a and b, which may be infinite at an end
+    moved = b / (a + b) / (a + b + 1) * xp.special.beta_density(a + 1, b + 1, x, y)
+    return xp.where(outside, (xp.special.betainc_rate(a, b, x, y) + moved) / 2, made)
 
 
 # Half of that of the F distribution of t^2 by its second parameter; near t = 0, which is no end of this one, the
@@ -255,6 +267,9 @@ def fdtr_rate(xp: Namespace, a: Raw, b: Raw, x: Raw, y: Raw) -> Raw:
 @kernel(space="special")
 def _stdtr_rate(xp: Namespace, df: Raw, t: Raw) -> Raw:
     """The derivative of ``stdtr(df, t)`` by ``df``."""
+    infinite = xp.isinf(t) | xp.isinf(df)
+    t = xp.where(infinite, xp.zeros_like(t), t)
+    df = xp.where(infinite, xp.ones_like(df), df)
     near = (xp.abs(t) <= 0.5) & (t * t <= df / 4)
     s = xp.where(near, xp.ones_like(t * df), t + 0 * df)
     square = s * s / df
@@ -264,10 +279,10 @@ def _stdtr_rate(xp: Namespace, df: Raw, t: Raw) -> Raw:
     start = xp.special.log1pmx(1 / df) + xp.special.digamma_rest_gap(df / 2, xp.full_like(df, 0.5))
     s = xp.where(near, t + 0 * df, xp.zeros_like(x))
     b = xp.where(near, df + 0 * t, xp.ones_like(x))
-    total: Any = 0.0
-    for node, weight in _GAUSS:
-        point = node * s
-        w = point * point / (b + point * point)
-        score = xp.where(near, start, 0 * start) + xp.special.log1pmx(-w) + w / b
-        total = total + 0.5 * weight * (score * xp.special.t_density(b, point))
-    return xp.where(near, s * total, far)
+    shape = (len(_GAUSS), *(1,) * s.ndim)
+    nodes, weights = [xp.reshape(xp.asarray(list(v), dtype=s.dtype), shape) for v in zip(*_GAUSS, strict=True)]
+    point = nodes * s
+    w = point * point / (b + point * point)
+    score = xp.where(near, start, xp.zeros_like(start)) + xp.special.log1pmx(-w) + w / b
+    total = xp.sum(weights * score * xp.special.t_density(b + 0 * point, point), axis=0)
+    return xp.where(near, s * total / 2, far)
