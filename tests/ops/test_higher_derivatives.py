@@ -108,7 +108,10 @@ ALWAYS = [
 
 def orders(row: dict[str, Any]) -> range:
     """1 to 4; of integrals by their parameters, which take seconds, 1 and 2 unless all cases are asked for."""
-    dear = row["name"].removeprefix("special.") in ("betainc", "betaincc", "fdtr", "stdtr") and row["fixed"][-1] is not None
+    dear = (
+        row["name"].removeprefix("special.") in ("betainc", "betaincc", "fdtr", "stdtr")
+        and row["fixed"][-1] is not None
+    )
     return range(1, 3 if dear and not os.environ.get("POLYGRAD_ALL_CASES") else 5)
 
 
