@@ -7,9 +7,11 @@ keeps it to some backends.
 
 from __future__ import annotations
 
+import datetime
 import gc
 import inspect
 import os
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,9 +22,11 @@ import pytest
 import polygrad as pg
 from polygrad.errors import BackendError
 
-_ALL_CASES = bool(
-    os.environ.get("POLYGRAD_ALL_CASES")
-)  # those too that other devices, or neighbours, make unlikely to fail
+_ALL_CASES = bool(os.environ.get("POLYGRAD_ALL_CASES"))
+
+# Of a test's parameters on these devices one in so many runs by default. NumPy and the second strict device run all; the
+# others run the same rules on another library, of which a sample that changes every day finds what breaks.
+_ONE_IN = {"strict": 4, "dask": 6, "torch:cpu": 6, "jax:cpu": 12}
 
 # Each backend's devices that tests use: the second strict device stands in for "another device than the host".
 _DEVICES = {"strict": ("strict", "strict:device1"), "cupy": ("cuda:0",), "torch": ("torch:cpu",), "jax": ("jax:cpu",)}
@@ -35,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("POLYGRAD_SAMPLE", datetime.datetime.now(datetime.UTC).strftime("%Y%m%d"))  # workers read it
     config.addinivalue_line("markers", "devices(*backends): run a test that takes `device` on these backends only")
     config.addinivalue_line(
         "markers",
@@ -66,6 +71,33 @@ def chosen_devices(config: pytest.Config) -> list[tuple[str, str]]:
     return [(b, d) for b in wanted for d in _DEVICES.get(b, ("cpu" if b == "numpy" else b,))]
 
 
+def pytest_report_header() -> str:
+    if _ALL_CASES:
+        return "polygrad: all cases on every library"
+    parts = ", ".join(f"{device} 1 in {n}" for device, n in _ONE_IN.items())
+    return f"polygrad: samples of {parts}, by POLYGRAD_SAMPLE={os.environ['POLYGRAD_SAMPLE']}; POLYGRAD_ALL_CASES=1 runs all"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name each library that is missing, and each other reason to skip, once."""
+    reporter = terminalreporter
+    missing = [f"{name}: {reason}" for name, reason in pg.backends().items() if reason is not None]
+    counts = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reporter.stats.get("skipped", ()))
+    if missing or counts:
+        reporter.section("not tested")
+    for line in missing:
+        reporter.write_line(line)
+    for reason, n in counts.most_common():
+        if reason not in missing:
+            reporter.write_line(f"{reason} ({n} {'test' if n == 1 else 'tests'})")
+
+
+def _in_sample(nodeid: str, device: str) -> bool:
+    """Whether a test is one of today's on a device of which not all run."""
+    one_in = 1 if _ALL_CASES else _ONE_IN.get(device, 1)
+    return one_in == 1 or zlib.crc32(f"{os.environ['POLYGRAD_SAMPLE']} {nodeid}".encode()) % one_in == 0
+
+
 def _backend_of(device: str) -> str:
     head = device.partition(":")[0]
     return {"cpu": "numpy", "cuda": "cupy"}.get(head, head)
@@ -84,7 +116,8 @@ def device_params(config: pytest.Config, only: tuple[str, ...] = ()) -> list[Any
             raise pytest.UsageError(f"--backend/--device {device}: {reason}")
         marks = [] if reason is None else [pytest.mark.skip(reason=f"{backend}: {reason}")]
         params.append(pytest.param(device, id=device, marks=marks))
-    return params
+    usable = [param for param in params if not param.marks]
+    return usable or params[:1]  # what is missing is named once, in the summary
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -138,8 +171,10 @@ def _is_left_out(item: pytest.Item, seen: Counter[Any]) -> bool:
         if params["device"] in part.args[1:]:
             key = item.nodeid.partition("[")[0], params["device"]
             seen[key] += 1
-            return bool(seen[key] % part.args[0] != 1)
-    return False
+            if seen[key] % part.args[0] != 1:
+                return True
+    explicit = item.config.getoption("--device") or item.config.getoption("--backend")
+    return not explicit and not _in_sample(item.nodeid, params["device"])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

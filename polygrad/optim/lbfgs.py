@@ -110,7 +110,7 @@ class LBFGS(Optimizer):
                 loss = closure()
             g = self._gathered()
             pg.compute(g, *params)  # lazy ones would be computed from the first step on each time
-            return loss, float(loss), g
+            return loss, float(loss.item() if isinstance(loss, pg.Tensor) else loss), g
 
         first, loss, g = evaluated()
         state = self.state.setdefault(

@@ -394,7 +394,7 @@ class ReduceLROnPlateau:
         Args:
             metrics: a number, or a Tensor of one; nan is never better.
         """
-        current = float(metrics)
+        current = float(metrics.item() if hasattr(metrics, "item") else metrics)
         self.last_epoch += 1
         if self._is_better(current):
             self.best, self.num_bad_epochs = current, 0
