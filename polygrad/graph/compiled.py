@@ -28,6 +28,7 @@ from .execute import Program
 from .executors import Executor, executor_of
 from .guards import Surroundings
 from .ir import Graph
+from .noting import CacheError
 from .passes import PASSES, optimized
 from .tracing import Done, running, undo
 
@@ -44,6 +45,9 @@ _ordered.__enter__()  # for as long as the process lives
 
 _tracing_lock = ForkLock()
 _MANY = 8
+
+_CACHES: Final = 2
+"""How many calls may fill caches before they are taken for what every call does."""
 
 
 class CacheInfo(NamedTuple):
@@ -129,6 +133,7 @@ class Compiled(Generic[P, R]):
         self._entries: list[tuple[Any, Entry]] = []
         self._hits = self._misses = self._eager = 0
         self._warm: set[int] = set()
+        self._filled = 0
 
     # -- calls ---------------------------------------------------------------------------------------
 
@@ -203,7 +208,10 @@ class Compiled(Generic[P, R]):
             pending = next((e.pending for _, e in self._entries if e.pending), [])
             try:
                 entry = self._traced(leaves, structure, surroundings, list(pending))
-            except UnreadyError:  # an optimiser met a parameter for the first time: this step makes its state
+            except UnreadyError as error:  # an optimiser met a parameter for the first time: this step makes its state
+                self._filled += isinstance(error, CacheError)
+                if self._filled > _CACHES:  # no cache, but something that every call adds
+                    raise
                 self._misses, self._eager = self._misses - 1, self._eager + 1
                 return self._again(leaves, structure)  # type: ignore[no-any-return]
             for _, other in self._entries:

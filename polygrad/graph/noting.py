@@ -18,20 +18,24 @@ from ..core.cell import Cell, settle
 from ..core.node import LEAF, Node
 from ..core.operands import Symbol
 from ..core.tape import pull
-from ..errors import FreedGraphError, TraceError
+from ..errors import FreedGraphError, TraceError, UnreadyError
 from .arrays import Traced
 from .guards import Change
 from .ir import Graph, Instruction, Value
-from .places import Place, Progress, Stream, is_plain
+from .places import Order, Place, Progress, Stream, is_plain
 from .tracing import Entered, Trace
 
-__all__ = ["Made", "Noted", "Rebound", "note"]
+__all__ = ["CacheError", "Made", "Noted", "Rebound", "note"]
 
 
 _UNCHANGEABLE: Final = (
     int, float, complex, str, bytes, enum.Enum, decimal.Decimal, fractions.Fraction, pathlib.PurePath, datetime.date,
     datetime.timedelta,
 )  # fmt: skip
+
+
+class CacheError(UnreadyError):
+    """The function put something new into a dict, or into an object, as it does where it fills a cache."""
 
 
 @dataclass
@@ -225,7 +229,8 @@ class Noted:
                 )
             leaves, structure = optree.tree_flatten(now)
             if not place.fillable or not any(isinstance(x, Cell) for x in leaves):
-                raise TraceError(
+                filled = isinstance(place, Order) and len(now) > len(old) and now[: len(old)] == old
+                raise (CacheError if filled else TraceError)(
                     f"the function changes {place} from {_short(old)} to {_short(now)}, in Python; a static graph would do "
                     "that once only. Keep it in a tensor, do it outside the compiled function, or in "
                     "pg.graph.on_each_run"

@@ -393,7 +393,7 @@ class Walk:
         else:
             self._note(Length(state), len(state))
         for name, value in state.items():
-            if self._witness is not None and not value and type(value) in (dict, set) and name.startswith("_"):
+            if self._witness is not None and name.startswith("_") and type(value) in (dict, set) and not value:
                 self._note(Empty(state, name), True)  # whichever it is: nobody else has what is in it
                 continue
             self._note(Item(state, name), value)

@@ -8,9 +8,11 @@ from typing import Any
 
 import polygrad as pg
 
+from .optimizer import is_traced
+
 __all__ = ["AveragedModel", "get_ema_avg_fn"]
 
-Average = Callable[[pg.Tensor, pg.Tensor, int], Any]
+Average = Callable[[pg.Tensor, pg.Tensor, Any], Any]
 
 
 def get_ema_avg_fn(decay: float = 0.999) -> Average:
@@ -40,7 +42,8 @@ class AveragedModel(pg.nn.Module):
     Args:
         model: any module; it is copied.
         device: where the averages are kept; where the model is unless told.
-        avg_fn: the new average, of the average, the model's value and how many were averaged before; the mean of all
+        avg_fn: the new average, of the average, the model's value and how many were averaged before (a Tensor in a static
+            graph); the mean of all
             unless told (:func:`get_ema_avg_fn` gives the exponential one).
         use_buffers: average floating buffers too, rather than take over the model's.
 
@@ -86,7 +89,7 @@ class AveragedModel(pg.nn.Module):
         Raises:
             StateError: if its parameters have other names or shapes.
         """
-        n = int(self.n_averaged)
+        n: int | pg.Tensor = self.n_averaged if is_traced() else int(self.n_averaged)
         pairs = _paired("parameters", dict(self.module.named_parameters()), dict(model.named_parameters()))
         buffers = _paired("buffers", dict(self.module.named_buffers()), dict(model.named_buffers()))
         with pg.no_grad():
@@ -99,9 +102,12 @@ class AveragedModel(pg.nn.Module):
                     averaged[...] = now.detach().to_device(averaged.device)
             self.n_averaged = self.n_averaged + 1
 
-    def _take(self, averaged: pg.Tensor, now: pg.Tensor, n: int) -> None:
+    def _take(self, averaged: pg.Tensor, now: pg.Tensor, n: int | pg.Tensor) -> None:
         here = now.detach().to_device(averaged.device)
-        if not n:
+        if isinstance(n, pg.Tensor):  # in a static graph the count is known at each run only
+            average = self.avg_fn or (lambda old, new, n: old + (new - old) / pg.astype(n + 1, old.dtype))
+            averaged[...] = pg.where(n == 0, here, average(averaged.detach(), here, n))
+        elif not n:
             averaged[...] = here
         elif self.avg_fn is None:
             averaged[...] = averaged + (here - averaged) / (n + 1)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import polygrad as pg
 
-__all__ = ["Group", "Optimizer", "Parameters", "State", "at_least_zero", "decayed", "fractions"]
+__all__ = ["Group", "Optimizer", "Parameters", "State", "at_least_zero", "decayed", "fractions", "is_traced"]
 
 Group: TypeAlias = dict[str, Any]
 """``"params"``, a list of tensors, and the options that apply to them."""
@@ -322,6 +322,11 @@ def _trace() -> Any:
     """The trace that is running, or None."""
     graph = sys.modules.get("polygrad.graph.tracing")  # what is not imported traces nothing
     return None if graph is None else graph.running()
+
+
+def is_traced() -> bool:
+    """Whether a function is being traced."""
+    return _trace() is not None
 
 
 def _copied(value: Any) -> Any:

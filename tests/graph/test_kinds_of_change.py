@@ -33,6 +33,7 @@ import pytest
 import polygrad as pg
 from polygrad import nn, optim
 from polygrad.errors import TraceError
+from polygrad.graph.compiled import Compiled
 
 Change = Callable[[], object]
 Case = tuple[Callable[[Any], Any], Change]
@@ -789,6 +790,31 @@ def numpy_array_beside_a_tensor() -> Case:
 
 
 @guarded
+def cached_property() -> Case:
+    class Holder:
+        k = 2.0
+
+        @functools.cached_property
+        def scale(self) -> float:
+            return self.k * 3
+
+    holder = Holder()
+    return lambda x: x * holder.scale, attribute(holder, "scale", 5.0)
+
+
+@guarded
+def cache_in_a_dict() -> Case:
+    cache: dict[str, Any] = {}
+
+    def f(x: Any) -> Any:
+        if "k" not in cache:
+            cache["k"] = pg.asarray(2.0)
+        return x * cache["k"]
+
+    return f, setting(cache, "k", pg.asarray(5.0))
+
+
+@guarded
 def mode_of_a_module() -> Case:
     net = nn.Sequential(nn.Linear(1, 1), nn.Dropout(1.0)).to("float64")
     net.eval()
@@ -1057,10 +1083,15 @@ def new_attribute() -> Case:
     holder: Any = Holder()
 
     def f(x: Any) -> Any:
-        holder.n = getattr(holder, "n", 0) + 1
-        return x * holder.n
+        for i in range(100):
+            if not hasattr(holder, f"n{i}"):
+                setattr(holder, f"n{i}", i)
+                return x * i
+        return x
 
-    return f, lambda: None
+    compiled = pg.compile(f)  # calls that fill caches run eagerly, but not for ever
+    assert [compiled(pg.ones(1)).item() for _ in range(2)] == [0.0, 1.0]
+    return compiled, lambda: None
 
 
 @refused
@@ -1183,10 +1214,17 @@ def test_what_each_run_would_do_anew_is_refused(kind: Kind, executor: str) -> No
     if executor == "native":
         pytest.importorskip("llvmlite")
     f, _ = kind.make()
-    compiled = pg.compile(f, executor=executor)
-    for _ in range(2):
-        with pytest.raises(TraceError):
+    compiled = f if isinstance(f, Compiled) else pg.compile(f, executor=executor)
+    eager = 0  # calls that put something new somewhere, as caches do
+    for _ in range(4):
+        try:
             compiled(pg.asarray([4.0]))
+        except TraceError:
+            break
+        eager += 1
+    assert eager <= (1 if kind.name == "iterator_of_a_user" else 0)
+    with pytest.raises(TraceError):
+        compiled(pg.asarray([4.0]))
 
 
 def test_the_table_is_long() -> None:

@@ -119,3 +119,43 @@ def test_a_hundred_steps_of_machine_code(make: Any, device: Any) -> None:
 @pytest.mark.devices("strict", "torch", "jax", "cupy")
 def test_other_backends(device: Any) -> None:
     compare(device, network, OPTIMISERS["Adam"], 4)
+
+
+@pytest.mark.parametrize("average", [None, pg.optim.get_ema_avg_fn(0.9)])
+def test_averages_of_weights_in_a_compiled_step(average: Any) -> None:
+    def run(wrap: Any) -> Any:
+        pg.random.manual_seed(0)
+        net = pg.nn.Linear(3, 2)
+        optimizer, averaged = pg.optim.SGD(net.parameters(), lr=0.1), pg.optim.AveragedModel(net, avg_fn=average)
+
+        def step() -> None:
+            optimizer.zero_grad()
+            pg.mean(net(pg.ones((4, 3), dtype="float32")) ** 2).backward()
+            optimizer.step()
+            averaged.update_parameters(net)
+
+        step = wrap(step)
+        for _ in range(4):
+            step()
+        return averaged.n_averaged.item(), [p.detach().numpy() for p in averaged.module.parameters()]
+
+    (n, eager), (m, compiled) = run(lambda f: f), run(pg.compile)
+    assert n == m == 4
+    for a, b in zip(eager, compiled, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_state_that_a_module_keeps_in_an_attribute() -> None:
+    class Keeper(pg.nn.Module):
+        def __init__(self) -> None:
+            self._h = pg.zeros(3)
+            self.cell = pg.nn.Tanh()
+
+        def forward(self, x: Any) -> Any:
+            self._h = self.cell(x + self._h)
+            return self._h
+
+    eager, compiled = Keeper(), Keeper()
+    f = pg.compile(compiled)
+    for _ in range(4):
+        np.testing.assert_array_equal(f(pg.ones(3)).numpy(), eager(pg.ones(3)).numpy())
