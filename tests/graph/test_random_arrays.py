@@ -253,6 +253,8 @@ def test_eager_and_compiled_agree(start: int, executor: str) -> None:
                 compiled = pg.compile(f, executor=executor)
                 for _ in range(2):
                     agree(expected, outcome(compiled, p.inputs()), rough)
+                for entry in [e for _, e in compiled._entries]:
+                    assert not entry.run.plan.instead  # machine code did it, and did not leave it to NumPy
         except Exception as error:
             error.add_note(f"program {seed}: {p}")
             raise
