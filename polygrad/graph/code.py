@@ -29,12 +29,14 @@ class Names(NamedTuple):
         attributes: names of attributes that are read, written or deleted, and of what is imported from modules.
         modules: names of modules that are imported.
         dynamic: whether attributes may be reached that are not named.
+        texts: where the module's dict is read as such: the code's constants, which may be keys.
     """
 
     globals: frozenset[str]
     attributes: frozenset[str]
     modules: frozenset[str]
     dynamic: bool
+    texts: frozenset[str] = frozenset()
 
 
 @functools.lru_cache(maxsize=100_000)
@@ -48,7 +50,8 @@ def names_in(code: types.CodeType) -> Names:
             modules.add(instruction.argval)
     dynamic = not _DYNAMIC.isdisjoint(everything)
     # A name can be a global's in one place and an attribute's in another: only imports are told apart.
-    return Names(frozenset(globals_), frozenset(everything), frozenset(modules), dynamic)
+    texts = {c for c in code.co_consts if isinstance(c, str)} if "globals" in everything else set()
+    return Names(frozenset(globals_), frozenset(everything), frozenset(modules), dynamic, frozenset(texts))
 
 
 @functools.lru_cache(maxsize=1000)

@@ -15,7 +15,7 @@ __all__ = ["descriptor_value", "functions_of", "is_data_descriptor", "is_network
 def state_of(thing: Any) -> Any:
     """An object's own attributes, or None."""
     try:
-        local = isinstance(thing, threading.local)  # whose attributes are those of the thread that asks
+        local = issubclass(type(thing), threading.local)  # whose attributes are those of the thread that asks
         state = thing.__dict__ if local else object.__getattribute__(thing, "__dict__")
     except AttributeError:
         return None

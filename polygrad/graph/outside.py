@@ -24,12 +24,12 @@ def is_iterator(thing: Any) -> bool:
     kind = type(thing)
     if not hasattr(kind, "__next__"):
         return False
-    return isinstance(thing, types.GeneratorType) or kind.__module__ in _ITERATORS
+    return issubclass(type(thing), types.GeneratorType) or kind.__module__ in _ITERATORS
 
 
 def progress(iterator: Any) -> Any:
     """A value that changes when an iterator moves on; the iterator is left alone."""
-    if isinstance(iterator, types.GeneratorType):
+    if issubclass(type(iterator), types.GeneratorType):
         frame = iterator.gi_frame
         inner = [] if frame is None else [x for x in frame.f_locals.values() if is_iterator(x)]
         local = () if frame is None else tuple(sorted((k, id(v)) for k, v in frame.f_locals.items()))
@@ -55,7 +55,7 @@ def _of_python(source: random.Random) -> _Pair:
 
 def stream_of(thing: Any) -> _Pair | None:
     """What gets and what sets the state of a source of random numbers; None for anything else."""
-    if isinstance(thing, random.Random) and not isinstance(thing, random.SystemRandom):
+    if issubclass(type(thing), random.Random) and not issubclass(type(thing), random.SystemRandom):
         return _of_python(thing)
     kind = type(thing)
     if kind.__module__.startswith("numpy.random") and hasattr(kind, "state"):  # a bit generator

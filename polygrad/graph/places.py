@@ -13,7 +13,7 @@ from ..backend import Device
 from ..dtypes import DType
 
 __all__ = [
-    "MISSING", "PLAIN", "Attribute", "Bound", "Bytes", "Context", "Empty", "Item", "Kind", "Length", "Members", "Order",
+    "MISSING", "PLAIN", "Attribute", "Bound", "Bytes", "Context", "Elements", "Empty", "Item", "Kind", "Length", "Members", "Order",
     "Place", "Progress", "Referent", "Stream", "Truth", "Values", "has_plain_attributes", "is_plain", "pairs", "refill",
     "same", "same_items",
 ]  # fmt: skip
@@ -344,6 +344,21 @@ class Values(_Whole):
         if isinstance(self.container, dict):
             return f"_same_items(_pairs({container}), {before})"
         return f"_same_items({container}, {before})"
+
+
+class Elements(_Whole):
+    """The objects in an array of objects."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        return tuple(self.container.ravel().tolist())
+
+    def differs(self, before: Any, now: Any) -> bool:
+        return not same_items(now, before)
+
+    def test(self, container: str, key: str, before: str, value: Any) -> str:
+        return f"_same_items({container}.ravel().tolist(), {before})"
 
 
 class Bytes(_Whole):

@@ -11,6 +11,7 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from .places import (
     Bound,
     Bytes,
     Context,
+    Elements,
     Empty,
     Item,
     Kind,
@@ -158,7 +160,7 @@ class Walk:
                 return
 
     def _visit(self, thing: Any) -> None:
-        if isinstance(thing, Cell):
+        if issubclass(type(thing), Cell):
             self.tensors[id(thing)] = thing
             return
         kind = type(thing)
@@ -166,16 +168,21 @@ class Walk:
             return
         self._seen.add(id(thing))
         self._alive.append(thing)
+        # From here on only types are asked: an object may answer for its class, and anything else, as it likes.
+        if kind in weakref.ProxyTypes:
+            with suppress(ReferenceError):
+                self._stack.append(thing.__repr__.__self__)
+            return
         if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
             self._stack.append(thing.__self__)
             return
-        if isinstance(thing, _OPAQUE):
+        if issubclass(type(thing), _OPAQUE):
             return
-        if isinstance(thing, (types.FunctionType, types.MethodType, functools.partial)):
+        if issubclass(type(thing), (types.FunctionType, types.MethodType, functools.partial)):
             self._function(thing)
-        elif isinstance(thing, (type, types.ModuleType)):
+        elif issubclass(type(thing), (type, types.ModuleType)):
             self._objects.append(thing)
-            if isinstance(thing, type):
+            if issubclass(type(thing), type):
                 self._class(thing)
         elif registry.owner(thing) is not None:
             self._array(thing)
@@ -194,7 +201,7 @@ class Walk:
         self._dynamic = self._dynamic or names.dynamic
         builtins = scope.get("__builtins__", {})
         builtins = builtins if isinstance(builtins, dict) else builtins.__dict__
-        for name in names.globals:
+        for name in names.globals | names.texts:
             value = scope.get(name, MISSING)
             self._note(Item(scope, name), value)
             if value is MISSING and name in builtins:
@@ -244,31 +251,31 @@ class Walk:
         """Note the items of a container; says whether there is nothing else to it."""
         kind = type(thing)
         exact = kind.__module__ in ("builtins", "collections") and not hasattr(thing, "__dict__")
-        if isinstance(thing, dict):
+        if issubclass(type(thing), dict):
             self._items_of(thing, pairs(thing))
-        elif isinstance(thing, list):
+        elif issubclass(type(thing), list):
             self._sequence(thing)
-        elif isinstance(thing, tuple):
+        elif issubclass(type(thing), tuple):
             self._stack.extend(tuple.__iter__(thing))
-        elif isinstance(thing, (set, frozenset, deque)):
+        elif issubclass(type(thing), (set, frozenset, deque)):
             self._note(Values(thing), tuple(thing))
             self._stack.extend(thing)
-        elif isinstance(thing, (bytearray, memoryview)) or kind.__module__ == "array":
+        elif issubclass(type(thing), (bytearray, memoryview)) or kind.__module__ == "array":
             place = Bytes(thing)
             self._note(place, place.read())
-        elif isinstance(thing, ContextVar):
+        elif issubclass(type(thing), ContextVar):
             value = Context(thing).read()
             self._note(Context(thing), value)
             self._stack.append(value)
-        elif isinstance(thing, weakref.ref):
+        elif issubclass(type(thing), weakref.ref):
             value = thing()
             self._note(Referent(thing), value)
             self._stack.append(value)
         elif is_iterator(thing):
             self._note(Progress(thing, progress), progress(thing))
-            if not isinstance(thing, types.GeneratorType):
+            if not issubclass(type(thing), types.GeneratorType):
                 self._stack.extend(x for x in gc.get_referents(thing) if not isinstance(x, type))
-        elif isinstance(thing, (property, staticmethod, classmethod, functools.cached_property)):
+        elif issubclass(type(thing), (property, staticmethod, classmethod, functools.cached_property)):
             self._stack.extend(functions_of(thing))
         elif kind.__module__ in ("builtins", "operator") and not hasattr(thing, "__dict__"):  # views, slices, ...
             self._stack.extend(x for x in gc.get_referents(thing) if not isinstance(x, type))
@@ -302,6 +309,9 @@ class Walk:
         """An array of a library: what the function made of it in that library is fixed in the graph."""
         if getattr(thing, "nbytes", _COMPARED_BYTES + 1) <= _COMPARED_BYTES and hasattr(thing, "tobytes"):
             if getattr(thing.dtype, "hasobject", False):
+                elements = Elements(thing).get()
+                self._note(Elements(thing), elements)
+                self._stack.extend(elements)
                 return
             place = Bytes(thing)
             self._note(place, place.read())
@@ -343,11 +353,11 @@ class Walk:
 
     def _scan(self, thing: Any, names: frozenset[str]) -> None:
         """Note the attributes of these names."""
-        if isinstance(thing, types.ModuleType):
+        if issubclass(type(thing), types.ModuleType):
             self._scan_module(thing, names)
-        elif isinstance(thing, type):
+        elif issubclass(type(thing), type):
             self._scan_class(thing, names, None)
-        elif isinstance(thing, types.FunctionType):
+        elif issubclass(type(thing), types.FunctionType):
             for name in names & thing.__dict__.keys():
                 self._note(Item(thing.__dict__, name), thing.__dict__[name])
                 self._stack.append(thing.__dict__[name])
@@ -407,8 +417,8 @@ class Walk:
                     if any(isinstance(b.__dict__.get(name), types.MemberDescriptorType) for b in cls.__mro__):
                         self._slot(thing, name)
             return
-        container = cls.__module__.partition(".")[0] in _CONTAINERS or isinstance(thing, BaseException)
-        local = isinstance(thing, threading.local)
+        container = cls.__module__.partition(".")[0] in _CONTAINERS or issubclass(type(thing), BaseException)
+        local = issubclass(type(thing), threading.local)
         chosen = set(names & state.keys())
         if (user and self._dynamic) or container:
             chosen = set(state)
@@ -496,7 +506,7 @@ def witness_functions(witness: Witness) -> Iterator[types.FunctionType]:
         if frame.f_code in inner:
             continue
         for thing in gc.get_referents(frame):
-            if isinstance(thing, types.FunctionType) and thing.__code__ is frame.f_code:
+            if issubclass(type(thing), types.FunctionType) and thing.__code__ is frame.f_code:
                 yield thing
 
 

@@ -22,9 +22,10 @@ _CLOCKS: Final = frozenset(
     "time time_ns perf_counter perf_counter_ns monotonic monotonic_ns process_time process_time_ns thread_time "
     "thread_time_ns localtime gmtime ctime asctime strftime clock_gettime now today utcnow".split()
 )
-_INPUTS: Final = frozenset("input open read readline readlines recv getpid times getloadavg".split())
+_INPUTS: Final = frozenset("input open read readline readlines recv".split())
+_SYSTEM: Final = frozenset("getpid times getloadavg getcwd getrecursionlimit gettempdir cpu_count uname".split())
 _ENTROPY: Final = frozenset("urandom getrandom uuid1 uuid4 generate_time_safe".split())
-_SUSPECTS: Final = _CLOCKS | _INPUTS | _ENTROPY | {"next"}
+_SUSPECTS: Final = _CLOCKS | _INPUTS | _SYSTEM | _ENTROPY | {"next"}
 
 _WITHOUT_NAMES: Final = frozenset(
     "polygrad polygrad_backends numpy array_api_compat array_api_strict torch jax jaxlib dask cupy cupyx optree importlib "
@@ -114,8 +115,8 @@ class Witness:
         elif name in _CLOCKS:
             if getattr(holder, "__name__", "") in ("time", "datetime", "date"):
                 self._refuse(f"reads the clock ({name})", frame)
-        elif name in ("getpid", "times", "getloadavg"):
-            if getattr(holder, "__name__", "") in ("posix", "nt"):
+        elif name in _SYSTEM:
+            if getattr(holder, "__name__", "") in ("posix", "nt", "sys"):
                 self._refuse(f"asks the operating system ({name})", frame)
         elif name in ("input", "open"):
             if getattr(holder, "__name__", "") in ("builtins", "io", "_io"):

@@ -781,6 +781,40 @@ def numpy_array_that_numpy_reads() -> Case:
 
 
 @guarded
+def numpy_array_of_objects() -> Case:
+    k = np.asarray([2.0, None], dtype=object)
+    return lambda x: x * k[0], setting(k, 0, 5.0)
+
+
+@guarded
+def globals_as_a_dict() -> Case:
+    scope = in_scope("k = 2.0\ndef f(x):\n    return x * globals()['k']\n")
+    return scope["f"], setting(scope, "k", 5.0)
+
+
+@guarded
+def object_with_its_own_way_of_attributes() -> Case:
+    class Holder:
+        def __getattribute__(self, name: str) -> Any:
+            return object.__getattribute__(self, "data")[name]
+
+    holder = Holder()
+    data = {"k": 2.0}
+    object.__setattr__(holder, "data", data)
+    return lambda x: x * holder.k, setting(data, "k", 5.0)
+
+
+@guarded
+def weak_proxy() -> Case:
+    class Holder:
+        k = 2.0
+
+    holder = Holder()
+    proxy = weakref.proxy(holder)
+    return lambda x: x * proxy.k, attribute(holder, "k", 5.0)
+
+
+@guarded
 def numpy_array_beside_a_tensor() -> Case:
     k = np.asarray([2.0])
     return lambda x: x * k, setting(k, 0, 5.0)
@@ -972,6 +1006,11 @@ def entropy_of_the_system() -> Case:
 @refused
 def universal_identifier() -> Case:
     return lambda x: x * (uuid.uuid4().int % 7), lambda: None
+
+
+@refused
+def folder_of_the_process() -> Case:
+    return lambda x: x * len(os.getcwd()), lambda: None
 
 
 @refused
