@@ -13,9 +13,9 @@ from ..backend import Device
 from ..dtypes import DType
 
 __all__ = [
-    "MISSING", "PLAIN", "Attribute", "Bound", "Bytes", "Context", "Elements", "Empty", "Item", "Kind", "Length", "Members", "Order",
-    "Place", "Progress", "Referent", "Stream", "Truth", "Values", "has_plain_attributes", "is_plain", "pairs", "refill",
-    "same", "same_items",
+    "MISSING", "PLAIN", "Attribute", "Bound", "Bytes", "Context", "Elements", "Empty", "Item", "Kind", "Length", "Members",
+    "Order", "Place", "Progress", "Referent", "Stream", "Truth", "Values", "has_plain_attributes", "is_plain", "pairs",
+    "refill", "same", "same_items",
 ]  # fmt: skip
 
 MISSING: Final = object()
