@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from operator import attrgetter, is_
+from operator import attrgetter
 from typing import Any, Final
 
 from ..errors import AnomalyError, DeviceError, DTypeError, FreedGraphError, NoRuleError, ShapeError
@@ -24,7 +24,6 @@ __all__ = ["backward", "depends_outside", "deposit", "new_saved", "pull", "push"
 # -- the graph ---------------------------------------------------------------------------------------
 
 _by_seq = attrgetter("seq")
-_grad = attrgetter("grad")
 
 
 def reachable(roots: Sequence[Node], stop: frozenset[Node] = frozenset()) -> list[Node]:
@@ -193,22 +192,28 @@ _committing: Final = ForkLock()
 def _commit(cotangents: list[tuple[Node, Any]], create_graph: bool) -> None:
     """Add cotangents to the ``grad`` of their nodes: to all of them, or to none if anything is raised.
 
-    The sums are made first. If another thread's backward has changed a ``grad`` meanwhile, they are made again.
+    One thread at a time does so: two that add to one leaf would lose one of the sums.
     """
-    holders: list[Any] = [node if node.op is LEAF else extra_of(node) for node, _ in cotangents]
-    while True:
-        before = [holder.grad for holder in holders]
-        after = []
-        for (node, g), grad in zip(cotangents, before):
+    holders: list[Any] = []
+    after: list[Any] = []
+    with _committing.held:
+        for node, g in cotangents:
+            holder: Any = node if node.op is LEAF else extra_of(node)
+            grad = holder.grad
+            holders.append(holder)
             if create_graph:
                 after.append(apart(g) if grad is None else grad + g)
-            else:
-                after.append(new_saved(g if grad is None else grad._value + g, None, node.device))
-        with _committing.held:
-            if all(map(is_, map(_grad, holders), before)):
-                # Without a step of Python's between them, so that no interrupt finds only some of them changed.
-                any(map(setattr, holders, repeat("grad"), after))
-                return
+                continue
+            if grad is not None:
+                g = grad._value + g
+            device = node.device
+            if g.__class__ is not device.array_type:  # NumPy's sums of 0-d arrays are scalars
+                g = device.backend.as_raw(g, device)
+            made: Any = new_tensor(g, None, device)
+            made._saved = True
+            after.append(made)
+        # Without a step of Python's between them, so that no interrupt finds only some of them changed.
+        any(map(setattr, holders, repeat("grad"), after))
 
 
 def _ops_and_leaves(root: Node) -> tuple[list[Node], list[Node]]:
