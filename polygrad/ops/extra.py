@@ -13,6 +13,7 @@ from ..core.operands import together
 from ..errors import DTypeError
 from ..typing import ArrayLike, Namespace, Raw
 from .data_types import astype
+from .half import in_single, single
 from .manipulation import normal_axes
 from .searching import where
 from .statistical import kept, linear_scan, one_axis, spread
@@ -110,17 +111,19 @@ def _weights(xp: Namespace, x: Raw, out: Raw, axes: Axes, keepdims: bool) -> Raw
     return xp.where(endless, share / xp.sum(share, axis=axes, keepdims=True), weight)
 
 
+@in_single
 def _logsumexp_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, keepdims: bool) -> Raw:
     return spread(xp, g, x.shape, axes, keepdims) * _weights(xp, x, out, axes, keepdims)
 
 
+@in_single
 def _logsumexp_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axes: Axes, keepdims: bool) -> Raw:
     return xp.sum(t * _weights(xp, x, out, axes, keepdims), axis=axes, keepdims=keepdims)
 
 
 @op(vjps=[_logsumexp_vjp], jvps=[_logsumexp_jvp])
 def _logsumexp(xp: Namespace, x: Raw, /, axes: Axes, keepdims: bool) -> Raw:
-    return xp.logsumexp_over(x, axes, keepdims)
+    return single(xp, xp.logsumexp_over, x, axes, keepdims)
 
 
 @kernel
@@ -172,6 +175,7 @@ def _running_weights(xp: Namespace, out: Raw, x: Raw, axis: int) -> tuple[Raw, R
     return weight(x, share), weight(earlier, xp.where(earlier == inf, 1 - share, xp.zeros_like(share)))
 
 
+@in_single
 def _cumulative_logsumexp_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axis: int) -> Raw:
     if x.shape[axis] == 0:
         return xp.zeros_like(x)
@@ -181,6 +185,7 @@ def _cumulative_logsumexp_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axis: int
     return own * linear_scan(xp, ahead, g, axis)
 
 
+@in_single
 def _cumulative_logsumexp_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axis: int) -> Raw:
     if x.shape[axis] == 0:
         return xp.zeros_like(x)
@@ -190,7 +195,7 @@ def _cumulative_logsumexp_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axis: int
 
 @op(vjps=[_cumulative_logsumexp_vjp], jvps=[_cumulative_logsumexp_jvp])
 def _cumulative_logsumexp(xp: Namespace, x: Raw, /, axis: int) -> Raw:
-    return xp.running_logsumexp(x, axis)
+    return single(xp, xp.running_logsumexp, x, axis)
 
 
 @kernel
@@ -234,6 +239,7 @@ def _less_largest(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
 
 
 # The Jacobian diag(s) - s s^T is symmetric: both modes are g s - s sum(g s).
+@in_single
 def _softmax_linear(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
     weighted = _less_largest(xp, g, out, axes) * out
     return weighted - out * xp.sum(weighted, axis=axes, keepdims=True)
@@ -241,7 +247,7 @@ def _softmax_linear(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
 
 @op(vjps=[_softmax_linear], jvps=[_softmax_linear])
 def _softmax(xp: Namespace, x: Raw, /, axes: Axes) -> Raw:
-    return xp.softmax_over(x, axes)
+    return single(xp, xp.softmax_over, x, axes)
 
 
 @kernel
@@ -287,6 +293,7 @@ def _log_softmax_jvp(xp: Namespace, t: Raw, out: Raw, axes: Axes) -> Raw:
 def _log_softmax_guarded(rule: Callable[..., Any]) -> Callable[..., Any]:
     """The rule with gradient 0 for rows of -inf alone."""
 
+    @in_single
     def guarded(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
         made = rule(xp, g, out, axes)
         nothing = xp.max(out, axis=axes, keepdims=True) == -float("inf")
@@ -297,7 +304,7 @@ def _log_softmax_guarded(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 @op(vjps=[_log_softmax_guarded(_log_softmax_vjp)], jvps=[_log_softmax_guarded(_log_softmax_jvp)])
 def _log_softmax(xp: Namespace, x: Raw, /, axes: Axes) -> Raw:
-    return xp.log_softmax_over(x, axes)
+    return single(xp, xp.log_softmax_over, x, axes)
 
 
 @kernel
