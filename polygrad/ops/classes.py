@@ -28,7 +28,7 @@ def _targets(xp: Namespace, target: Raw, ignore: int, axis: int) -> tuple[Raw, R
     return xp.expand_dims(xp.where(kept, target, xp.zeros_like(target)), axis=axis), kept
 
 
-def _reduced(xp: Namespace, losses: Raw, kept: Raw, reduction: str) -> Raw:
+def _reduced(xp: Namespace, losses: Raw, kept: Raw, reduction: str, mean_of_none: float = float("nan")) -> Raw:
     losses = xp.where(kept, losses, xp.zeros_like(losses))
     if reduction == "none":
         return losses
@@ -36,8 +36,8 @@ def _reduced(xp: Namespace, losses: Raw, kept: Raw, reduction: str) -> Raw:
     if reduction == "sum":
         return total
     count = xp.sum(xp.astype(kept, losses.dtype))
-    none = count == 0  # the mean of nothing is nan, without a warning
-    return xp.where(none, xp.full_like(total, float("nan")), total / xp.where(none, xp.ones_like(count), count))
+    none = count == 0  # the mean of nothing is nan, without a warning, and moves with nothing
+    return xp.where(none, xp.full_like(total, mean_of_none), total / xp.where(none, xp.ones_like(count), count))
 
 
 @kernel
@@ -78,7 +78,7 @@ def class_loss_vjp(xp: Namespace, g: Raw, x: Raw, target: Raw, axis: int, ignore
 def _jvp(xp: Namespace, t: Raw, x: Raw, target: Raw, axis: int, ignore: int, reduction: str) -> Raw:
     slopes, kept = _slopes(xp, x, target, axis, ignore)
     losses = xp.where(kept, xp.sum(slopes * t, axis=axis), xp.zeros_like(x[(*(slice(None),) * axis, 0, ...)]))
-    return _reduced(xp, losses, kept, reduction)
+    return _reduced(xp, losses, kept, reduction, mean_of_none=0.0)
 
 
 @op(

@@ -87,7 +87,7 @@ def sigmoid(x: ArrayLike, /) -> Tensor:
 
 
 # -- log-sum-exp and softmax -------------------------------------------------------------------------
-# A row of -inf alone (nothing to weigh) has gradient 0; a +inf takes all the weight.
+# A row of -inf alone, or of no elements (nothing to weigh), has gradient 0; a +inf takes all the weight.
 
 
 def _floating(name: str, x: Any) -> None:
@@ -95,9 +95,16 @@ def _floating(name: str, x: Any) -> None:
         raise DTypeError(f"{name}: needs a real floating dtype, got {x.dtype}; cast with pg.astype")
 
 
+def _peak(xp: Namespace, x: Raw, axes: Axes) -> Raw:
+    """The largest element, the axes kept; 0 where there is none."""
+    if 0 in [x.shape[a] for a in axes]:
+        return xp.sum(x, axis=axes, keepdims=True)
+    return xp.max(x, axis=axes, keepdims=True)
+
+
 def _shifted(xp: Namespace, x: Raw, axes: Axes) -> tuple[Raw, Raw]:
     """``x`` less its largest element (itself where that is infinite), and what was taken off."""
-    top = xp.max(x, axis=axes, keepdims=True)
+    top = _peak(xp, x, axes)
     top = xp.where(xp.isinf(top), xp.zeros_like(top), top)
     return x - top, top
 
@@ -141,7 +148,7 @@ ON_TENSORS["logsumexp_over"] = lambda x, *setting: apply(_logsumexp, (x,), setti
 
 
 def logsumexp(x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-    """``log(sum(exp(x)))`` over ``axis`` without overflow; exact with infinite entries.
+    """``log(sum(exp(x)))`` over ``axis`` without overflow; exact with infinite entries, -inf of none.
 
     >>> import polygrad as pg
     >>> pg.logsumexp(pg.asarray([1000.0, 1000.0]))
@@ -227,7 +234,7 @@ def cumulative_logsumexp(x: ArrayLike, /, *, axis: int | None = None) -> Tensor:
 
 
 def _largest(xp: Namespace, out: Raw, axes: Axes) -> Raw:
-    return out == xp.max(out, axis=axes, keepdims=True)
+    return out == _peak(xp, out, axes)
 
 
 def _less_largest(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
@@ -296,7 +303,7 @@ def _log_softmax_guarded(rule: Callable[..., Any]) -> Callable[..., Any]:
     @in_single
     def guarded(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
         made = rule(xp, g, out, axes)
-        nothing = xp.max(out, axis=axes, keepdims=True) == -float("inf")
+        nothing = _peak(xp, out, axes) == -float("inf")
         return xp.where(nothing, xp.zeros_like(made), made)
 
     return guarded

@@ -29,6 +29,24 @@ def _inverse_gaps(xp: Namespace, w: Raw) -> Raw:
     return xp.where(same, xp.zeros((), dtype=w.dtype), 1 / gaps)
 
 
+# Rounding leaves of a component that vanishes some units in the last place, and of a gap between equal values too.
+_ROUNDING = 64
+
+
+def _by_gaps(xp: Namespace, gaps: Raw, m: Raw, w: Raw) -> Raw:
+    """``gaps * m`` for inverse gaps, and 0 where ``m`` vanishes between values that are equal, both up to rounding: a
+    function that does not depend on the basis of repeated values' vectors has no component there."""
+    if w.shape[-1] == 0:
+        return gaps * m
+    least = _ROUNDING * xp.finfo(w.dtype).eps
+    size = xp.max(xp.abs(w), axis=-1, keepdims=True)[..., None]
+    close = xp.abs(w[..., None, :] - w[..., :, None]) <= least * size
+    magnitude = xp.abs(m)
+    vanishes = close & (magnitude <= least * xp.max(magnitude, axis=(-2, -1), keepdims=True))
+    zero = xp.zeros_like(m)
+    return xp.where(vanishes, zero, xp.where(vanishes, xp.zeros_like(gaps), gaps) * xp.where(vanishes, zero, m))
+
+
 def _on_diagonal(xp: Namespace, d: Raw, dtype: Any) -> Raw:
     """Vectors as the diagonals of matrices."""
     return xp.eye(d.shape[-1], dtype=dtype) * xp.astype(d, dtype)[..., None, :]
@@ -64,7 +82,8 @@ def _eigh_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
     (of_values, of_vectors), (w, v) = g, out
     if of_vectors is None:
         return hermitised(xp, xp.matmul(v * of_values[..., None, :], xp.adjoint(v)))
-    inner = _inverse_gaps(xp, w) * xp.matmul(xp.adjoint(v), of_vectors)
+    k = xp.matmul(xp.adjoint(v), of_vectors)
+    inner = _by_gaps(xp, _inverse_gaps(xp, w), (k - xp.adjoint(k)) / 2, w)  # V diag(gaps) takes the rest alone
     if of_values is not None:
         inner = inner + _on_diagonal(xp, of_values, v.dtype)
     return hermitised(xp, xp.matmul(v, xp.matmul(inner, xp.adjoint(v))))
@@ -73,7 +92,7 @@ def _eigh_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
 def _eigh_jvp(xp: Namespace, t: Raw, out: Raw) -> Raw:
     w, v = out
     p = xp.matmul(xp.adjoint(v), xp.matmul(hermitised(xp, t), v))
-    return [xp.real(xp.linalg.diagonal(p)), xp.matmul(v, _inverse_gaps(xp, w) * p)]
+    return [xp.real(xp.linalg.diagonal(p)), xp.matmul(v, _by_gaps(xp, _inverse_gaps(xp, w), p, w))]
 
 
 @op(vjps=[_eigh_vjp], jvps=[_eigh_jvp], multiple=True)
@@ -135,7 +154,7 @@ def _eig_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
     k = xp.matmul(adjoint, of_vectors)
     radial = xp.astype(xp.real(xp.linalg.diagonal(k)), v.dtype)
     k = k - xp.matmul(adjoint, v) * radial[..., None, :]
-    inner = xp.conj(_inverse_gaps(xp, w)) * k
+    inner = _by_gaps(xp, xp.conj(_inverse_gaps(xp, w)), k, w)
     if of_values is not None:
         inner = inner + _on_diagonal(xp, of_values, v.dtype)
     return xp.linalg.solve(adjoint, xp.matmul(inner, adjoint))
@@ -144,7 +163,7 @@ def _eig_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
 def _eig_jvp(xp: Namespace, t: Raw, out: Raw) -> Raw:
     w, v = out
     p = xp.linalg.solve(v, xp.matmul(xp.astype(t, v.dtype), v))
-    c = _inverse_gaps(xp, w) * p
+    c = _by_gaps(xp, _inverse_gaps(xp, w), p, w)
     moved = xp.matmul(v, c)
     radial = xp.real(xp.linalg.diagonal(xp.matmul(xp.adjoint(v), moved)))
     return [xp.linalg.diagonal(p), moved - v * xp.astype(radial, v.dtype)[..., None, :]]
@@ -237,7 +256,7 @@ def _svd_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
     gaps, v = _square_gaps(xp, s), xp.adjoint(vh)
     if of_u is not None:
         own = xp.matmul(xp.adjoint(u), of_u)
-        inner = inner + gaps * (own - xp.adjoint(own)) * s[..., None, :]
+        inner = inner + _by_gaps(xp, gaps, own - xp.adjoint(own), s) * s[..., None, :]
         if is_complex(xp, u):
             inner = inner + _phases(xp, own, s)
         if m > k:
@@ -245,7 +264,7 @@ def _svd_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
     if of_vh is not None:
         of_v = xp.adjoint(of_vh)
         own = xp.matmul(vh, of_v)
-        inner = inner + s[..., :, None] * (gaps * (own - xp.adjoint(own)))
+        inner = inner + s[..., :, None] * _by_gaps(xp, gaps, own - xp.adjoint(own), s)
         if is_complex(xp, u):
             inner = inner - _phases(xp, own, s)
         if n > k:
@@ -260,8 +279,8 @@ def _svd_jvp(xp: Namespace, t: Raw, out: Raw) -> Raw:
     moved = xp.matmul(t, v)
     p = xp.matmul(xp.adjoint(u), moved)
     columns, gaps, q = s[..., None, :], _square_gaps(xp, s), xp.adjoint(p)
-    du = gaps * (p * columns + s[..., :, None] * q)
-    dv = gaps * (s[..., :, None] * p + q * columns)
+    du = _by_gaps(xp, gaps, p * columns + s[..., :, None] * q, s)
+    dv = _by_gaps(xp, gaps, s[..., :, None] * p + q * columns, s)
     if is_complex(xp, u):
         phases = _phases(xp, p, s)
         du, dv = du + phases, dv - phases
