@@ -15,7 +15,7 @@ from ...typing import ArrayLike, Namespace, Raw
 from ..data_types import astype
 from .declare import COUNTS, NO_FORMULA, checked, special
 from .error_functions import summed
-from .kernels import PI, horner, like, over_argument
+from .kernels import like, over_argument
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
