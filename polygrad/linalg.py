@@ -27,6 +27,7 @@ from .ops.linalg.solving import (
     SlogdetResult,
     adjugate,
     cholesky,
+    derivative_of_adjugate,
     det,
     inv,
     inv_or_inf,
@@ -78,4 +79,4 @@ __all__ = [
 ]
 
 # What rules and batching call besides.
-_KERNELS = (adjugate, inv_or_inf, p_norm, qr_parts, svd_parts)
+_KERNELS = (adjugate, derivative_of_adjugate, inv_or_inf, p_norm, qr_parts, svd_parts)

@@ -277,13 +277,13 @@ class Tensor(ArrayMethods, Conversions, Cell):
         """Add the gradients of this tensor to the ``.grad`` of every leaf it depends on.
 
         Args:
-            gradient: dL/dself, of this tensor's shape; may be left out for one element (then 1).
+            gradient: dL/dself, of this tensor's shape; may be left out for one real element (then 1).
             retain_graph: keep what the graph saved, for another backward; by default as ``create_graph``.
             create_graph: make the gradients differentiable themselves.
             inputs: only these tensors collect a gradient.
 
         Raises:
-            GradientError: no graph leads here; or ``gradient`` is left out for several elements.
+            GradientError: no graph leads here; or ``gradient`` is left out for several elements, or complex ones.
             FreedGraphError: an earlier backward freed the graph.
             ShapeError: ``gradient`` has another shape.
         """
@@ -316,6 +316,12 @@ class Tensor(ArrayMethods, Conversions, Cell):
                 raise GradientError(
                     f"backward: this tensor has {self.size} elements (shape {self.shape}), so the gradient to start from "
                     "must be given: y.backward(pg.ones_like(y)), or reduce it first: pg.sum(y).backward()"
+                )
+            if value.dtype in self._device.complex_dtypes:
+                raise GradientError(
+                    f"backward: this tensor is {self.dtype}, so the gradient to start from must be given, which says "
+                    "what is differentiated: y.backward(pg.ones_like(y)) for the real part, or make a real number of it "
+                    "first: pg.real(y).backward()"
                 )
             one = self._device.unit(value)
             return new_tensor(one, None, self._device) if create_graph else one

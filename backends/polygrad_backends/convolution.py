@@ -176,6 +176,8 @@ def convolution_kernels(np: Any) -> dict[str, Callable[..., Any]]:
     def conv(x: Any, w: Any, strides: Ints, pads: Pairs, dilation: Ints, groups: int) -> Any:
         n, size, many = x.shape[0], w.shape[2:], w.shape[0]
         out = window_places(x.shape[2:], size, strides, pads, dilation)
+        if not x.size or not w.size:  # sums of nothing
+            return np.zeros((n, many, *out), np.result_type(x, w))
         view = windows(x, size, out, strides, pads, dilation)
         width = w.shape[1] * prod(size)
         weights = w.reshape(groups, many // groups, width)
@@ -191,12 +193,13 @@ def convolution_kernels(np: Any) -> dict[str, Callable[..., Any]]:
                 key, places = bands.of(band)
                 np.matmul(weights, laid_out(view, key, buffer, len(size)), made[:, :, places])
 
-        if made.size:
-            _shared(np, work, bands.number)
+        _shared(np, work, bands.number)
         return batch_first(made.reshape(many, *out, n))
 
     def conv_weight(x: Any, g: Any, size: Ints, strides: Ints, pads: Pairs, dilation: Ints, groups: int) -> Any:
         n, out, many = x.shape[0], g.shape[2:], g.shape[1]
+        if not x.size or not g.size:
+            return np.zeros((many, x.shape[1] // groups, *size), np.result_type(x, g))
         view = windows(x, size, out, strides, pads, dilation)
         width = x.shape[1] // groups * prod(size)
         cotangents = batch_last(g).reshape(groups, many // groups, prod(out) * n)
@@ -215,8 +218,6 @@ def convolution_kernels(np: Any) -> dict[str, Callable[..., Any]]:
                 total = made if total is None else np.add(total, made, total)
             totals[worker] = total
 
-        if not g.size:
-            return np.zeros((many, x.shape[1] // groups, *size), np.result_type(x, g))
         _shared(np, work, bands.number)
         total, *others = (totals[i] for i in sorted(totals))
         for other in others:
@@ -226,6 +227,8 @@ def convolution_kernels(np: Any) -> dict[str, Callable[..., Any]]:
     def conv_input(g: Any, w: Any, lengths: Ints, strides: Ints, pads: Pairs, dilation: Ints, groups: int) -> Any:
         n, size, out = g.shape[0], w.shape[2:], g.shape[2:]
         each, many, window = w.shape[1], w.shape[0] // groups, prod(size)
+        if not g.size or not w.size:
+            return np.zeros((n, groups * each, *lengths), np.result_type(g, w))
         weights = w.reshape(groups, many, each, window)
         cotangents = batch_last(g).reshape(groups, many, prod(out) * n)
         if window == 1 == prod(strides) and not any(low or high for low, high in pads):
@@ -263,8 +266,7 @@ def convolution_kernels(np: Any) -> dict[str, Callable[..., Any]]:
                         spot = there[places_there]
                         np.add(spot, apart[(slice(None), slice(None), *index)], spot)
 
-        if g.size and total.size:
-            _shared(np, work, groups if groups > 1 else each, threads() if large else 1)
+        _shared(np, work, groups if groups > 1 else each, threads() if large else 1)
         return batch_first(total[inside(lengths, pads)])
 
     return {"conv_nd": conv, "conv_input_nd": conv_input, "conv_weight_nd": conv_weight}

@@ -149,8 +149,23 @@ class NumpyBackend(Backend):
         add, multiply = np.add.reduce, np.multiply.reduce
         larger, smaller = np.maximum.reduce, np.minimum.reduce
         every, some = np.logical_and.reduce, np.logical_or.reduce
+        half, single = np.dtype("float16"), np.dtype("float32")
+
+        def total(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+            if x.dtype is half and dtype is None:  # along other axes than the last NumPy adds in half precision
+                return add(x, axis, single, None, keepdims).astype(half)
+            return add(x, axis, dtype, None, keepdims)
+
+        def deviation(method: Callable[..., Any]) -> Callable[..., Any]:
+            def over(x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+                if x.dtype is half:
+                    return over(x.astype(single), axis, correction, keepdims).astype(half)
+                return method(x, axis, ddof=correction, keepdims=keepdims)
+
+            return over
+
         return {
-            "sum": lambda x, axis=None, dtype=None, keepdims=False: add(x, axis, dtype, None, keepdims),
+            "sum": total,
             "prod": lambda x, axis=None, dtype=None, keepdims=False: multiply(x, axis, dtype, None, keepdims),
             "mean": self._mean,
             "max": lambda x, axis=None, keepdims=False: larger(x, axis, None, None, keepdims),
@@ -159,8 +174,8 @@ class NumpyBackend(Backend):
             "any": lambda x, axis=None, keepdims=False: some(x, axis, None, None, keepdims),
             "argmax": lambda x, axis=None, keepdims=False: x.argmax(axis, keepdims=keepdims),
             "argmin": lambda x, axis=None, keepdims=False: x.argmin(axis, keepdims=keepdims),
-            "std": lambda x, axis=None, correction=0.0, keepdims=False: x.std(axis, ddof=correction, keepdims=keepdims),
-            "var": lambda x, axis=None, correction=0.0, keepdims=False: x.var(axis, ddof=correction, keepdims=keepdims),
+            "std": deviation(np.ndarray.std),
+            "var": deviation(np.ndarray.var),
             "cumulative_sum": self._running(np.ndarray.cumsum, 0),
             "cumulative_prod": self._running(np.ndarray.cumprod, 1),
         }
@@ -170,7 +185,8 @@ class NumpyBackend(Backend):
         np = self.np
 
         def running(x: Any, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
-            made = accumulate(x, axis, dtype)
+            half = x.dtype.char == "e" and dtype is None
+            made = accumulate(x, axis, np.float32).astype(x.dtype) if half else accumulate(x, axis, dtype)
             if not include_initial:
                 return made
             axis = 0 if axis is None else axis % x.ndim
@@ -443,6 +459,8 @@ def _sum_leading(np: Any) -> Callable[[Any, int], Any]:
                     ones.clear()
                 row = ones[key] = np.ones(*key)
             return row.dot(x)
+        if x.dtype.char == "e":
+            return reduce(x, tuple(range(n)), np.float32).astype(x.dtype)
         return reduce(x) if n == 1 else reduce(x, tuple(range(n)))  # its default is axis 0
 
     return sum_leading

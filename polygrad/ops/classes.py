@@ -14,6 +14,7 @@ from ..core.modes import TRACE, get_mode
 from ..core.operands import together
 from ..errors import DTypeError, ShapeError
 from ..typing import ArrayLike, Namespace, Raw
+from .half import in_single, single
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -27,7 +28,7 @@ def _targets(xp: Namespace, target: Raw, ignore: int, axis: int) -> tuple[Raw, R
     return xp.expand_dims(xp.where(kept, target, xp.zeros_like(target)), axis=axis), kept
 
 
-def _reduced(xp: Namespace, losses: Raw, kept: Raw, reduction: str) -> Raw:
+def _reduced(xp: Namespace, losses: Raw, kept: Raw, reduction: str, mean_of_none: float = float("nan")) -> Raw:
     losses = xp.where(kept, losses, xp.zeros_like(losses))
     if reduction == "none":
         return losses
@@ -35,8 +36,8 @@ def _reduced(xp: Namespace, losses: Raw, kept: Raw, reduction: str) -> Raw:
     if reduction == "sum":
         return total
     count = xp.sum(xp.astype(kept, losses.dtype))
-    none = count == 0  # the mean of nothing is nan, without a warning
-    return xp.where(none, xp.full_like(total, float("nan")), total / xp.where(none, xp.ones_like(count), count))
+    none = count == 0  # the mean of nothing is nan, without a warning, and moves with nothing
+    return xp.where(none, xp.full_like(total, mean_of_none), total / xp.where(none, xp.ones_like(count), count))
 
 
 @kernel
@@ -60,7 +61,10 @@ def _slopes(xp: Namespace, x: Raw, target: Raw, axis: int, ignore: int) -> tuple
 def _scale(xp: Namespace, g: Raw, kept: Raw, reduction: str) -> Raw:
     """What each loss weighs in the result, times ``g``."""
     share = xp.astype(kept, g.dtype)
-    return g * share / xp.sum(share) if reduction == "mean" else g * share
+    if reduction != "mean":
+        return g * share
+    count = xp.sum(share)
+    return g * share / xp.where(count == 0, xp.ones_like(count), count)  # the mean of nothing moves with nothing
 
 
 @kernel
@@ -70,22 +74,25 @@ def class_loss_vjp(xp: Namespace, g: Raw, x: Raw, target: Raw, axis: int, ignore
     return slopes * xp.expand_dims(_scale(xp, g, kept, reduction), axis=axis)
 
 
+@in_single
 def _jvp(xp: Namespace, t: Raw, x: Raw, target: Raw, axis: int, ignore: int, reduction: str) -> Raw:
     slopes, kept = _slopes(xp, x, target, axis, ignore)
     losses = xp.where(kept, xp.sum(slopes * t, axis=axis), xp.zeros_like(x[(*(slice(None),) * axis, 0, ...)]))
-    return _reduced(xp, losses, kept, reduction)
+    return _reduced(xp, losses, kept, reduction, mean_of_none=0.0)
 
 
 @op(
     name="cross_entropy",
     vjps=[
-        lambda xp, g, x, target, axis, ignore, reduction: xp.class_loss_vjp(g, x, target, axis, ignore, reduction),
+        lambda xp, g, x, target, axis, ignore, reduction: single(
+            xp, xp.class_loss_vjp, g, x, target, axis, ignore, reduction
+        ),
         None,
     ],
     jvps=[_jvp, None],
 )
 def _cross_entropy(xp: Namespace, x: Raw, target: Raw, /, axis: int, ignore: int, reduction: str) -> Raw:
-    return xp.class_loss(x, target, axis, ignore, reduction)
+    return single(xp, xp.class_loss, x, target, axis, ignore, reduction)
 
 
 ON_TENSORS["class_loss"] = lambda x, target, *setting: apply(_cross_entropy, (x, target), setting)

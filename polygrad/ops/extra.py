@@ -13,6 +13,7 @@ from ..core.operands import together
 from ..errors import DTypeError
 from ..typing import ArrayLike, Namespace, Raw
 from .data_types import astype
+from .half import in_single, single
 from .manipulation import normal_axes
 from .searching import where
 from .statistical import kept, linear_scan, one_axis, spread
@@ -86,7 +87,7 @@ def sigmoid(x: ArrayLike, /) -> Tensor:
 
 
 # -- log-sum-exp and softmax -------------------------------------------------------------------------
-# A row of -inf alone (nothing to weigh) has gradient 0; a +inf takes all the weight.
+# A row of -inf alone, or of no elements (nothing to weigh), has gradient 0; a +inf takes all the weight.
 
 
 def _floating(name: str, x: Any) -> None:
@@ -94,9 +95,16 @@ def _floating(name: str, x: Any) -> None:
         raise DTypeError(f"{name}: needs a real floating dtype, got {x.dtype}; cast with pg.astype")
 
 
+def _peak(xp: Namespace, x: Raw, axes: Axes) -> Raw:
+    """The largest element, the axes kept; 0 where there is none."""
+    if 0 in [x.shape[a] for a in axes]:
+        return xp.sum(x, axis=axes, keepdims=True)
+    return xp.max(x, axis=axes, keepdims=True)
+
+
 def _shifted(xp: Namespace, x: Raw, axes: Axes) -> tuple[Raw, Raw]:
     """``x`` less its largest element (itself where that is infinite), and what was taken off."""
-    top = xp.max(x, axis=axes, keepdims=True)
+    top = _peak(xp, x, axes)
     top = xp.where(xp.isinf(top), xp.zeros_like(top), top)
     return x - top, top
 
@@ -110,17 +118,19 @@ def _weights(xp: Namespace, x: Raw, out: Raw, axes: Axes, keepdims: bool) -> Raw
     return xp.where(endless, share / xp.sum(share, axis=axes, keepdims=True), weight)
 
 
+@in_single
 def _logsumexp_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, keepdims: bool) -> Raw:
     return spread(xp, g, x.shape, axes, keepdims) * _weights(xp, x, out, axes, keepdims)
 
 
+@in_single
 def _logsumexp_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axes: Axes, keepdims: bool) -> Raw:
     return xp.sum(t * _weights(xp, x, out, axes, keepdims), axis=axes, keepdims=keepdims)
 
 
 @op(vjps=[_logsumexp_vjp], jvps=[_logsumexp_jvp])
 def _logsumexp(xp: Namespace, x: Raw, /, axes: Axes, keepdims: bool) -> Raw:
-    return xp.logsumexp_over(x, axes, keepdims)
+    return single(xp, xp.logsumexp_over, x, axes, keepdims)
 
 
 @kernel
@@ -138,7 +148,7 @@ ON_TENSORS["logsumexp_over"] = lambda x, *setting: apply(_logsumexp, (x,), setti
 
 
 def logsumexp(x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-    """``log(sum(exp(x)))`` over ``axis`` without overflow; exact with infinite entries.
+    """``log(sum(exp(x)))`` over ``axis`` without overflow; exact with infinite entries, -inf of none.
 
     >>> import polygrad as pg
     >>> pg.logsumexp(pg.asarray([1000.0, 1000.0]))
@@ -172,6 +182,7 @@ def _running_weights(xp: Namespace, out: Raw, x: Raw, axis: int) -> tuple[Raw, R
     return weight(x, share), weight(earlier, xp.where(earlier == inf, 1 - share, xp.zeros_like(share)))
 
 
+@in_single
 def _cumulative_logsumexp_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axis: int) -> Raw:
     if x.shape[axis] == 0:
         return xp.zeros_like(x)
@@ -181,6 +192,7 @@ def _cumulative_logsumexp_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axis: int
     return own * linear_scan(xp, ahead, g, axis)
 
 
+@in_single
 def _cumulative_logsumexp_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axis: int) -> Raw:
     if x.shape[axis] == 0:
         return xp.zeros_like(x)
@@ -190,7 +202,7 @@ def _cumulative_logsumexp_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axis: int
 
 @op(vjps=[_cumulative_logsumexp_vjp], jvps=[_cumulative_logsumexp_jvp])
 def _cumulative_logsumexp(xp: Namespace, x: Raw, /, axis: int) -> Raw:
-    return xp.running_logsumexp(x, axis)
+    return single(xp, xp.running_logsumexp, x, axis)
 
 
 @kernel
@@ -222,7 +234,7 @@ def cumulative_logsumexp(x: ArrayLike, /, *, axis: int | None = None) -> Tensor:
 
 
 def _largest(xp: Namespace, out: Raw, axes: Axes) -> Raw:
-    return out == xp.max(out, axis=axes, keepdims=True)
+    return out == _peak(xp, out, axes)
 
 
 def _less_largest(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
@@ -234,6 +246,7 @@ def _less_largest(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
 
 
 # The Jacobian diag(s) - s s^T is symmetric: both modes are g s - s sum(g s).
+@in_single
 def _softmax_linear(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
     weighted = _less_largest(xp, g, out, axes) * out
     return weighted - out * xp.sum(weighted, axis=axes, keepdims=True)
@@ -241,7 +254,7 @@ def _softmax_linear(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
 
 @op(vjps=[_softmax_linear], jvps=[_softmax_linear])
 def _softmax(xp: Namespace, x: Raw, /, axes: Axes) -> Raw:
-    return xp.softmax_over(x, axes)
+    return single(xp, xp.softmax_over, x, axes)
 
 
 @kernel
@@ -287,9 +300,10 @@ def _log_softmax_jvp(xp: Namespace, t: Raw, out: Raw, axes: Axes) -> Raw:
 def _log_softmax_guarded(rule: Callable[..., Any]) -> Callable[..., Any]:
     """The rule with gradient 0 for rows of -inf alone."""
 
+    @in_single
     def guarded(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
         made = rule(xp, g, out, axes)
-        nothing = xp.max(out, axis=axes, keepdims=True) == -float("inf")
+        nothing = _peak(xp, out, axes) == -float("inf")
         return xp.where(nothing, xp.zeros_like(made), made)
 
     return guarded
@@ -297,7 +311,7 @@ def _log_softmax_guarded(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 @op(vjps=[_log_softmax_guarded(_log_softmax_vjp)], jvps=[_log_softmax_guarded(_log_softmax_jvp)])
 def _log_softmax(xp: Namespace, x: Raw, /, axes: Axes) -> Raw:
-    return xp.log_softmax_over(x, axes)
+    return single(xp, xp.log_softmax_over, x, axes)
 
 
 @kernel

@@ -17,6 +17,7 @@ from ..typing import ArrayLike, DTypeLike, Namespace, Raw
 from .arguments import floating
 from .data_types import astype, finfo
 from .elementwise import conj, imag, positive, real, sqrt
+from .half import in_single
 from .logic import isnan, logical_not
 from .manipulation import normal_axes
 from .searching import where
@@ -113,10 +114,12 @@ def _shares(xp: Namespace, out: Raw, x: Raw, axes: Axes, keepdims: bool) -> Raw:
     return chosen / xp.where(n == 0, xp.ones_like(n), n)
 
 
+@in_single
 def _extreme_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, keepdims: bool) -> Raw:
     return kept(xp, g, x.shape, axes, keepdims) * _shares(xp, out, x, axes, keepdims)
 
 
+@in_single
 def _extreme_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axes: Axes, keepdims: bool) -> Raw:
     return xp.sum(_shares(xp, out, x, axes, keepdims) * t, axis=axes, keepdims=keepdims)
 

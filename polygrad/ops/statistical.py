@@ -20,6 +20,7 @@ from ..errors import DTypeError, ShapeError
 from ..typing import ArrayLike, DTypeLike, Namespace, Raw, Shape
 from .data_types import astype
 from .elementwise import positive
+from .half import in_single, over_count, single
 from .manipulation import normal_axes, normal_axis
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def sum(x: ArrayLike, /, *, axis: Axis = None, dtype: DTypeLike | None = None, k
 
 
 @op(
-    vjps=[lambda xp, g, axes, keepdims, shape: spread(xp, g / count(shape, axes), shape, axes, keepdims)],
+    vjps=[lambda xp, g, axes, keepdims, shape: spread(xp, over_count(xp, g, count(shape, axes)), shape, axes, keepdims)],
     jvps=[lambda xp, t, axes, keepdims: xp.mean(t, axis=axes, keepdims=keepdims)],
 )
 def _mean(xp: Namespace, x: Raw, /, axes: Axes, keepdims: bool, shape: Shape) -> Raw:
@@ -121,11 +122,13 @@ def _centred(xp: Namespace, x: Raw, axes: Axes) -> Raw:
     return x - xp.mean(x, axis=axes, keepdims=True)
 
 
+@in_single
 def _var_vjp(xp: Namespace, g: Raw, x: Raw, axes: Axes, correction: float, keepdims: bool) -> Raw:
     scale = _over(2.0, count(x.shape, axes) - correction)
     return kept(xp, g, x.shape, axes, keepdims) * (_centred(xp, x, axes) * scale)
 
 
+@in_single
 def _var_jvp(xp: Namespace, t: Raw, x: Raw, axes: Axes, correction: float, keepdims: bool) -> Raw:
     scale = _over(2.0, count(x.shape, axes) - correction)
     return xp.sum(_centred(xp, x, axes) * t, axis=axes, keepdims=keepdims) * scale
@@ -160,10 +163,12 @@ def _std_slope(xp: Namespace, out: Raw, x: Raw, axes: Axes, correction: float, k
     return xp.where(zero, xp.zeros_like(x), _centred(xp, x, axes) / safe * scale)
 
 
+@in_single
 def _std_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, correction: float, keepdims: bool) -> Raw:
     return kept(xp, g, x.shape, axes, keepdims) * _std_slope(xp, out, x, axes, correction, keepdims)
 
 
+@in_single
 def _std_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axes: Axes, correction: float, keepdims: bool) -> Raw:
     slope = _std_slope(xp, out, x, axes, correction, keepdims)
     return xp.sum(slope * t, axis=axes, keepdims=keepdims)
@@ -174,7 +179,7 @@ def _std(xp: Namespace, x: Raw, /, axes: Axes, correction: float, keepdims: bool
     n = count(x.shape, axes)
     if n - correction <= 0:
         return xp.sum(x, axis=axes, keepdims=keepdims) * float("nan")
-    return xp.std_over(x, axes, correction, keepdims)
+    return single(xp, xp.std_over, x, axes, correction, keepdims)
 
 
 # Deviations of 1e200 have squares beyond the largest number, those of 1e-200 would seem to be none: scaled by the
@@ -211,10 +216,12 @@ def _extreme_weights(xp: Namespace, out: Raw, x: Raw, axes: Axes, keepdims: bool
     return chosen / xp.sum(chosen, axis=axes, keepdims=True)
 
 
+@in_single
 def _extreme_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, keepdims: bool) -> Raw:
     return kept(xp, g, x.shape, axes, keepdims) * _extreme_weights(xp, out, x, axes, keepdims)
 
 
+@in_single
 def _extreme_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axes: Axes, keepdims: bool) -> Raw:
     return xp.sum(_extreme_weights(xp, out, x, axes, keepdims) * t, axis=axes, keepdims=keepdims)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Set
 from typing import Any, ClassVar, TypeAlias
 
 import polygrad as pg
@@ -31,6 +31,15 @@ Parameters: TypeAlias = "Iterable[pg.Tensor] | Iterable[Group] | Iterable[tuple[
 _Save: TypeAlias = "tuple[Callable[[], Any], Callable[[Any], Any]]"
 
 
+def _refuse_set(params: Any) -> None:
+    """Refuse what has no order: states are saved by the parameters' places."""
+    if isinstance(params, Set) and not isinstance(params, KeysView):
+        raise TypeError(
+            f"params: got a {type(params).__qualname__}, whose order differs from run to run, but saved states go by the "
+            "parameters' places; give a list"
+        )
+
+
 class Optimizer:
     """Changes parameters in place by their gradients; a subclass writes :meth:`update`.
 
@@ -46,7 +55,7 @@ class Optimizer:
 
     Raises:
         ValueError: no parameters, one given twice, or one that is no leaf.
-        TypeError: a parameter that is no Tensor.
+        TypeError: a parameter that is no Tensor; a set of them, which has no order.
     """
 
     def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
@@ -56,6 +65,7 @@ class Optimizer:
         self.steps = 0
         if isinstance(params, pg.Tensor):
             raise TypeError("params must be several tensors: give [tensor]")
+        _refuse_set(params)
         entries: list[Any] = list(params)
         if not entries:
             raise ValueError("an optimiser needs at least one parameter, got none")
@@ -65,6 +75,7 @@ class Optimizer:
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add a group of parameters, with options of its own where it names them."""
         members = group["params"]
+        _refuse_set(members)
         entries = [members] if isinstance(members, pg.Tensor) else list(members)
         params = [entry[1] if isinstance(entry, tuple) else entry for entry in entries]
         unknown = [key for key in group if key not in self.defaults and key not in ("params", *SCHEDULED, *SWITCHES)]

@@ -268,8 +268,22 @@ class SequentialLR(_Several):
         self.last_epoch = last_epoch + 1
         self._set(self.base_lrs)
         _undo(self)
-        self._schedulers[bisect_right(self._milestones, 0)]._begin()
+        self._first()._begin()
         self._last_lr = self.get_last_lr()
+
+    def _first(self) -> LRScheduler:
+        return self._schedulers[bisect_right(self._milestones, 0)]
+
+    def _begin(self) -> None:
+        self.last_epoch = 0
+        self._first()._begin()
+        self._last_lr = self.get_last_lr()
+
+    def _restart(self) -> None:
+        self._set(self.base_lrs)
+        for scheduler in self._schedulers:
+            scheduler.last_epoch = -1
+        self._begin()
 
     def step(self) -> None:
         """Go on by one."""

@@ -61,7 +61,10 @@ def _deviation(name: str) -> Any:
             n = math.prod(x.shape[i] for i in manipulation.normal_axes(name, _axes(axis), x.ndim))
             squares = el.square(el.real(away)) + el.square(el.imag(away))
             made = statistical.sum(squares, axis=_axes(axis), keepdims=keepdims) / (n - correction)
-            return el.sqrt(made) if name == "std" else made
+            if name == "var":
+                return made
+            nothing = made == 0  # the slope of a deviation of 0 is 0
+            return searching.where(nothing, 0.0, el.sqrt(searching.where(nothing, 1.0, made)))
         return getattr(statistical, name)(x, axis=_axes(axis), correction=correction, keepdims=keepdims)
 
     return deviation

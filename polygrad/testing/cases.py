@@ -286,6 +286,7 @@ KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
     "relu_linear": lambda xp, s: (s["y"], xp.maximum(s["x"], xp.zeros_like(s["x"]))),
     "adjoint": lambda xp, s: (s["x"],),
     "linalg.adjugate": lambda xp, s: (_stack(xp, _square, s),),
+    "linalg.derivative_of_adjugate": lambda xp, s: (_stack(xp, _square, s), xp.flip(_stack(xp, _square, s), axis=-1)),
     "linalg.inv_or_inf": lambda xp, s: (_stack(xp, _square, s),),
     "linalg.p_norm": lambda xp, s: (s["x"], (-2,), 2.0, True),
     "linalg.expm": lambda xp, s: (s["x"][:, :3] / 2,),

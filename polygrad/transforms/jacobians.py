@@ -150,8 +150,10 @@ def jacfwd(
 
 def _along_last(moved: list[list[Any]], k: int, out: Any, x: Any) -> Any:
     shape = (*out._value.shape, *x._value.shape)
-    if not moved:
-        return new_tensor(out._device.raw.zeros(shape, dtype=out._value.dtype), None, out._device)
+    moves = out._value.dtype in out._device.inexact_dtypes  # truth and whole numbers do not: zeros, as in reverse mode
+    if not moved or not moves:
+        dtype = out._value.dtype if moves else x._value.dtype
+        return new_tensor(out._device.raw.zeros(shape, dtype=dtype), None, out._device)
     return reshape(moveaxis(stack([row[k] for row in moved]), 0, -1), shape)
 
 

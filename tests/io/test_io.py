@@ -113,10 +113,20 @@ def test_bfloat16_is_exchanged_with_torch(tmp_path: Path) -> None:
     pg.save(ours, tmp_path / "y")
     back = theirs_io.load_file(tmp_path / "y")["x"]
     assert torch.equal(back.view(torch.int16)[number], values.view(torch.int16)[number])
-    with pytest.raises(
-        pg.errors.DTypeError, match=r"[ex] is of bfloat16, which cpu has not; load it to another device"
-    ):
-        pg.load(tmp_path / "x")
+    wide = pg.load(tmp_path / "x")["x"]  # NumPy has no bfloat16, and float32 holds it exactly
+    assert wide.dtype is pg.float32
+    np.testing.assert_array_equal(wide.numpy(), values.float().numpy())
+
+
+def test_bfloat16_weights_fit_into_a_layer_of_float32(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    theirs = {"weight": torch.ones(2, 3, dtype=torch.bfloat16) / 3, "bias": torch.ones(2, dtype=torch.bfloat16)}
+    pytest.importorskip("safetensors.torch").save_file(theirs, tmp_path / "x")
+    for state in (theirs, pg.load(tmp_path / "x"), pg.load(tmp_path / "x", "torch:cpu")):
+        layer = pg.nn.Linear(3, 2, dtype="float32", device="cpu")
+        layer.load_state_dict(state)
+        assert layer.weight.dtype is pg.float32
+        np.testing.assert_array_equal(layer.weight.detach().numpy(), theirs["weight"].float().numpy())
 
 
 def test_unknown_dtypes_are_told(tmp_path: Path) -> None:

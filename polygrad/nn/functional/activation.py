@@ -170,7 +170,9 @@ def prelu(input: pg.Tensor, weight: pg.Tensor) -> pg.Tensor:
             f"prelu: weight of shape {weight.shape} does not fit input of shape {input.shape}; it has one number, or one "
             f"for each of the {channels} channels"
         )
-    if weight.ndim and weight.shape[0] != 1:
+    if weight.ndim and not input.ndim:
+        weight = pg.reshape(weight, ())
+    elif weight.ndim and weight.shape[0] != 1:
         weight = pg.reshape(weight, (-1,) + (1,) * (input.ndim - 2))
     return pg.where(input > 0, input, weight * input)
 

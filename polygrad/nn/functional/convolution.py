@@ -7,6 +7,8 @@ from typing import Any
 
 import polygrad as pg
 
+from .loss import beside
+
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
 Pairs = tuple[tuple[int, int], ...]
@@ -47,10 +49,11 @@ def paddings(name: str, padding: Any, size: Any, stride: Any, dilation: Any) -> 
     return _same(name, tuple(size), spread(name, "stride", stride, n, 1), spread(name, "dilation", dilation, n, 1))
 
 
-def _batch(name: str, x: Any, weight: Any, n: int) -> tuple[Any, bool]:
-    """``x`` with an axis of samples, and whether it had none."""
+def _batch(name: str, x: Any, weight: Any, n: int) -> tuple[Any, Any, bool]:
+    """``x`` with an axis of samples, the weight as a Tensor, and whether there was no such axis."""
     if not isinstance(x, pg.Tensor):
         x = pg.asarray(x)
+    weight = beside(weight, x)
     if x.ndim not in (n + 1, n + 2) or weight.ndim != n + 2:
         raise pg.errors.ShapeError(
             f"{name}: x of shape {x.shape} and weight of shape {weight.shape}; x must have {n + 2} dimensions, or {n + 1} "
@@ -61,11 +64,12 @@ def _batch(name: str, x: Any, weight: Any, n: int) -> tuple[Any, bool]:
             f"{name}: x is {x.dtype}, but the weight {weight.dtype}; cast one with pg.astype, or the layer with .to"
         )
     alone = x.ndim == n + 1
-    return (pg.expand_dims(x, axis=0) if alone else x), alone
+    return (pg.expand_dims(x, axis=0) if alone else x), weight, alone
 
 
 def _finish(name: str, out: Any, bias: Any, alone: bool) -> pg.Tensor:
     if bias is not None:
+        bias = beside(bias, out)
         if bias.shape != (out.shape[1],):
             raise pg.errors.ShapeError(f"{name}: bias of shape {bias.shape}, but there are {out.shape[1]} outputs")
         out = out + pg.reshape(bias, (out.shape[1], *(1,) * (out.ndim - 2)))
@@ -74,7 +78,7 @@ def _finish(name: str, out: Any, bias: Any, alone: bool) -> pg.Tensor:
 
 def _conv(n: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> pg.Tensor:
     name = f"conv{n}d"
-    x, alone = _batch(name, x, weight, n)
+    x, weight, alone = _batch(name, x, weight, n)
     if x.shape[1] != weight.shape[1] * groups:
         raise pg.errors.ShapeError(
             f"{name}: x of shape {x.shape} has {x.shape[1]} channels, but the weight of shape {weight.shape} in {groups} "
@@ -140,7 +144,7 @@ def _transpose(
     n: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, more: Any, groups: int, dilation: Any
 ) -> pg.Tensor:
     name = f"conv_transpose{n}d"
-    x, alone = _batch(name, x, weight, n)
+    x, weight, alone = _batch(name, x, weight, n)
     if x.shape[1] != weight.shape[0]:
         raise pg.errors.ShapeError(
             f"{name}: x of shape {x.shape} has {x.shape[1]} channels, but the weight of shape {weight.shape} is for "

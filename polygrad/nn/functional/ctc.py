@@ -30,7 +30,7 @@ def ctc_loss(
         input_lengths, target_lengths: shape (batch,), or numbers without a batch. They decide shapes, so they are read.
         blank: the class that stands for no label.
         reduction: ``"mean"`` (each loss divided by its target's length, then the mean over the batch), ``"sum"`` or
-            ``"none"``.
+            ``"none"``. Without frames the loss is 0 for an empty target and infinite for others.
         zero_infinity: whether losses of targets that do not fit into their input count 0, with gradient 0.
 
     The gradient is the derivative by ``log_probs`` itself. (PyTorch's is that through a log-softmax in front; behind
@@ -61,7 +61,10 @@ def ctc_loss(
         )
     if not 0 <= blank < classes:
         raise ValueError(f"ctc_loss: blank must be one of the classes 0 to {classes - 1}, got {blank}")
-    labels = _padded(beside(targets, log_probs), outs, blank)
+    targets = beside(targets, log_probs)
+    if not targets.size:  # an empty list has no integers in it
+        targets = pg.astype(targets, "int64")
+    labels = _padded(targets, outs, blank)
     pg.neural.check_classes("ctc_loss", labels, classes, -1)
     losses = _losses(log_probs, labels, ins, outs, blank)
     if zero_infinity:
@@ -101,6 +104,9 @@ def _padded(targets: pg.Tensor, lengths: list[int], blank: int) -> pg.Tensor:
 def _losses(log_probs: pg.Tensor, labels: pg.Tensor, ins: list[int], outs: list[int], blank: int) -> pg.Tensor:
     device, dtype = log_probs.device, log_probs.dtype
     times, batch, _ = log_probs.shape
+    at_once = pg.asarray([pg.inf if n else 0.0 for n in outs], dtype=dtype, device=device)
+    if not times:
+        return at_once + pg.sum(log_probs)
     n = labels.shape[1]
     blanks = pg.full((batch, n), blank, dtype=labels.dtype, device=device)
     both = pg.reshape(pg.stack([blanks, labels], axis=2), (batch, 2 * n))
@@ -109,7 +115,7 @@ def _losses(log_probs: pg.Tensor, labels: pg.Tensor, ins: list[int], outs: list[
     nothing = pg.full((batch, 2), -pg.inf, dtype=dtype, device=device)
     skips = pg.concat(
         [nothing[:, :1] == 0, nothing[:, :1] == 0, (path[:, 2:] != blank) & (path[:, 2:] != path[:, :-2])], axis=1
-    )
+    )[:, : 2 * n + 1]
     places = pg.arange(2 * n + 1, device=device)
     lengths = pg.asarray(ins, device=device)
     state = pg.where(places < 2, scores[0, ...], -pg.inf)
@@ -121,4 +127,4 @@ def _losses(log_probs: pg.Tensor, labels: pg.Tensor, ins: list[int], outs: list[
         state = pg.where(pg.expand_dims(lengths > t, axis=1), moved, state)
     last = pg.expand_dims(2 * pg.asarray(outs, device=device), axis=1)
     ends = pg.logsumexp(pg.where((places == last) | (places == last - 1), state, -pg.inf), axis=1)
-    return -ends
+    return pg.where(lengths == 0, at_once, -ends)  # of no frames no label can come, and nothing is sure to

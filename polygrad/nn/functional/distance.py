@@ -32,13 +32,16 @@ def pairwise_distance(x1: pg.Tensor, x2: Any, p: float = 2.0, eps: float = 1e-6,
 
 
 def cosine_similarity(x1: pg.Tensor, x2: Any, dim: int = 1, eps: float = 1e-8) -> pg.Tensor:
-    """The cosine of the angle between vectors along ``dim``, ``x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))``.
+    """The cosine of the angle between vectors along ``dim``, ``x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))``; the
+    shapes broadcast.
 
     >>> import polygrad as pg
     >>> pg.nn.functional.cosine_similarity(pg.asarray([[1.0, 0.0]]), pg.asarray([[1.0, 0.0]]))
     tensor([1.], dtype=float64)
     """
     x1, x2 = _fitting("cosine_similarity", x1, x2)
+    if x1.shape != x2.shape:  # what is repeated along dim has a larger norm
+        x1, x2 = pg.broadcast_arrays(x1, x2)
     n1 = pg.maximum(pg.linalg.vector_norm(x1, axis=dim, keepdims=True), eps)
     n2 = pg.maximum(pg.linalg.vector_norm(x2, axis=dim, keepdims=True), eps)
     return pg.sum((x1 / n1) * (x2 / n2), axis=dim)

@@ -27,6 +27,16 @@ def reduced(name: str, losses: pg.Tensor, reduction: str) -> pg.Tensor:
     raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
+def mean_by_weight(losses: pg.Tensor, weight: pg.Tensor) -> pg.Tensor:
+    """The losses' sum over the weights' sum; half precision, which holds no sum above 65,504, is added in float32.
+    The mean of nothing is nan, with gradient 0."""
+    if losses.dtype.itemsize == 2:
+        return mean_by_weight(losses.astype("float32"), weight.astype("float32")).astype(losses.dtype)
+    total, weights = pg.sum(losses), pg.sum(weight)
+    nothing = (weights == 0) & (total == 0)
+    return pg.where(nothing, pg.nan, total / pg.where(nothing, 1.0, weights))
+
+
 def beside(x: Any, anchor: pg.Tensor) -> pg.Tensor:
     """Anything as a Tensor; what has no device of its own goes where ``anchor`` is."""
     return x if isinstance(x, pg.Tensor) else pg.asarray(x, device=anchor.device)
@@ -53,7 +63,7 @@ def _weighted(name: str, losses: pg.Tensor, reduction: str, weight: Any) -> pg.T
     if weight.shape != losses.shape:
         raise pg.errors.ShapeError(f"{name}: weight of shape {weight.shape}, but input of shape {losses.shape}")
     if reduction == "mean":
-        return pg.sum(losses * weight) / pg.sum(weight)
+        return mean_by_weight(losses * weight, weight)
     return reduced(name, losses * weight, reduction)
 
 
@@ -211,7 +221,9 @@ def kl_div(input: pg.Tensor, target: Any, reduction: str = "mean", log_target: b
     else:
         losses = pg.special.xlogy(target, target) - target * input
     if reduction == "batchmean":
-        return pg.sum(losses) / (input.shape[0] if input.ndim else 1)
+        wide = losses.astype("float32") if losses.dtype.itemsize == 2 else losses
+        mean = pg.sum(wide) / (input.shape[0] if input.ndim else 1)
+        return mean if wide is losses else mean.astype(losses.dtype)
     return reduced("kl_div", losses, reduction)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import polygrad as pg
 
-from .loss import beside, pair, reduced
+from .loss import beside, mean_by_weight, pair, reduced
 
 __all__ = [
     "cross_entropy", "multi_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "soft_margin_loss",
@@ -69,7 +69,7 @@ def cross_entropy(
         smooth = pg.where(kept, -pg.sum(scores, axis=axis), 0.0)
         losses = (1.0 - label_smoothing) * picked + (label_smoothing / input.shape[axis]) * smooth
     if reduction == "mean":
-        return pg.sum(losses) / pg.sum(own)
+        return mean_by_weight(losses, own)
     return reduced("cross_entropy", losses, reduction)
 
 
@@ -129,7 +129,7 @@ def nll_loss(
         own = own * pg.take(weight, wanted.reshape((-1,)), axis=0).reshape(target.shape)
     losses = -pg.where(kept, pg.squeeze(picked, axis=axis), 0.0) * own
     if reduction == "mean":
-        return pg.sum(losses) / pg.sum(own)
+        return mean_by_weight(losses, own)
     return reduced("nll_loss", losses, reduction)
 
 

@@ -48,12 +48,18 @@ def rms_norm(input: pg.Tensor, normalized_shape: Any, weight: Any = None, eps: f
         raise ShapeError(f"rms_norm: input of shape {input.shape} does not end in normalized_shape {shape}")
     axes = tuple(range(-len(shape), 0))
     least = pg.finfo(input.dtype).eps if eps is None else eps
-    made = input / pg.sqrt(pg.mean(input * input, axis=axes, keepdims=True) + least)
+    wide = input.astype("float32") if input.dtype.itemsize == 2 else input
+    made = wide / pg.sqrt(pg.mean(wide * wide, axis=axes, keepdims=True) + least)
+    if wide is not input:
+        made = made.astype(input.dtype)
     return made if weight is None else made * weight
 
 
 def _standardized(x: pg.Tensor, axes: tuple[int, ...], eps: float) -> tuple[pg.Tensor, pg.Tensor, pg.Tensor]:
-    """``(x - mean) / sqrt(var + eps)`` along some axes, with the mean and the variance."""
+    """``(x - mean) / sqrt(var + eps)`` along some axes, with the mean and the variance; half precision's in float32."""
+    if x.dtype.itemsize == 2:
+        made, mean, var = _standardized(x.astype("float32"), axes, eps)
+        return made.astype(x.dtype), mean, var
     mean = pg.mean(x, axis=axes, keepdims=True)
     d = x - mean
     var = pg.mean(d * d, axis=axes, keepdims=True)
@@ -127,6 +133,8 @@ def batch_norm(
         return _scaled(made, weight, bias)
     axes = (0, *range(2, input.ndim))
     count = input.size // max(input.shape[1], 1)
+    if count == 0:  # nothing to learn from, and nothing to normalize
+        return _scaled(input, weight, bias)
     if count == 1:
         raise ShapeError(f"batch_norm: input of shape {input.shape} has one value per channel, which has no variance")
     made, mean, var = _standardized(input, axes, eps)
@@ -160,6 +168,8 @@ def instance_norm(
     )
     axes = tuple(range(2, input.ndim))
     count = math.prod(input.shape[2:])
+    if input.size == 0:
+        return _scaled(input, weight, bias)
     if count == 1:
         raise ShapeError(f"instance_norm: input of shape {input.shape} has one value per channel and example")
     made, mean, var = _standardized(input, axes, eps)
@@ -190,6 +200,8 @@ def group_norm(input: pg.Tensor, num_groups: int, weight: Any = None, bias: Any 
         raise ShapeError(
             f"group_norm: the {input.shape[1]} channels of {input.shape} are no multiple of {num_groups} groups"
         )
+    if input.size == 0:
+        return _scaled(input, weight, bias)
     grouped = pg.reshape(input, (input.shape[0], num_groups, -1))
     made = _standardized(grouped, (2,), eps)[0]
     return _scaled(pg.reshape(made, input.shape), weight, bias)

@@ -190,16 +190,27 @@ def _avg(
         raise pg.errors.DTypeError(f"{name}: needs a floating dtype, got {x.dtype}")
     if divisor is not None and (type(divisor) is not int or divisor == 0):
         raise ValueError(f"{name}: divisor_override must be a whole number other than 0, got {divisor!r}")
+    if x.dtype.itemsize == 2:  # half precision holds no count above 65,504
+        means = _means(x.astype("float32"), size, step, padding, places, pads, with_pad, divisor)
+        return _alone(means.astype(x.dtype), alone)
+    return _alone(_means(x, size, step, padding, places, pads, with_pad, divisor), alone)
+
+
+def _means(
+    x: pg.Tensor, size: Ints, step: Ints, padding: Any, places: Any, pads: Any, with_pad: bool, divisor: int | None
+) -> pg.Tensor:
+    """The mean of each window of ``x`` (N, C, ...)."""
+    n = len(size)
     total = pg.neural.sum_windows(x, size, stride=step, padding=pads)
     if divisor is not None:
-        return _alone(total / divisor, alone)
+        return total / divisor
     counts = _counts(tuple(x.shape[2:]), size, step, padding, places, with_pad)
     for i, own in enumerate(counts):
         if len(set(own)) > 1:
             column = pg.asarray([float(c) for c in own], dtype=x.dtype, device=x.device)
             total = total / pg.reshape(column, (len(own), *(1,) * (n - 1 - i)))
     same = prod(own[0] for own in counts if len(set(own)) == 1)
-    return _alone(total / same if same != 1 else total, alone)
+    return total / same if same != 1 else total
 
 
 def avg_pool1d(
@@ -284,6 +295,9 @@ def _adaptive_avg(n: int, x: Any, output_size: Any) -> pg.Tensor:
     x, alone = batch(name, x, n)
     if not x.dtype.inexact:
         raise pg.errors.DTypeError(f"{name}: needs a floating dtype, got {x.dtype}")
+    if x.dtype.itemsize == 2:
+        means = _adaptive_avg(n, x.astype("float32"), output_size).astype(x.dtype)
+        return _alone(means, alone)
     lengths = tuple(x.shape[2:])
     sizes = _sizes(name, output_size, lengths)
     if all(m % o == 0 for m, o in zip(lengths, sizes, strict=True)):

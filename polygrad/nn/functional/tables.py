@@ -182,8 +182,16 @@ def _largest(rows: pg.Tensor, counted: pg.Tensor, bags: pg.Tensor, n: int) -> pg
     return pg.where(pg.any(own, axis=1)[:, None], made, 0.0)
 
 
-def one_hot(tensor: Any, num_classes: int) -> pg.Tensor:
+def one_hot(tensor: Any, num_classes: int = -1) -> pg.Tensor:
     """Classes as rows of zeros with a one, int64, the classes along a last axis.
+
+    Args:
+        tensor: integer classes, of any shape.
+        num_classes: how many there are; -1 for one more than the largest, which is read for that.
+
+    Raises:
+        ValueError: without ``num_classes``, of no elements.
+        IndexError: for a class that is none of 0 to ``num_classes - 1``.
 
     >>> import polygrad as pg
     >>> pg.nn.functional.one_hot(pg.asarray([1, 0]), 3)
@@ -191,5 +199,12 @@ def one_hot(tensor: Any, num_classes: int) -> pg.Tensor:
             [1, 0, 0]], dtype=int64)
     """
     tensor = pg.asarray(tensor)
+    if num_classes == -1:
+        if not tensor.size:
+            raise ValueError(
+                f"one_hot: without num_classes it is one more than the largest class, and there is none in an array of "
+                f"shape {tensor.shape}; give num_classes"
+            )
+        num_classes = int(pg.max(tensor).item()) + 1
     pg.neural.check_indices("one_hot", tensor, num_classes)
     return pg.one_hot(tensor, num_classes, dtype="int64")

@@ -204,7 +204,7 @@ class _BatchNorm(_Running):
         self._check(input)
         momentum: Any = self.momentum
         counted = self.num_batches_tracked
-        if self.training and counted is not None:
+        if self.training and counted is not None and input.size:
             with pg.no_grad():
                 counted += 1
                 if momentum is None:  # never read in Python: a step stays one graph

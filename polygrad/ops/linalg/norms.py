@@ -11,6 +11,7 @@ from ...core.operands import together
 from ...errors import DTypeError, ShapeError
 from ...typing import ArrayLike, Namespace, Raw
 from ..elementwise import abs as abs_
+from ..half import in_single, single
 from ..manipulation import expand_dims, normal_axes
 from ..statistical import kept
 from ..statistical import max as max_
@@ -59,11 +60,13 @@ def _norm_slope(xp: Namespace, x: Raw, out: Raw, axes: Axes, p: float, keepdims:
     return _power_slope(xp, x, out, p)
 
 
+@in_single
 def _norm_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, p: float, keepdims: bool) -> Raw:
     slope = _norm_slope(xp, x, out, axes, p, keepdims)
     return kept(xp, g, x.shape, tuple(i + x.ndim for i in axes), keepdims) * slope
 
 
+@in_single
 def _norm_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axes: Axes, p: float, keepdims: bool) -> Raw:
     slope = _norm_slope(xp, x, out, axes, p, keepdims)
     moved = xp.real(xp.conj(slope) * t) if is_complex(xp, x) else slope * t
@@ -72,7 +75,7 @@ def _norm_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axes: Axes, p: float, kee
 
 @op(vjps=[_norm_vjp], jvps=[_norm_jvp])
 def _vector_norm(xp: Namespace, x: Raw, /, axes: Axes, p: float, keepdims: bool) -> Raw:
-    return xp.linalg.p_norm(x, axes, p, keepdims)
+    return single(xp, xp.linalg.p_norm, x, axes, p, keepdims)
 
 
 def p_norm(x: Any, axes: Axes, p: float, keepdims: bool) -> Tensor:

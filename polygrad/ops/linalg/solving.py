@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core.apply import apply, apply_multiple
 from ...core.declare import op
+from ...core.kernels import kernel
 from ...typing import ArrayLike, Namespace, Raw
 from ..manipulation import squeeze
 from .arguments import hermitised, is_complex, pair, square, told
@@ -17,7 +18,10 @@ from .arguments import hermitised, is_complex, pair, square, told
 if TYPE_CHECKING:
     from ...tensor import Tensor
 
-__all__ = ["SlogdetResult", "adjugate", "cholesky", "det", "inv", "inv_or_inf", "slogdet", "solve", "solve_triangular"]
+__all__ = [
+    "SlogdetResult", "adjugate", "cholesky", "derivative_of_adjugate", "det", "inv", "inv_or_inf", "slogdet", "solve",
+    "solve_triangular",
+]  # fmt: skip
 
 
 # -- inverse -----------------------------------------------------------------------------------------
@@ -125,26 +129,42 @@ def _without_two(xp: Namespace, s: Raw) -> Raw:
     return upper + xp.matrix_transpose(upper)
 
 
-def _adjugate_parts(xp: Namespace, x: Raw) -> tuple[Raw, Raw, Raw, Raw]:
+@kernel(space="linalg")
+def _derivative_of_adjugate(xp: Namespace, x: Raw, t: Raw, /) -> Raw:
+    """The derivative of ``adjugate(x)`` along ``t``."""
+    if x.shape[-1] == 0:
+        return t
     u, s, vh = xp.linalg.svd(x, full_matrices=False)
     phase = xp.linalg.det(u) * xp.linalg.det(vh)
-    return u, s, vh, phase[..., None, None]
+    m = xp.matmul(xp.adjoint(u), xp.matmul(t, xp.adjoint(vh)))
+    moved = xp.matmul(_adjugate_linear(xp, m, s), xp.adjoint(u))
+    return phase[..., None, None] * xp.matmul(xp.adjoint(vh), moved)
 
 
+# From the third derivative of a determinant on: singular vectors have no derivative where values are repeated, as the
+# zeros of a low rank are, but the adjugate is a polynomial. By Faddeev and LeVerrier, with M = I and c = 1 at first,
+# k = 1, 2, ...: c = -tr(A M) / k, M = A M + c I; after n - 1 steps, (-1)^(n - 1) M is adj(A). Here with its derivative.
+def derivative_of_adjugate(x: Tensor, t: Tensor, /) -> Tensor:
+    """The kernel on Tensors."""
+    xp, n = x.__array_namespace__(), x.shape[-1]
+    if n == 0:
+        return t
+    one = xp.eye(n, dtype=x.dtype, device=x.device)
+    m, moved = one + 0 * x, 0 * t
+    for k in range(1, n):
+        product, change = xp.matmul(x, m), xp.matmul(t, m) + xp.matmul(x, moved)
+        m = product - one * (xp.linalg.trace(product) / k)[..., None, None]
+        moved = change - one * (xp.linalg.trace(change) / k)[..., None, None]
+    return moved if n % 2 else -moved
+
+
+# The entries of the derivative are second derivatives of the determinant, whose order does not matter.
 def _adjugate_vjp(xp: Namespace, g: Raw, x: Raw) -> Raw:
-    if x.shape[-1] == 0:
-        return g
-    u, s, vh, phase = _adjugate_parts(xp, x)
-    k = xp.conj(phase) * xp.matmul(vh, xp.matmul(g, u))
-    return xp.matmul(u, xp.matmul(_adjugate_linear(xp, k, s), vh))
+    return xp.adjoint(xp.linalg.derivative_of_adjugate(x, xp.adjoint(g)))
 
 
 def _adjugate_jvp(xp: Namespace, t: Raw, x: Raw) -> Raw:
-    if x.shape[-1] == 0:
-        return t
-    u, s, vh, phase = _adjugate_parts(xp, x)
-    m = xp.matmul(xp.adjoint(u), xp.matmul(t, xp.adjoint(vh)))
-    return phase * xp.matmul(xp.adjoint(vh), xp.matmul(_adjugate_linear(xp, m, s), xp.adjoint(u)))
+    return xp.linalg.derivative_of_adjugate(x, t)
 
 
 @op(vjps=[_adjugate_vjp], jvps=[_adjugate_jvp])

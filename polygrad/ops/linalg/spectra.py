@@ -29,6 +29,54 @@ def _inverse_gaps(xp: Namespace, w: Raw) -> Raw:
     return xp.where(same, xp.zeros((), dtype=w.dtype), 1 / gaps)
 
 
+# -- repeated values -----------------------------------------------------------------------------------
+# Where values are equal, their vectors are any basis. A function that does not depend on it has components 0 / 0 there.
+# Forward, 0 / 0 is 0: a tangent that leaves the values' vectors apart turns none of them. In reverse it stands for
+# f'(w) S_ij of a function like sum(S * V f(w) V^H), of which the cotangents know 2 f S_ij (the symmetric part of
+# V^H dV) and f' S_ii (the values'): that gives f' / (2 f) where both agree, else nan.
+
+# Rounding leaves of a component that vanishes some units in the last place, and of a gap between equal values too.
+_ROUNDING = 64
+
+
+def _meets(xp: Namespace, m: Raw, w: Raw) -> Raw:
+    """Where two values are equal and the component ``m`` vanishes, both up to rounding."""
+    least = _ROUNDING * xp.finfo(w.dtype).eps
+    close = xp.abs(w[..., None, :] - w[..., :, None]) <= least * xp.max(xp.abs(w), axis=-1, keepdims=True)[..., None]
+    magnitude = xp.abs(m)
+    vanishes = magnitude <= least * xp.max(magnitude, axis=(-2, -1), keepdims=True)
+    return close & vanishes & (xp.eye(w.shape[-1], dtype=w.dtype) == 0)
+
+
+def _by_gaps(xp: Namespace, gaps: Raw, m: Raw, w: Raw, instead: Raw = 0.0) -> Raw:
+    """``gaps * m`` for inverse gaps, and ``instead`` where that is 0 / 0."""
+    if w.shape[-1] == 0:
+        return gaps * m
+    met = _meets(xp, m, w)
+    zero = xp.zeros_like(m)
+    plain = xp.where(met, xp.zeros_like(gaps), gaps) * xp.where(met, zero, m)
+    return xp.where(met, zero + instead, plain)
+
+
+def _of_repeated(xp: Namespace, of_values: Raw, h: Raw) -> Raw:
+    """What stands for 0 / 0 in reverse mode: ``h`` is the symmetric part of the vectors' cotangents."""
+    if of_values is None:
+        return 0.0
+    if of_values.shape[-1] == 0:
+        return 0.0
+    d, own = xp.astype(of_values, h.dtype), xp.linalg.diagonal(h)
+    d_i, d_j, h_i, h_j = d[..., :, None], d[..., None, :], own[..., :, None], own[..., None, :]
+    scale = xp.max(xp.abs(h), axis=(-2, -1), keepdims=True)
+    least = _ROUNDING * xp.finfo(of_values.dtype).eps * scale
+    agree = xp.abs(d_i * h_j - d_j * h_i) <= least * xp.max(xp.abs(d), axis=-1, keepdims=True)[..., None]
+    total = h_i + h_j
+    some = xp.abs(total) > least
+    share = h * (d_i + d_j) / xp.where(some, total, xp.ones_like(total))
+    untouched = (d_i == 0) & (d_j == 0) & (xp.abs(h) <= least)
+    undefined = xp.full_like(share, float("nan"))
+    return xp.where(untouched, xp.zeros_like(share), xp.where(agree & some, share, undefined))
+
+
 def _on_diagonal(xp: Namespace, d: Raw, dtype: Any) -> Raw:
     """Vectors as the diagonals of matrices."""
     return xp.eye(d.shape[-1], dtype=dtype) * xp.astype(d, dtype)[..., None, :]
@@ -64,7 +112,9 @@ def _eigh_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
     (of_values, of_vectors), (w, v) = g, out
     if of_vectors is None:
         return hermitised(xp, xp.matmul(v * of_values[..., None, :], xp.adjoint(v)))
-    inner = _inverse_gaps(xp, w) * xp.matmul(xp.adjoint(v), of_vectors)
+    k = xp.matmul(xp.adjoint(v), of_vectors)
+    h = (k + xp.adjoint(k)) / 2  # of k, the rest counts: h times gaps is antisymmetric
+    inner = _by_gaps(xp, _inverse_gaps(xp, w), k - h, w, _of_repeated(xp, of_values, h))
     if of_values is not None:
         inner = inner + _on_diagonal(xp, of_values, v.dtype)
     return hermitised(xp, xp.matmul(v, xp.matmul(inner, xp.adjoint(v))))
@@ -73,7 +123,7 @@ def _eigh_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
 def _eigh_jvp(xp: Namespace, t: Raw, out: Raw) -> Raw:
     w, v = out
     p = xp.matmul(xp.adjoint(v), xp.matmul(hermitised(xp, t), v))
-    return [xp.real(xp.linalg.diagonal(p)), xp.matmul(v, _inverse_gaps(xp, w) * p)]
+    return [xp.real(xp.linalg.diagonal(p)), xp.matmul(v, _by_gaps(xp, _inverse_gaps(xp, w), p, w))]
 
 
 @op(vjps=[_eigh_vjp], jvps=[_eigh_jvp], multiple=True)
@@ -135,7 +185,8 @@ def _eig_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
     k = xp.matmul(adjoint, of_vectors)
     radial = xp.astype(xp.real(xp.linalg.diagonal(k)), v.dtype)
     k = k - xp.matmul(adjoint, v) * radial[..., None, :]
-    inner = xp.conj(_inverse_gaps(xp, w)) * k
+    instead = 0.0 if of_values is None else _of_repeated(xp, of_values, xp.zeros_like(k))
+    inner = _by_gaps(xp, xp.conj(_inverse_gaps(xp, w)), k, w, instead)
     if of_values is not None:
         inner = inner + _on_diagonal(xp, of_values, v.dtype)
     return xp.linalg.solve(adjoint, xp.matmul(inner, adjoint))
@@ -144,7 +195,7 @@ def _eig_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
 def _eig_jvp(xp: Namespace, t: Raw, out: Raw) -> Raw:
     w, v = out
     p = xp.linalg.solve(v, xp.matmul(xp.astype(t, v.dtype), v))
-    c = _inverse_gaps(xp, w) * p
+    c = _by_gaps(xp, _inverse_gaps(xp, w), p, w)
     moved = xp.matmul(v, c)
     radial = xp.real(xp.linalg.diagonal(xp.matmul(xp.adjoint(v), moved)))
     return [xp.linalg.diagonal(p), moved - v * xp.astype(radial, v.dtype)[..., None, :]]
@@ -209,9 +260,22 @@ class SVDResult(NamedTuple):
     Vh: Tensor
 
 
-def _square_gaps(xp: Namespace, s: Raw) -> Raw:
-    """``1 / (s_j^2 - s_i^2)``, and 0 on the diagonal, without squaring."""
-    return _inverse_gaps(xp, s) / (s[..., None, :] + s[..., :, None] + xp.eye(s.shape[-1], dtype=s.dtype))
+# F_ij (p s_j + s_i q) = ((p + q) / (s_j - s_i) + (p - q) / (s_j + s_i)) / 2: the first part is that of both bases turned
+# together, which a function like U f(S) V^H does not feel.
+def _by_sums(xp: Namespace, m: Raw, s: Raw) -> Raw:
+    """``m_ij / (s_i + s_j)`` for i and j that differ."""
+    same = xp.eye(s.shape[-1], dtype=s.dtype) == 1
+    sums = xp.where(same, xp.ones((), dtype=s.dtype), s[..., None, :] + s[..., :, None])
+    zero = (m == 0) | same
+    return xp.where(zero, xp.zeros_like(m), m / xp.where(zero, xp.ones_like(sums), sums))
+
+
+def _turned(xp: Namespace, of_u: Raw, of_v: Raw, of_s: Raw, s: Raw) -> Raw:
+    """What turning the singular vectors gives, of ``U^H dU`` and ``V^H dV``; 0.0 for one that is not there."""
+    parts = [0.0 if k.__class__ is float else (k - xp.adjoint(k)) / 2 for k in (of_u, of_v)]
+    known = of_v if of_u.__class__ is float else of_u
+    instead = _of_repeated(xp, of_s, (known + xp.adjoint(known)) / 2)
+    return _by_gaps(xp, _inverse_gaps(xp, s), parts[0] + parts[1], s, instead) + _by_sums(xp, parts[0] - parts[1], s)
 
 
 def _beyond(xp: Namespace, basis: Raw, x: Raw) -> Raw:
@@ -233,11 +297,11 @@ def _svd_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
     if of_u is None and of_vh is None:
         return xp.matmul(u * of_s[..., None, :], vh)
     inner = 0.0 if of_s is None else _on_diagonal(xp, of_s, u.dtype)
-    beyond = 0.0
-    gaps, v = _square_gaps(xp, s), xp.adjoint(vh)
+    beyond, v = 0.0, xp.adjoint(vh)
+    cotangents: list[Any] = [0.0, 0.0]
     if of_u is not None:
         own = xp.matmul(xp.adjoint(u), of_u)
-        inner = inner + gaps * (own - xp.adjoint(own)) * s[..., None, :]
+        cotangents[0] = own
         if is_complex(xp, u):
             inner = inner + _phases(xp, own, s)
         if m > k:
@@ -245,12 +309,13 @@ def _svd_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
     if of_vh is not None:
         of_v = xp.adjoint(of_vh)
         own = xp.matmul(vh, of_v)
-        inner = inner + s[..., :, None] * (gaps * (own - xp.adjoint(own)))
+        cotangents[1] = own
         if is_complex(xp, u):
             inner = inner - _phases(xp, own, s)
         if n > k:
             beyond = beyond + xp.matmul(u, xp.adjoint(_beyond(xp, v, of_v / s[..., None, :])))
-    return xp.matmul(u, xp.matmul(inner, vh)) + beyond
+    turned = _turned(xp, *cotangents, of_s, s)
+    return xp.matmul(u, xp.matmul(inner + turned, vh)) + beyond
 
 
 def _svd_jvp(xp: Namespace, t: Raw, out: Raw) -> Raw:
@@ -259,9 +324,10 @@ def _svd_jvp(xp: Namespace, t: Raw, out: Raw) -> Raw:
     v = xp.adjoint(vh)
     moved = xp.matmul(t, v)
     p = xp.matmul(xp.adjoint(u), moved)
-    columns, gaps, q = s[..., None, :], _square_gaps(xp, s), xp.adjoint(p)
-    du = gaps * (p * columns + s[..., :, None] * q)
-    dv = gaps * (s[..., :, None] * p + q * columns)
+    columns, q = s[..., None, :], xp.adjoint(p)
+    both = _by_gaps(xp, _inverse_gaps(xp, s), (p + q) / 2, s)
+    one = _by_sums(xp, (p - q) / 2, s)
+    du, dv = both + one, both - one
     if is_complex(xp, u):
         phases = _phases(xp, p, s)
         du, dv = du + phases, dv - phases
