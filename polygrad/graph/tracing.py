@@ -318,8 +318,8 @@ class Trace:
             done = self.pending.pop(0)
             result = done.result
         else:
-            before = None if save is None else save.read()
             with paused(), nullcontext() if state is not None else self.accepting():
+                before = None if save is None else save.read()
                 result = f(*args)
             done = Done(f, result, save, before)
         self.done.append(done)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import polygrad as pg
+from polygrad.core.chance import note_draw, note_generator, repeated
 
 from .generator import Generator, current
 
@@ -35,7 +36,12 @@ def _at_each_run(draw: D) -> D:
         graph = sys.modules.get("polygrad.graph.run_once")
         trace = None if graph is None else graph.running()
         if trace is None:
+            note_generator(kwargs.get("generator") or current())
             return draw(*args, device=device, **kwargs)
+        again = repeated(draw.__name__, None)
+        if again is not None:
+            note_draw(again)
+            return again  # type: ignore[no-any-return]
         place = pg.default_device() if device is None else pg.Device(device)
         if place not in (trace.device, trace.inner):
             raise pg.errors.TraceError(
@@ -43,7 +49,9 @@ def _at_each_run(draw: D) -> D:
                 "a static graph is of one device"
             )
         call = _Draw(draw, args, {**kwargs, "device": trace.inner})
-        return trace.host(call, (), call.save())[0]  # type: ignore[no-any-return]
+        made: pg.Tensor = trace.host(call, (), call.save())[0]
+        note_draw(made)
+        return made
 
     return drawn  # type: ignore[return-value]
 

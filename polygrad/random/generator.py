@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -36,7 +38,10 @@ class Generator:
     def __init__(self, seed: int | None = None) -> None:
         self._host: Any = None
         self._seed = 0
-        self.manual_seed(secrets.randbits(64) if seed is None else seed)
+        if seed is None:
+            self._begin(secrets.randbits(64))
+        else:
+            self.manual_seed(seed)
 
     @property
     def seed(self) -> int:
@@ -60,12 +65,20 @@ class Generator:
         seed = seed.__index__()
         if seed < 0:
             raise ValueError(f"a seed must be an integer >= 0, got {seed}")
-        self._seed = seed
-        self._host = None
+        _each_run(self, functools.partial(self._begin, seed))
         return self
 
+    def _begin(self, seed: int) -> None:
+        self._seed = seed
+        self._host = None
+
     def get_state(self) -> dict[str, Any]:
-        """Where the stream stands: dicts, lists, strings and integers, which JSON can hold."""
+        """Where the stream stands: dicts, lists, strings and integers, which JSON can hold.
+
+        Raises:
+            TraceError: inside a function that is traced, where it is known at each run only.
+        """
+        _refuse_traced("get_state")
         state: dict[str, Any] = _plain(self.host.bit_generator.state)
         return {"seed": self._seed, "stream": state}
 
@@ -83,6 +96,11 @@ class Generator:
             raise errors.StateError(
                 f"not a random generator's state ({type(error).__name__}: {error}); give a get_state()"
             ) from None
+        _each_run(self, functools.partial(self._continue, seed, host.bit_generator.state))
+
+    def _continue(self, seed: int, state: Any) -> None:
+        host = registry.load("numpy").generator(seed)
+        host.bit_generator.state = state
         self._seed, self._host = seed, host
 
     def split(self, n: int) -> list[Generator]:
@@ -93,6 +111,7 @@ class Generator:
         >>> a.seed == b.seed
         False
         """
+        _refuse_traced("split")
         words = self.host.integers(0, 2**64 - 1, size=(n, 2), dtype="uint64", endpoint=True).tolist()
         return [Generator(high << 64 | low) for high, low in words]
 
@@ -101,6 +120,29 @@ class Generator:
 
     def __repr__(self) -> str:
         return f"Generator(seed={self._seed})"
+
+
+def _trace() -> Any:
+    """The trace that is running, or None."""
+    graph = sys.modules.get("polygrad.graph.tracing")  # what is not imported traces nothing
+    return None if graph is None else graph.running()
+
+
+def _each_run(generator: Generator, change: Callable[[], None]) -> None:
+    """Change a generator now; in a function that is traced, at each run."""
+    trace = _trace()
+    if trace is None:
+        change()
+    else:
+        trace.host(change, (), (generator.get_state, generator.set_state))
+
+
+def _refuse_traced(name: str) -> None:
+    if _trace() is not None:
+        raise errors.TraceError(
+            f"{name}: a generator's state is known at each run of a static graph only; do this outside the compiled "
+            "function, or in pg.graph.on_each_run"
+        )
 
 
 def _restored(state: Mapping[str, Any]) -> Generator:
