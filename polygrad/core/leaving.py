@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from ..errors import DetachError, DetachWarning
 from .node import Node
 
-__all__ = ["differentiating", "is_differentiated", "leave"]
+__all__ = ["differentiating", "is_differentiated", "is_differentiating", "leave"]
 
 _PACKAGE: Final = str(Path(__file__).parent.parent) + sep
 _INSTALLED: Final = str(Path(contextlib.__file__).parent) + sep  # Python's own modules
@@ -61,6 +61,11 @@ def _detach_error(error: BaseException | None) -> DetachError | None:
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
+
+
+def is_differentiating() -> bool:
+    """Whether a transform is running the function that it differentiates."""
+    return _running.get() is not None
 
 
 def is_differentiated(tensor: Any) -> bool:

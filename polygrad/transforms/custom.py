@@ -1,207 +1,42 @@
-"""Derivatives of one's own: ``Function`` (PyTorch's habit), ``custom_vjp`` and ``custom_jvp`` (JAX's)."""
+"""``custom_vjp`` and ``custom_jvp``: derivatives of one's own, by JAX's habit."""
 
 from __future__ import annotations
 
 import functools
-import weakref
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import optree
 
-from ..core.cell import Cell, new_tensor, settle
+from ..core.cell import Cell, settle
 from ..core.modes import GRAD, enable_grad, get_mode
 from ..core.node import leaf
-from ..core.op import item_node
-from ..core.tape import new_saved, pull
+from ..core.tape import new_saved, pull, reachable
 from ..errors import GradientError, ShapeError
 from ..ops.creation import asarray
 from .inputs import flatten
 from .joint import joint_outputs
 from .lowering import Lowering, from_outside, on_one_level, recording
+from .own_rules import (
+    checked,
+    described,
+    lowered,
+    lowering_once,
+    nodes_inside,
+    refuse_closures,
+    refuse_dropped,
+    rule_scope,
+    spec_of,
+    transposed,
+    transposing,
+    zeros_of,
+)
 
-__all__ = ["Context", "Function", "custom_jvp", "custom_vjp", "stop_gradient"]
+__all__ = ["custom_jvp", "custom_vjp", "stop_gradient"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Context:
-    """What :class:`Function` keeps from ``forward`` for ``backward``; set any attribute on it."""
-
-    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
-        self.needs_input_grad = needs_input_grad
-        self._inputs: list[Any] = []
-        self._outputs: list[Any] = []
-        self._saved: list[Any] = []
-        self._remade: Callable[[int], Any] | None = None
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        """Keep inputs, outputs or other Tensors (or None); they come back by :attr:`saved_tensors`."""
-        self._saved = list(tensors)
-
-    @property
-    def saved_tensors(self) -> tuple[Any, ...]:
-        """What ``save_for_backward`` kept; under ``create_graph`` inputs and outputs carry their graph."""
-        made = []
-        for kind, value in self._saved:
-            made.append(self._remade(value) if kind == "output" and self._remade is not None else value)
-        return tuple(made)
-
-    def _seal(self, plain: Sequence[Any], tracked: Sequence[Any], outputs: Sequence[Any]) -> None:
-        """Remember inputs as the tracked ones, and outputs by number: a reference would be a cycle."""
-        sealed = []
-        for x in self._saved:
-            where = next((i for i, y in enumerate(outputs) if y is x), None)
-            which = next((i for i, y in enumerate(plain) if y is x), None)
-            if where is not None:
-                sealed.append(("output", where))
-            else:
-                sealed.append(("value", tracked[which] if which is not None else x))
-        self._saved = sealed
-
-
-class Function:
-    """A differentiable function with a derivative of your own.
-
-    Subclass it with static methods ``forward(ctx, *args)`` and ``backward(ctx, *grads)``, and call
-    ``apply``. ``forward`` sees Tensors without a graph; ``backward`` gets one gradient for each output and
-    returns one for each argument of ``forward``, None for those without. An optional ``jvp(ctx, *tangents)``
-    gives forward mode.
-
-    >>> import polygrad as pg
-    >>> class Cube(pg.Function):
-    ...     @staticmethod
-    ...     def forward(ctx, x):
-    ...         ctx.save_for_backward(x)
-    ...         return x * x * x
-    ...     @staticmethod
-    ...     def backward(ctx, g):
-    ...         (x,) = ctx.saved_tensors
-    ...         return g * 3 * x * x
-    >>> x = pg.asarray(2.0, requires_grad=True)
-    >>> Cube.apply(x).backward()
-    >>> x.grad
-    tensor(12., dtype=float64)
-    """
-
-    @staticmethod
-    def forward(ctx: Any, *args: Any) -> Any:
-        """Compute the outputs: a Tensor or a tuple of them."""
-        raise NotImplementedError("a Function needs a static method forward(ctx, *args)")
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        """Compute the arguments' gradients from the outputs'."""
-        raise NotImplementedError("a Function needs a static method backward(ctx, *grads)")
-
-    jvp: Any = None
-
-    @classmethod
-    def apply(cls, *args: Any) -> Any:
-        """Call the function; the graph has one node for it."""
-        for x in args:
-            if isinstance(x, Cell):
-                settle(x)
-        args = tuple(on_one_level(cls.__name__, args))
-        tracked = [i for i, x in enumerate(args) if isinstance(x, Cell) and x._node is not None]
-        ctx = Context(tuple(i in tracked for i in range(len(args))))
-        plain = [new_saved(x._value, None, x._device) if isinstance(x, Cell) else x for x in args]
-        with recording(False, args):
-            result = cls.forward(ctx, *plain)
-        several = isinstance(result, tuple)
-        outputs = [x if isinstance(x, Cell) else asarray(x) for x in (result if several else (result,))]
-        if from_outside(args):
-            outputs = cls._lowered(args)
-            result = tuple(outputs) if several else outputs[0]
-        if not tracked or not get_mode() & GRAD:
-            ctx._seal(plain, args, outputs)
-            return result
-        ctx._seal(plain, args, outputs)
-        made = cls._joined(ctx, args, tracked, outputs)
-        return tuple(made) if several else made[0]
-
-    @classmethod
-    def _lowered(cls, args: Sequence[Any]) -> list[Any]:
-        """The outputs for arguments inside vmap that a graph from outside leads to."""
-        low = Lowering(args)
-
-        def fwd(*inside: Any) -> Any:
-            with low.scope():
-                given = low.level_inputs(inside)
-                ctx = Context(tuple(isinstance(x, Cell) for x in given))
-                result = cls.forward(ctx, *given)
-                outputs = list(result) if isinstance(result, tuple) else [result]
-                ctx._seal((), (), ())
-                return low.inside_outputs(outputs), ctx
-
-        def bwd(ctx: Context, g: list[Any]) -> Any:
-            with low.scope():
-                found = cls.backward(ctx, *low.level_outputs(g))
-                return low.inside_cotangents(found if isinstance(found, tuple) else (found,))
-
-        own: Any = custom_vjp(lambda *inside: fwd(*inside)[0])
-        own.__name__ = cls.__name__
-        own.defvjp(fwd, bwd)
-        return low.level_outputs(own(*low.inside))
-
-    @classmethod
-    def _joined(cls, ctx: Context, args: Sequence[Any], tracked: list[int], outputs: list[Any]) -> list[Any]:
-        name = cls.__name__
-
-        def pulled(g: list[Any], create_graph: bool) -> list[Any]:
-            grads = [_zeros(x) if v is None else v for v, x in zip(g, specs, strict=True)]
-            with recording(create_graph, args):
-                found = cls.backward(ctx, *grads)
-            found = found if isinstance(found, tuple) else (found,)
-            if len(found) != len(args):
-                raise GradientError(
-                    f"{name}.backward returned {len(found)} gradients for the {len(args)} arguments of forward; return one "
-                    "for each, None where there is none"
-                )
-            return [_checked(name, found[i], args_specs[i], i) for i in tracked]
-
-        def pushed(t: list[Any], create_graph: bool) -> list[Any]:
-            tangents: list[Any] = [None] * len(args)
-            for i, own in zip(tracked, t, strict=True):
-                tangents[i] = own
-            with recording(create_graph, args):
-                found = cls.jvp(ctx, *tangents)
-            return list(found) if isinstance(found, tuple) else [found]
-
-        specs = [(tuple(x._value.shape), x._value.dtype, x._device) for x in outputs]
-        args_specs = {i: (tuple(args[i]._value.shape), args[i]._value.dtype, args[i]._device) for i in tracked}
-        nodes = [args[i]._node for i in tracked]
-        made, node = joint_outputs(name, nodes, outputs, pulled, pushed if cls.jvp is not None else None)
-        values = [x._value for x in outputs]
-        alive = weakref.ref(node)  # the node holds the context: a reference back would be a cycle
-
-        def remade(i: int) -> Any:
-            own = alive()
-            inexact = values[i].dtype in specs[i][2].inexact_dtypes
-            return new_saved(
-                values[i], item_node(own, i, values[i]) if own is not None and inexact else None, specs[i][2]
-            )
-
-        ctx._remade = remade
-        return made
-
-
-def _zeros(spec: Any) -> Any:
-    shape, dtype, device = spec
-    return new_tensor(device.raw.zeros(shape, dtype=dtype), None, device)
-
-
-def _checked(name: str, g: Any, spec: Any, index: int) -> Any:
-    if g is None:
-        return None
-    made = g if isinstance(g, Cell) else asarray(g)
-    if tuple(made._value.shape) != spec[0]:
-        raise ShapeError(
-            f"{name}.backward returned a gradient of shape {tuple(made._value.shape)} for argument {index}, which has shape "
-            f"{spec[0]}; they must be equal"
-        )
-    return made
 
 
 # -- JAX's habits ------------------------------------------------------------------------------------
@@ -214,6 +49,25 @@ class _Custom(Generic[P, R]):
         functools.update_wrapper(self, f)  # type: ignore[arg-type]
         self._f: Callable[..., Any] = f
         self._nondiff = tuple(nondiff_argnums)
+        try:
+            self._signature: inspect.Signature | None = inspect.signature(f)
+        except (TypeError, ValueError):
+            self._signature = None
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = () if self._signature is None else self._signature.parameters.values()
+        self._positions = sum(p.kind in kinds for p in parameters)
+
+    @property
+    def _name(self) -> str:
+        return str(getattr(self, "__name__", type(self).__name__))
+
+    def _by_position(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments as rules get them: those given by name, and defaults, in their positions."""
+        if self._signature is None or (not kwargs and len(args) >= self._positions):
+            return args, kwargs
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.args, bound.kwargs
 
     def _differentiable(self, args: Sequence[Any]) -> tuple[list[int], list[Any], Any]:
         chosen = [i for i in range(len(args)) if i not in self._nondiff]
@@ -261,21 +115,28 @@ class custom_vjp(_Custom[P, R]):
         """Set the forward and backward functions."""
         self._rules = (fwd, bwd)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *given: P.args, **named: P.kwargs) -> R:
+        args, kwargs = self._by_position(given, named)
         chosen, leaves, structure = self._differentiable(args)
-        leaves = on_one_level(self.__name__, leaves)  # type: ignore[attr-defined]
+        leaves = on_one_level(self._name, leaves)
         tracked = _tracked(leaves)
         outside = from_outside(leaves)
-        if (not tracked and not outside) or not get_mode() & GRAD:
+        if (not tracked and not outside) or not get_mode() & GRAD or (outside and id(self) in lowered.get()):
             return self._f(*args, **kwargs)  # type: ignore[no-any-return]
         if self._rules is None:
-            raise GradientError(f"custom_vjp: {self.__name__!r} has no derivative yet; call its defvjp(fwd, bwd)")  # type: ignore[attr-defined]
+            raise GradientError(f"custom_vjp: {self._name!r} has no derivative yet; call its defvjp(fwd, bwd)")
         fwd, bwd = self._rules
-        with recording(False, leaves):
+        with recording(True, leaves), lowering_once(self if outside else None):
             result = fwd(*self._with(args, chosen, structure, [_plain(x) for x in leaves]), **kwargs)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise GradientError(
+                f"{self._name}: the forward function of custom_vjp must return a pair (out, residuals), not "
+                f"{described(result)}"
+            )
         out, residuals = result
         outputs, out_structure = flatten(out)
         outputs = [x if isinstance(x, Cell) else asarray(x) for x in outputs]
+        refuse_closures(self._name, outputs, tracked)
         static = [args[i] for i in self._nondiff]
         if outside:
             outputs = self._lowered(args, kwargs, chosen, leaves, structure)
@@ -290,13 +151,14 @@ class custom_vjp(_Custom[P, R]):
             if create_graph:
                 with enable_grad():
                     own = fwd(*self._with(args, chosen, structure, leaves), **kwargs)[1]
-            grads = [_zeros(x) if v is None else v for v, x in zip(g, specs, strict=True)]
-            with recording(create_graph, leaves):
+            grads = [zeros_of(x) if v is None else v for v, x in zip(g, specs, strict=True)]
+            with rule_scope(create_graph, leaves):
                 found = bwd(*static, own, optree.tree_unflatten(out_structure, grads))
-            given = _cotangent_leaves(self.__name__, found, structure)  # type: ignore[attr-defined]
-            return [_checked(self.__name__, given[i], _spec(leaves[i]), i) for i in tracked]  # type: ignore[attr-defined]
+            refuse_dropped(self._name, flatten(found)[0], create_graph)
+            given = _cotangent_leaves(self._name, found, structure)
+            return [checked(self._name, given[i], spec_of(leaves[i]), i) for i in tracked]
 
-        made, _ = joint_outputs(self.__name__, [leaves[i]._node for i in tracked], outputs, pulled, None)  # type: ignore[attr-defined]
+        made, _ = joint_outputs(self._name, [leaves[i]._node for i in tracked], outputs, pulled, None)
         return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
 
     def _lowered(self, args: Any, kwargs: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
@@ -316,16 +178,12 @@ class custom_vjp(_Custom[P, R]):
             residuals, out_structure = kept
             with low.scope():
                 found = given_bwd(*static, residuals, optree.tree_unflatten(out_structure, low.level_outputs(g)))
-                return low.inside_cotangents(_cotangent_leaves(self.__name__, found, structure))  # type: ignore[attr-defined]
+                return low.inside_cotangents(_cotangent_leaves(self._name, found, structure))
 
         own: Any = custom_vjp(lambda *inside: fwd(*inside)[0])
-        own.__name__ = self.__name__  # type: ignore[attr-defined]
+        own.__name__ = self._name
         own.defvjp(fwd, bwd)
         return low.level_outputs(own(*low.inside))
-
-
-def _spec(x: Any) -> Any:
-    return tuple(x._value.shape), x._value.dtype, x._device
 
 
 def _cotangent_leaves(name: str, found: Any, structure: Any) -> list[Any]:
@@ -360,6 +218,7 @@ class custom_jvp(_Custom[P, R]):
 
     def __init__(self, f: Callable[P, R], nondiff_argnums: Sequence[int] = ()) -> None:
         super().__init__(f, nondiff_argnums)
+        self._origin: Any = None  # the user's function that this one stands for, inside a vmap
         self._rule: Callable[..., Any] | None = None
 
     def defjvp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
@@ -367,21 +226,53 @@ class custom_jvp(_Custom[P, R]):
         self._rule = rule
         return rule
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def defjvps(self, *rules: Callable[..., Any] | None) -> None:
+        """Set a rule for each argument: ``rule(tangent, out, *primals)`` gives the output's tangent, None for zero.
+
+        >>> import polygrad as pg
+        >>> @pg.custom_jvp
+        ... def product(x, y):
+        ...     return x * y
+        >>> product.defjvps(lambda t, out, x, y: t * y, lambda t, out, x, y: x * t)
+        >>> pg.grad(product, argnums=(0, 1))(2.0, 3.0)
+        (3.0, 2.0)
+
+        Raises:
+            TypeError: if some arguments are not differentiated (``nondiff_argnums``); use :meth:`defjvp`.
+        """
+        if self._nondiff:
+            raise TypeError(f"{self._name}: defjvps takes a rule for each argument; with nondiff_argnums use defjvp")
+
+        def rule(primals: Any, tangents: Any) -> Any:
+            out = self(*primals)  # type: ignore[call-arg]
+            if len(rules) != len(primals):
+                raise GradientError(f"{self._name}: defjvps has {len(rules)} rules for {len(primals)} arguments")
+            parts = [own(t, out, *primals) for own, t in zip(rules, tangents, strict=True) if own is not None]
+            if not parts:
+                return out, optree.tree_map(lambda x: 0 * x, cast("Any", out))
+            return out, functools.reduce(lambda a, b: optree.tree_map(lambda x, y: x + y, a, b), parts)
+
+        self.defjvp(rule)
+
+    def __call__(self, *given: P.args, **named: P.kwargs) -> R:
+        args, kwargs = self._by_position(given, named)
         chosen, leaves, structure = self._differentiable(args)
-        leaves = on_one_level(self.__name__, leaves)  # type: ignore[attr-defined]
+        leaves = on_one_level(self._name, leaves)
         tracked = _tracked(leaves)
         outside = from_outside(leaves)
-        if (not tracked and not outside) or not get_mode() & GRAD:
+        if (not tracked and not outside) or not get_mode() & GRAD or (outside and id(self) in lowered.get()):
+            return self._f(*args, **kwargs)  # type: ignore[no-any-return]
+        if self._is_transposed(leaves):
             return self._f(*args, **kwargs)  # type: ignore[no-any-return]
         if self._rule is None:
-            raise GradientError(f"custom_jvp: {self.__name__!r} has no derivative yet; call its defjvp(rule)")  # type: ignore[attr-defined]
+            raise GradientError(f"custom_jvp: {self._name!r} has no derivative yet; call its defjvp(rule)")
         rule = self._rule
         static = [args[i] for i in self._nondiff]
-        with recording(False, leaves):
+        with recording(True, leaves), lowering_once(self if outside else None):
             out = self._f(*self._with(args, chosen, structure, [_plain(x) for x in leaves]), **kwargs)
         outputs, out_structure = flatten(out)
         outputs = [x if isinstance(x, Cell) else asarray(x) for x in outputs]
+        refuse_closures(self._name, outputs, tracked)
         if outside:
             outputs = self._lowered(args, kwargs, chosen, leaves, structure)
             if not tracked:
@@ -389,7 +280,7 @@ class custom_jvp(_Custom[P, R]):
 
         def along(t: list[Any], create_graph: bool) -> list[Any]:
             primals = leaves if create_graph else [_plain(x) for x in leaves]
-            moved = [_zeros(_spec(x)) if isinstance(x, Cell) else 0.0 for x in leaves]
+            moved = [zeros_of(spec_of(x)) if isinstance(x, Cell) else 0.0 for x in leaves]
             for i, own in zip(tracked, t, strict=True):
                 if own is not None:
                     moved[i] = own
@@ -397,20 +288,23 @@ class custom_jvp(_Custom[P, R]):
                 *static,
                 tuple(optree.tree_unflatten(structure, primals)),
                 tuple(optree.tree_unflatten(structure, moved)),
-            )[1]
-            return [x if isinstance(x, Cell) else asarray(x) for x in flatten(found)[0]]
+            )
+            return self._tangents(found, outputs, out_structure)
 
         def pushed(t: list[Any], create_graph: bool) -> list[Any]:
-            with recording(create_graph, leaves):
-                return along(t, create_graph)
+            with rule_scope(create_graph, leaves):
+                tangents = along(t, create_graph)
+            refuse_dropped(self._name, tangents, create_graph)
+            return tangents
 
         def pulled(g: list[Any], create_graph: bool) -> list[Any]:
             # The rule is linear in the tangents: its vjp at any of them, here 0, is its transpose.
             with enable_grad():
-                starts = [_zeros(_spec(leaves[i])) for i in tracked]
+                starts = [zeros_of(spec_of(leaves[i])) for i in tracked]
                 for x in starts:
                     x._node = leaf(x._value, x._device)
-                moved = along(starts, create_graph)
+                with transposing(self._origin or self, starts):
+                    moved = along(starts, create_graph)
             pairs = [(m._node, v) for m, v in zip(moved, g, strict=True) if m._node is not None and v is not None]
             targets = [x._node for x in starts]
             found: dict[Any, Any] = {}
@@ -423,8 +317,34 @@ class custom_jvp(_Custom[P, R]):
                 for v, x in zip(got, starts, strict=True)
             ]
 
-        made, _ = joint_outputs(self.__name__, [leaves[i]._node for i in tracked], outputs, pulled, pushed)  # type: ignore[attr-defined]
+        made, _ = joint_outputs(self._name, [leaves[i]._node for i in tracked], outputs, pulled, pushed)
         return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
+
+    def _is_transposed(self, leaves: Sequence[Any]) -> bool:
+        """Whether this is a call, in the function's own rule, on a tangent along which the rule is transposed."""
+        own = [starts for key, starts in transposed.get() if key == id(self)]
+        return bool(own) and any(not starts.isdisjoint(reachable(nodes_inside(leaves))) for starts in own)
+
+    def _tangents(self, found: Any, outputs: Sequence[Any], out_structure: Any) -> list[Any]:
+        """The tangents that a rule returned, checked against the outputs."""
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise GradientError(
+                f"{self._name}: the rule of custom_jvp must return a pair (out, tangent), not {described(found)}"
+            )
+        leaves, structure = flatten(found[1])
+        if structure != out_structure:
+            raise GradientError(
+                f"{self._name}: the rule's tangent must have the structure of the output, {out_structure}, not {structure}"
+            )
+        tangents = [x if isinstance(x, Cell) else asarray(x) for x in leaves]
+        for i, (t, x) in enumerate(zip(cast("list[Any]", tangents), outputs, strict=True)):
+            settle(t)
+            if tuple(t.shape) != tuple(x.shape):
+                raise ShapeError(
+                    f"{self._name}: the rule's tangent of output {i} has shape {tuple(t.shape)}, the output {tuple(x.shape)}; "
+                    "they must be equal"
+                )
+        return tangents
 
     def _lowered(self, args: Any, kwargs: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
         """The outputs for arguments inside vmap that a graph from outside leads to."""
@@ -447,7 +367,7 @@ class custom_jvp(_Custom[P, R]):
                 return tuple(low.inside_outputs(flatten(v)[0]) for v in given(*static, *trees))
 
         own: Any = custom_jvp(f)
-        own.__name__ = self.__name__  # type: ignore[attr-defined]
+        own.__name__, own._origin = self._name, self._origin or self
         own.defjvp(rule)
         return low.level_outputs(own(*low.inside))
 
