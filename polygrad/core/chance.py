@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import GradientError
 
-__all__ = ["Draws", "note_draw", "note_generator", "recording", "repeated", "repeating"]
+__all__ = [
+    "Draws", "Mapping", "mapping_draws", "mappings", "note_draw", "note_generator", "recording", "repeated", "repeating",
+]  # fmt: skip
 
 
 class Draws:
@@ -53,6 +55,38 @@ def repeating(draws: Draws) -> Iterator[None]:
         _repeating.reset(token)
         for generator, state in now:
             generator.set_state(state)
+
+
+class Mapping(NamedTuple):
+    """A running ``vmap``.
+
+    Attributes:
+        level: its device.
+        size: the length of the batch.
+        randomness: what draws inside it mean: ``"error"``, ``"different"`` or ``"same"``.
+    """
+
+    level: Any
+    size: int
+    randomness: str
+
+
+_mappings: ContextVar[tuple[Mapping, ...]] = ContextVar("polygrad_vmap_draws", default=())
+
+
+def mappings() -> tuple[Mapping, ...]:
+    """The running vmaps, the outermost first."""
+    return _mappings.get()
+
+
+@contextmanager
+def mapping_draws(level: Any, size: int, randomness: str) -> Iterator[None]:
+    """The scope of a vmap's function."""
+    token = _mappings.set((*_mappings.get(), Mapping(level, size, randomness)))
+    try:
+        yield
+    finally:
+        _mappings.reset(token)
 
 
 def note_generator(generator: Any) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import polygrad as pg
-from polygrad.core.chance import note_draw, note_generator, repeated
+from polygrad.core.chance import mappings, note_draw, note_generator, repeated
+from polygrad.transforms.batching import batched, is_level
 
 from .generator import Generator, current
 
@@ -31,8 +34,7 @@ D = TypeVar("D", bound="Callable[..., pg.Tensor]")
 def _at_each_run(draw: D) -> D:
     """Have a compiled function draw anew at each run."""
 
-    @functools.wraps(draw)
-    def drawn(*args: Any, device: Any = None, **kwargs: Any) -> pg.Tensor:
+    def once(*args: Any, device: Any = None, **kwargs: Any) -> pg.Tensor:
         graph = sys.modules.get("polygrad.graph.run_once")
         trace = None if graph is None else graph.running()
         if trace is None:
@@ -53,7 +55,51 @@ def _at_each_run(draw: D) -> D:
         note_draw(made)
         return made
 
+    @functools.wraps(draw)
+    def drawn(*args: Any, device: Any = None, **kwargs: Any) -> pg.Tensor:
+        if not mappings():
+            return once(*args, device=device, **kwargs)
+        return _in_vmap(draw, once, args, {**kwargs, "device": _below(device)})
+
     return drawn  # type: ignore[return-value]
+
+
+def _below(device: Any) -> Any:
+    """The ordinary device that a device of a vmap is over."""
+    place = pg.default_device() if device is None else pg.Device(device)
+    return place.backend.base if is_level(place) else place  # type: ignore[attr-defined]
+
+
+def _in_vmap(
+    draw: Callable[..., pg.Tensor], once: Callable[..., pg.Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> pg.Tensor:
+    """A draw inside vmap: for each example, or one for all."""
+    name, running = draw.__name__, mappings()
+    if any(m.randomness == "error" for m in running):
+        raise pg.errors.VmapError(
+            f"{name}: a random draw inside vmap can mean one for each example or one for all; say which: "
+            'pg.vmap(f, randomness="different") or randomness="same". Or draw outside, and map over the result'
+        )
+    different = [m for m in running if m.randomness == "different"]
+    if not different:
+        return once(*args, **kwargs)
+    parameters = [x for x in (*args, *kwargs.values()) if isinstance(x, pg.Tensor) and is_level(x.device)]
+    if parameters:
+        raise pg.errors.VmapError(
+            f"{name}: a parameter differs between the examples; draw with fixed ones and shift and scale the result"
+        )
+    count = math.prod(m.size for m in different)
+    given = inspect.signature(draw).bind(*args, **kwargs)
+    given.apply_defaults()
+    if "shape" in given.arguments:
+        given.arguments["shape"] = (count, *_lengths(given.arguments["shape"]))
+        draws = once(*given.args, **given.kwargs)
+    else:
+        draws = pg.stack([once(*args, **kwargs) for _ in range(count)])
+    value = pg.reshape(draws, (*(m.size for m in different), *draws.shape[1:]))
+    for m in different:
+        value = batched(value, m.level)
+    return value
 
 
 class _Draw:

@@ -383,6 +383,13 @@ def lifted(tensor: Any, device: Device) -> Any:
     return new_tensor(Batched(made, False, backend), None, device)
 
 
+def batched(tensor: Any, level: Device) -> Any:
+    """A Tensor whose first axis is a level's batch, as one example's Tensor."""
+    backend: Any = level.backend
+    inner = lifted(tensor, backend.inner)
+    return new_tensor(Batched(inner, True, backend), None, level)
+
+
 def tracked(tensor: Any) -> bool:
     """Whether a graph leads to a Tensor, at its own level or one below."""
     if not isinstance(tensor, Cell):

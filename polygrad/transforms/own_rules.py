@@ -92,7 +92,10 @@ def refuse_closures(name: str, outputs: Sequence[Any], tracked: Sequence[int]) -
 
 def refuse_dropped(name: str, found: Sequence[Any], create_graph: bool) -> None:
     """Refuse a rule whose result depends on what an outer transform differentiates, where that would be lost."""
-    if not create_graph and any(isinstance(x, Cell) and is_differentiated(x) for x in found):
+    if create_graph:
+        return
+    # Inside vmap the graphs below go through all that is computed: nothing is lost there.
+    if any(isinstance(x, Cell) and not is_level(x._device) and is_differentiated(x) for x in found):
         raise GradientError(
             f"{name}: the rule closes over a tensor that an outer transform differentiates, which would be lost here. Pass "
             "it as an argument of the function"

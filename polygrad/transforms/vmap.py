@@ -9,6 +9,7 @@ from typing import Any
 import optree
 
 from ..core.cell import Cell, new_tensor, settle
+from ..core.chance import mapping_draws
 from ..core.leaving import differentiating
 from ..core.modes import GRAD, get_mode
 from ..errors import ShapeError, VmapError
@@ -21,7 +22,12 @@ __all__ = ["vmap"]
 
 
 def vmap(
-    f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, axis_size: int | None = None
+    f: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_size: int | None = None,
+    *,
+    randomness: str = "error",
 ) -> Callable[..., Any]:
     """A function that applies ``f``, written for one example, to a batch, in one run of array operations.
 
@@ -34,12 +40,17 @@ def vmap(
         out_axes: where the batch axis goes in the outputs: an int, or a pytree prefix of the output. None for what
             is the same for all examples.
         axis_size: the length of the batch, needed only where no argument says it.
+        randomness: what a random draw inside ``f`` means: ``"different"`` draws for each example, ``"same"`` once for
+            all; ``"error"`` refuses to draw until one of these is chosen.
 
     Returns:
         A function whose results are raw arrays where all arguments are, unless they carry a graph.
 
     It nests with itself and every other transform. Tensors from outside (parameters) may be used in ``f`` and get
-    their gradients. Random draws inside ``f`` are the same for all examples.
+    their gradients.
+
+    Raises:
+        VmapError: if ``f`` reads values that differ between examples, or draws while ``randomness`` is ``"error"``.
 
     >>> import numpy as np, polygrad as pg
     >>> x = np.asarray([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
@@ -52,6 +63,9 @@ def vmap(
            [-10., -12.]])
     """
 
+    if randomness not in ("error", "different", "same"):
+        raise ValueError(f"vmap: randomness must be 'error', 'different' or 'same', not {randomness!r}")
+
     @functools.wraps(f)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = flatten((args, kwargs))
@@ -61,7 +75,7 @@ def vmap(
         level = level_of(place, size)
         called = [_entered(x, axis, level) for x, axis in zip(tensors, axes, strict=True)]
         inner_args, inner_kwargs = optree.tree_unflatten(structure, called)
-        with mapping(level), differentiating(()):
+        with mapping(level), differentiating(()), mapping_draws(level, size, randomness):
             result = f(*inner_args, **inner_kwargs)
         outputs, out_structure = flatten(result)
         wanted = _spread(out_axes, result, "out_axes", "the output")

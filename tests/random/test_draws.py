@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import pickle
 import threading
@@ -74,17 +75,19 @@ def test_a_seed_gives_the_same_draws_in_compiled_functions(device: pg.Device) ->
 
 
 def test_a_seed_gives_the_same_draws_under_vmap(device: pg.Device) -> None:
+    """One draw for all examples, or for each the one that a loop would draw."""
     x = pg.asarray([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], device=device)
     found = []
-    for f in (pg.vmap, lambda f: lambda x: pg.stack([f(x[i, ...]) for i in range(3)])):
+    for f in (
+        functools.partial(pg.vmap, randomness="same"),
+        functools.partial(pg.vmap, randomness="different"),
+        lambda f: lambda x: pg.stack([f(x[i, ...]) for i in range(3)]),
+    ):
         g = random.Generator(9)
-        mapped = f(lambda row, g=g: row * random.normal(2, device=device, generator=g))
-        found.append((host(mapped(x)), g))
-    # One draw for the whole batch: a function that is mapped is run once.
+        found.append(host(f(lambda row, g=g: row * random.normal(2, device=device, generator=g))(x)))
     one = host(random.normal(2, generator=random.Generator(9)))
-    np.testing.assert_array_equal(found[0][0], host(x) * one)
-    three = np.stack([host(random.normal(2, generator=g)) for g in [random.Generator(9)] * 3])
-    np.testing.assert_array_equal(found[1][0], host(x) * three)
+    np.testing.assert_array_equal(found[0], host(x) * one)
+    np.testing.assert_array_equal(found[1], found[2])
 
 
 def test_the_bits_are_those_of_numpys_philox(device: pg.Device) -> None:
