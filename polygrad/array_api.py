@@ -26,6 +26,7 @@ from .ops import (
     searching,
     sets,
     slopes,
+    strong,
     sorting,
     statistical,
     utility,
@@ -72,6 +73,7 @@ _KERNELS: Final = {
     "softmax_over": extra.softmax_on_tensors,
     "with_entries": indexing.entries_replaced,
     **slopes.ON_TENSORS,
+    **strong.ON_TENSORS,
 }
 
 # Nor are these; consumers call them on a namespace they do not know. Their modules are imported on first use.

@@ -17,18 +17,27 @@ __all__ = ["binary", "from_partial", "op", "unary"]
 P = ParamSpec("P")
 
 
-def from_partial(partial: Rule) -> tuple[Rule, Rule, Rule]:
-    """The vjp, its conjugated twin and the jvp of an elementwise argument with this partial derivative."""
+def from_partial(partial: Rule, finite: bool = False) -> tuple[Rule, Rule, Rule]:
+    """The vjp, its conjugated twin and the jvp of an elementwise argument with this partial derivative.
 
-    def vjp(xp: Any, g: Any, *args: Any) -> Any:
+    Where the slope may be infinite or nan, a cotangent of 0 stays 0 (``ops/strong.py``); ``finite`` slopes need no such
+    care and get a plain product.
+    """
+
+    def plain(xp: Any, g: Any, *args: Any) -> Any:
         return g * partial(xp, *args)
+
+    def strong(xp: Any, g: Any, *args: Any) -> Any:
+        return xp.strong_multiply(g, partial(xp, *args))
 
     def conjugated(xp: Any, g: Any, *args: Any) -> Any:
         slope: Any = partial(xp, *args)
-        return g * (slope.conjugate() if isinstance(slope, (int, float, complex)) else xp.conj(slope))
+        slope = slope.conjugate() if isinstance(slope, (int, float, complex)) else xp.conj(slope)
+        return g * slope if finite else xp.strong_multiply(g, slope)
 
     code = partial.__code__
     names = list(code.co_varnames[1 : code.co_argcount])
+    vjp = plain if finite else strong
     for rule in (vjp, conjugated):
         rule.needs = names  # type: ignore[attr-defined]
         rule.__name__ = f"{partial.__name__}_vjp"
@@ -37,7 +46,7 @@ def from_partial(partial: Rule) -> tuple[Rule, Rule, Rule]:
 
 def _square(f: Callable[..., Any], derivative: Rule) -> Op:
     """The op of f(x, x)."""
-    vjp, conjugated, jvp = from_partial(derivative)
+    vjp, conjugated, jvp = from_partial(derivative, finite=True)
 
     def forward(xp: Any, x: Any, /) -> Any:
         return f(xp, x, x)
@@ -66,6 +75,7 @@ def unary(
     vjp: Rule | None = None,
     jvp: Rule | None = None,
     real_vjp: Rule | None = None,
+    finite: bool = False,
 ) -> Unary:
     """Declare an elementwise function of one array.
 
@@ -75,12 +85,13 @@ def unary(
         vjp, jvp: rules ``(xp, g, ...)`` and ``(xp, t, ...)`` that go before the derivative, where a
             function is not holomorphic or a shorter way exists.
         real_vjp: a shorter vjp for real output only.
+        finite: whether the derivative is finite wherever the function is; others take care that cotangents of 0 stay 0.
 
     With none of them the function is declared non-differentiable.
     """
 
     def declare(f: Callable[[Any, Any], Any]) -> Callable[[Any], Tensor]:
-        v, c, j = (None, None, None) if derivative is None else from_partial(derivative)
+        v, c, j = (None, None, None) if derivative is None else from_partial(derivative, finite)
         name = f.__name__.strip("_")
         twin = None if c is None or vjp is not None else Op(name, f, [c], [j], broadcasts=True, same_shape=True)
         declared = Op(name, f, [real_vjp or vjp or v], [jvp or j], broadcasts=True, conjugate=twin, same_shape=True)
@@ -99,6 +110,7 @@ def binary(
     scalars: bool = False,
     direct: Callable[[Any, Any], Any] | None = None,
     square: Rule | None = None,
+    finite: bool = False,
     broadcasts: bool = True,
     same_shape: bool = False,
     misfit: Callable[[Any, Any, Exception], Exception] | None = None,
@@ -112,13 +124,14 @@ def binary(
         scalars: whether the forward takes Python scalars as they are (the operators do).
         direct: the forward as a function of the two arrays alone, where it is an operator.
         square: the derivative by both arguments at once, for ``f(x, x)``: one rule instead of two and a sum.
+        finite: whether the partials are finite wherever the function is, as for :func:`unary`.
         same_shape: whether the rules always give the arguments' shapes.
         broadcasts: False for functions of two arrays that are not elementwise (matmul).
         misfit: what to raise for an error of the library: ``misfit(x1, x2, error)``.
     """
 
     def declare(f: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
-        made = [(None, None, None) if p is None else from_partial(p) for p in partials]
+        made = [(None, None, None) if p is None else from_partial(p, finite) for p in partials]
         real = [r or s or m[0] for r, s, m in zip(real_vjps, vjps, made)]
         other = [s or m[1] or r for r, s, m in zip(real_vjps, vjps, made)]
         forward = [s or m[2] for s, m in zip(jvps, made)]

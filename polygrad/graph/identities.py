@@ -89,6 +89,11 @@ def _multiply(known: _Known, i: Instruction) -> Value | Instruction | None:
     return None
 
 
+def _strong(known: _Known, i: Instruction) -> Value | Instruction | None:
+    a, b = i.args
+    return a if _plain(i.outputs[0]) and _alike(a, i.outputs[0]) and known.is_one(b) else None
+
+
 def _divide(known: _Known, i: Instruction) -> Value | Instruction | None:
     a, b = i.args
     if _plain(i.outputs[0]) and _alike(a, i.outputs[0]) and known.is_one(b):
@@ -221,7 +226,7 @@ _RULES: Final[dict[str, Rule]] = {
     "conj": _conj, "real": _conj, "positive": _conj, "reshape": _same_shape, "broadcast_to": _same_shape,
     "matrix_transpose": _transpose, "permute_dims": _transpose, "astype": _astype, "abs": _abs,
     "bitwise_invert": _invert, "logical_not": _invert, "maximum": _extreme, "minimum": _extreme,
-    "relu_linear": _relu_linear,
+    "relu_linear": _relu_linear, "strong_multiply": _strong, "strong_divide": _strong,
 }  # fmt: skip
 
 

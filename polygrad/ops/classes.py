@@ -71,13 +71,13 @@ def _scale(xp: Namespace, g: Raw, kept: Raw, reduction: str) -> Raw:
 def class_loss_vjp(xp: Namespace, g: Raw, x: Raw, target: Raw, axis: int, ignore: int, reduction: str) -> Raw:
     """The cotangent of ``x``."""
     slopes, kept = _slopes(xp, x, target, axis, ignore)
-    return slopes * xp.expand_dims(_scale(xp, g, kept, reduction), axis=axis)
+    return xp.strong_multiply(xp.expand_dims(_scale(xp, g, kept, reduction), axis=axis), slopes)
 
 
 @in_single
 def _jvp(xp: Namespace, t: Raw, x: Raw, target: Raw, axis: int, ignore: int, reduction: str) -> Raw:
     slopes, kept = _slopes(xp, x, target, axis, ignore)
-    losses = xp.where(kept, xp.sum(slopes * t, axis=axis), xp.zeros_like(x[(*(slice(None),) * axis, 0, ...)]))
+    losses = xp.where(kept, xp.sum(xp.strong_multiply(t, slopes), axis=axis), xp.zeros_like(x[(*(slice(None),) * axis, 0, ...)]))
     return _reduced(xp, losses, kept, reduction, mean_of_none=0.0)
 
 
@@ -228,11 +228,11 @@ def _input_slope(xp: Namespace, x: Raw, target: Raw) -> Raw:
 
 
 def _input_linear(xp: Namespace, g: Raw, x: Raw, target: Raw) -> Raw:
-    return g * _input_slope(xp, x, target)
+    return xp.strong_multiply(g, _input_slope(xp, x, target))
 
 
 def _target_linear(xp: Namespace, g: Raw, x: Raw) -> Raw:
-    return g * (_log(xp, 1 - x) - _log(xp, x))
+    return xp.strong_multiply(g, _log(xp, 1 - x) - _log(xp, x))
 
 
 @op(vjps=[_input_linear, _target_linear], jvps=[_input_linear, _target_linear], broadcasts=True)

@@ -17,6 +17,7 @@ from ..core.kernels import ON_TENSORS, kernel
 from ..typing import ArrayLike, Namespace, Raw
 from .data_types import as_same_dtype
 from .manipulation import view_of
+from .strong import quotient
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -65,17 +66,18 @@ def subtract(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     scalars=True,
     direct=operator.mul,
     square=lambda xp, x: x + x,
+    finite=True,
 )
 def multiply(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 * x2``, element by element."""
     return x1 * x2
 
 
-# -(a / b) / b, not a / (b * b), which over- and underflows; g first, for 0 times an infinite slope would be nan.
+# -(a / b) / b, not a / (b * b), which over- and underflows.
 @binary(
     (lambda xp, x2: 1.0 / x2, lambda xp, out, x2: -(out / x2)),
-    real_vjps=(lambda xp, g, x2: g / x2, lambda xp, g, out, x2: -(g * out) / x2),
-    jvps=(lambda xp, t, x2: t / x2, lambda xp, t, out, x2: -(t * out) / x2),
+    real_vjps=(lambda xp, g, x2: quotient(xp, g, x2), lambda xp, g, out, x2: -quotient(xp, xp.strong_multiply(g, out), x2)),
+    jvps=(lambda xp, t, x2: quotient(xp, t, x2), lambda xp, t, out, x2: -quotient(xp, xp.strong_multiply(t, out), x2)),
     scalars=True,
     direct=operator.truediv,
 )
@@ -113,13 +115,13 @@ def remainder(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     return xp.remainder(x1, x2)
 
 
-@unary(derivative=lambda xp, out: -(out * out))
+@unary(derivative=lambda xp, out: -xp.strong_multiply(out, out))
 def reciprocal(xp: Namespace, x: Raw, /) -> Raw:
     """``1 / x``, element by element."""
     return 1 / x
 
 
-@unary(derivative=lambda xp, x: 2 * x)
+@unary(derivative=lambda xp, x: 2 * x, finite=True)
 def square(xp: Namespace, x: Raw, /) -> Raw:
     """``x * x``, element by element."""
     return x * x
@@ -134,7 +136,7 @@ def _pow_base(xp: Namespace, x1: Raw, x2: Raw) -> Raw:
     x1 = xp.asarray(x1)
     zero = (x2 == 0) & ((x1 == 0) | (x1 != x1))
     p = xp.where(zero, xp.ones_like(x2), x2)
-    return xp.where(zero, xp.zeros_like(x2), x2) * xp.pow(x1, p - 1)
+    return xp.strong_multiply(xp.where(zero, xp.zeros_like(x2), x2), xp.pow(x1, p - 1))
 
 
 # The slope in the exponent is x^p log x: 0 at x = 0 for p >= 0 (the minimum-norm choice at p = 0), and nan
@@ -144,7 +146,7 @@ def _pow_exponent(xp: Namespace, out: Raw, x1: Raw, x2: Raw) -> Raw:
     base = xp.where(zero, xp.ones_like(x1), x1)
     if is_complex(xp, out) and not is_complex(xp, x1):
         base = xp.astype(base, out.dtype)  # the logarithm of a negative number is complex
-    return xp.where(zero, xp.zeros_like(out), out * xp.log(base))
+    return xp.where(zero, xp.zeros_like(out), xp.strong_multiply(out, xp.log(base)))
 
 
 @binary((_pow_base, _pow_exponent))
@@ -156,16 +158,20 @@ def pow(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
 # A Python number as exponent is static: the common powers need no pow, and a graph no constant.
 @op(
     name="integer_pow",
-    vjps=[lambda xp, g, x, p: g * xp.conj(_static_pow_slope(xp, x, p))],
-    jvps=[lambda xp, t, x, p: t * _static_pow_slope(xp, x, p)],
+    vjps=[lambda xp, g, x, p: _static_pow_linear(xp, g, xp.conj(x), p)],
+    jvps=[lambda xp, t, x, p: _static_pow_linear(xp, t, x, p)],
     broadcasts=True,
 )
 def _static_pow(xp: Namespace, x: Raw, /, p: float) -> Raw:
     return x**p
 
 
-def _static_pow_slope(xp: Namespace, x: Raw, p: float) -> Raw:
-    return xp.zeros_like(x) if p == 0 else p * static_power(xp, x, p - 1)
+# The slope p x^(p-1) is finite for p >= 1, and for others has a pole at 0.
+def _static_pow_linear(xp: Namespace, g: Raw, x: Raw, p: float) -> Raw:
+    if p == 0:
+        return xp.zeros_like(g)
+    slope = p * static_power(xp, x, p - 1)
+    return g * slope if p >= 1 and p % 1 == 0 else xp.strong_multiply(g, slope)
 
 
 def static_power(xp: Namespace, x: Raw, p: float) -> Raw:
@@ -185,13 +191,13 @@ def power(x1: ArrayLike, x2: ArrayLike) -> Tensor:
 power.operator = power  # type: ignore[attr-defined]
 
 
-@unary(derivative=lambda xp, out: out)
+@unary(derivative=lambda xp, out: out, finite=True)
 def exp(xp: Namespace, x: Raw, /) -> Raw:
     """``e ** x``, element by element."""
     return xp.exp(x)
 
 
-@unary(derivative=lambda xp, x: xp.exp(x))  # out + 1 loses the tail: exp(-100) is not 0
+@unary(derivative=lambda xp, x: xp.exp(x), finite=True)  # out + 1 loses the tail: exp(-100) is not 0
 def expm1(xp: Namespace, x: Raw, /) -> Raw:
     """``e ** x - 1``, exact near 0."""
     return xp.expm1(x)
@@ -252,13 +258,13 @@ def hypot(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
 # -- trigonometry and hyperbolics --------------------------------------------------------------------
 
 
-@unary(derivative=lambda xp, x: xp.cos(x))
+@unary(derivative=lambda xp, x: xp.cos(x), finite=True)
 def sin(xp: Namespace, x: Raw, /) -> Raw:
     """The sine of ``x`` in radians."""
     return xp.sin(x)
 
 
-@unary(derivative=lambda xp, x: -xp.sin(x))
+@unary(derivative=lambda xp, x: -xp.sin(x), finite=True)
 def cos(xp: Namespace, x: Raw, /) -> Raw:
     """The cosine of ``x`` in radians."""
     return xp.cos(x)
@@ -275,13 +281,13 @@ def tan(xp: Namespace, x: Raw, /) -> Raw:
     return xp.tan(x)
 
 
-@unary(derivative=lambda xp, x: xp.cosh(x))
+@unary(derivative=lambda xp, x: xp.cosh(x), finite=True)
 def sinh(xp: Namespace, x: Raw, /) -> Raw:
     """The hyperbolic sine."""
     return xp.sinh(x)
 
 
-@unary(derivative=lambda xp, x: xp.sinh(x))
+@unary(derivative=lambda xp, x: xp.sinh(x), finite=True)
 def cosh(xp: Namespace, x: Raw, /) -> Raw:
     """The hyperbolic cosine."""
     return xp.cosh(x)
@@ -290,6 +296,7 @@ def cosh(xp: Namespace, x: Raw, /) -> Raw:
 @unary(
     derivative=lambda xp, out, x: xp.tanh_slope(out, x),
     real_vjp=lambda xp, g, out, x: xp.tanh_vjp(g, out, x),
+    finite=True,
 )
 def tanh(xp: Namespace, x: Raw, /) -> Raw:
     """The hyperbolic tangent."""
@@ -413,6 +420,7 @@ def trunc(xp: Namespace, x: Raw, /) -> Raw:
 # The magnitude's slope is sign(x1) * sign(result), the sign argument's is 0.
 @binary(
     (lambda xp, out, x1: xp.sign(x1) * xp.sign(out), lambda xp, out: xp.zeros_like(out)),
+    finite=True,
 )
 def copysign(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """The magnitude of ``x1`` with the sign of ``x2``."""
@@ -443,13 +451,13 @@ _CHOSEN = (
 )
 
 
-@binary(_CHOSEN)
+@binary(_CHOSEN, finite=True)
 def maximum(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """The larger of each pair; a tie sends half of the gradient to each."""
     return xp.maximum(x1, x2)
 
 
-@binary(_CHOSEN)
+@binary(_CHOSEN, finite=True)
 def minimum(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """The smaller of each pair; a tie sends half of the gradient to each."""
     return xp.minimum(x1, x2)

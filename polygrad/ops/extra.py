@@ -120,12 +120,12 @@ def _weights(xp: Namespace, x: Raw, out: Raw, axes: Axes, keepdims: bool) -> Raw
 
 @in_single
 def _logsumexp_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, keepdims: bool) -> Raw:
-    return spread(xp, g, x.shape, axes, keepdims) * _weights(xp, x, out, axes, keepdims)
+    return xp.strong_multiply(kept(xp, g, x.shape, axes, keepdims), _weights(xp, x, out, axes, keepdims))
 
 
 @in_single
 def _logsumexp_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axes: Axes, keepdims: bool) -> Raw:
-    return xp.sum(t * _weights(xp, x, out, axes, keepdims), axis=axes, keepdims=keepdims)
+    return xp.sum(xp.strong_multiply(t, _weights(xp, x, out, axes, keepdims)), axis=axes, keepdims=keepdims)
 
 
 @op(vjps=[_logsumexp_vjp], jvps=[_logsumexp_jvp])

@@ -127,13 +127,13 @@ def _centred(xp: Namespace, x: Raw, axes: Axes) -> Raw:
 @in_single
 def _var_vjp(xp: Namespace, g: Raw, x: Raw, axes: Axes, correction: float, keepdims: bool) -> Raw:
     scale = _over(2.0, count(x.shape, axes) - correction)
-    return kept(xp, g, x.shape, axes, keepdims) * (_centred(xp, x, axes) * scale)
+    return xp.strong_multiply(kept(xp, g, x.shape, axes, keepdims), _centred(xp, x, axes) * scale)
 
 
 @in_single
 def _var_jvp(xp: Namespace, t: Raw, x: Raw, axes: Axes, correction: float, keepdims: bool) -> Raw:
     scale = _over(2.0, count(x.shape, axes) - correction)
-    return xp.sum(_centred(xp, x, axes) * t, axis=axes, keepdims=keepdims) * scale
+    return xp.sum(xp.strong_multiply(t, _centred(xp, x, axes)), axis=axes, keepdims=keepdims) * scale
 
 
 def _over(a: float, n: float) -> float:
@@ -167,13 +167,14 @@ def _std_slope(xp: Namespace, out: Raw, x: Raw, axes: Axes, correction: float, k
 
 @in_single
 def _std_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, correction: float, keepdims: bool) -> Raw:
-    return kept(xp, g, x.shape, axes, keepdims) * _std_slope(xp, out, x, axes, correction, keepdims)
+    slope = _std_slope(xp, out, x, axes, correction, keepdims)
+    return xp.strong_multiply(kept(xp, g, x.shape, axes, keepdims), slope)
 
 
 @in_single
 def _std_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axes: Axes, correction: float, keepdims: bool) -> Raw:
     slope = _std_slope(xp, out, x, axes, correction, keepdims)
-    return xp.sum(slope * t, axis=axes, keepdims=keepdims)
+    return xp.sum(xp.strong_multiply(t, slope), axis=axes, keepdims=keepdims)
 
 
 @op(vjps=[_std_vjp], jvps=[_std_jvp])

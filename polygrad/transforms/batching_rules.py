@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..array_api import FUNCTIONS
 from ..errors import VmapError
-from ..ops import extra, slopes
+from ..ops import extra, slopes, strong
 from ..ops.indexing import entries_replaced, scatter_add
 from ..ops.keys import expand, is_basic
 from ..ops.manipulation import _full_shape, broadcast_shapes, normal_axes, normal_axis
@@ -88,7 +88,7 @@ class Rules:
             "clip_between": self._elementwise_rule(FUNCTIONS["clip"]),
             "sigmoid": self._elementwise_rule(extra.sigmoid),
             "floor_quotient": self._elementwise_rule(FUNCTIONS["floor_divide"]),
-            **{name: self._elementwise_rule(f) for name, f in slopes.ON_TENSORS.items()},
+            **{name: self._elementwise_rule(f) for name, f in (slopes.ON_TENSORS | strong.ON_TENSORS).items()},
         }
         made |= self.backend.native_dtypes
         return made | {"newaxis": None, "e": 2.718281828459045, "pi": 3.141592653589793, "inf": float("inf"),

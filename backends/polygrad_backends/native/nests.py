@@ -72,6 +72,12 @@ def _sign(v: Lanes, x: str) -> str:
     return v.choose(v.compare("uno", x, x), x, signs)
 
 
+def _mended(v: Lanes, result: str, g: str) -> str:
+    """A product or quotient of ``g``, and 0 where it is nan and ``g`` is 0."""
+    zero = v.number(0.0)
+    return v.choose(v.compare("uno", result, result), v.choose(v.compare("equal", g, zero), zero, result), result)
+
+
 _ARITHMETIC: Final[dict[str, Emit]] = {
     "add": Lanes.add, "subtract": Lanes.sub, "multiply": Lanes.mul, "divide": Lanes.div, "negative": Lanes.neg,
     "sign": _sign,
@@ -85,6 +91,9 @@ _ARITHMETIC: Final[dict[str, Emit]] = {
     "round": lambda v, x: v.unary("roundeven", x),
     "square": lambda v, x: v.mul(x, x),
     "reciprocal": lambda v, x: v.div(v.number(1.0), x),
+    "strong_multiply": lambda v, g, slope: _mended(v, v.mul(g, slope), g),
+    "strong_product": lambda v, a, b: _mended(v, _mended(v, v.mul(a, b), a), b),
+    "strong_divide": lambda v, g, x: _mended(v, v.div(g, x), g),
     "relu": lambda v, x: v.extreme("greater", x, v.number(0.0)),
     "relu_linear": lambda v, g, out: v.choose(v.compare("less_equal", out, v.number(0.0)), v.number(0.0), g),
     "tanh_slope": tanh_slope,
@@ -172,6 +181,7 @@ _WEIGHTS: Final = {
     "sigmoid": 14,
     "sigmoid_slope": 14,
     "divide": 3,
+    "strong_divide": 3,
     "gelu_parts": 36,
 }
 

@@ -63,13 +63,15 @@ def _norm_slope(xp: Namespace, x: Raw, out: Raw, axes: Axes, p: float, keepdims:
 @in_single
 def _norm_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, p: float, keepdims: bool) -> Raw:
     slope = _norm_slope(xp, x, out, axes, p, keepdims)
-    return kept(xp, g, x.shape, tuple(i + x.ndim for i in axes), keepdims) * slope
+    return xp.strong_multiply(kept(xp, g, x.shape, tuple(i + x.ndim for i in axes), keepdims), slope)
 
 
 @in_single
 def _norm_jvp(xp: Namespace, t: Raw, out: Raw, x: Raw, axes: Axes, p: float, keepdims: bool) -> Raw:
     slope = _norm_slope(xp, x, out, axes, p, keepdims)
-    moved = xp.real(xp.conj(slope) * t) if is_complex(xp, x) else slope * t
+    moved = xp.strong_multiply(t, xp.conj(slope))
+    if is_complex(xp, x):
+        moved = xp.real(moved)
     return xp.sum(moved, axis=axes, keepdims=keepdims)
 
 
