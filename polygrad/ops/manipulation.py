@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core.apply import apply, apply_many, apply_multiple
-from ..core.cell import link_view
+from ..core.cell import extra_of, link_view, root_of
 from ..core.declare import op
 from ..core.op import Op
 from ..core.operands import together
@@ -97,7 +97,8 @@ def _reshape(xp: Namespace, x: Raw, /, shape: Shape, copy: bool | None) -> Raw:
 def reshape(x: ArrayLike, /, shape: tuple[int, ...] | int, *, copy: bool | None = None) -> Tensor:
     """The same elements, in row-major order, in another shape; one length may be -1.
 
-    A view where the library can make one; ``copy=True`` never is.
+    A view, whatever the order in memory: it follows later writes to ``x``, and writes to it reach ``x``, also where the
+    library had to copy. ``copy=True`` never is one.
 
     >>> import polygrad as pg
     >>> pg.reshape(pg.arange(6), (2, -1)).shape
@@ -107,8 +108,11 @@ def reshape(x: ArrayLike, /, shape: tuple[int, ...] | int, *, copy: bool | None 
     before = x._value.shape
     target = _full_shape(before, (shape,) if isinstance(shape, int) else tuple(shape))
     result = apply(_reshape, (x,), (target, copy))
-    if copy is not True and x._device.backend.is_view(result._value, x._value):
+    if copy is not True:
         link_view(result, x, lambda base: reshape(base, target), lambda base, made: reshape(made, before))
+        if not x._device.backend.is_view(result._value, x._value):
+            extra_of(root_of(x)).copies = True
+            result._saved = True  # writes go to the base, which makes this again
     return result
 
 
