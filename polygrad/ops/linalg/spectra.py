@@ -314,7 +314,7 @@ def _svd_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
             inner = inner - _phases(xp, own, s)
         if n > k:
             beyond = beyond + xp.matmul(u, xp.adjoint(_beyond(xp, v, of_v / s[..., None, :])))
-    turned = _turned(xp, *cotangents, of_s, s)
+    turned = _turned(xp, cotangents[0], cotangents[1], of_s, s)
     return xp.matmul(u, xp.matmul(inner + turned, vh)) + beyond
 
 
