@@ -16,7 +16,7 @@ from .data_types import astype
 from .half import in_single, single
 from .manipulation import normal_axes
 from .searching import where
-from .statistical import kept, linear_scan, one_axis, spread
+from .statistical import kept, linear_scan, one_axis
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
