@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import optree
 
@@ -21,7 +21,11 @@ __all__ = ["vmap"]
 
 
 def vmap(
-    f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, axis_size: int | None = None
+    f: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_size: int | None = None,
+    randomness: Literal["error", "different", "same"] = "error",
 ) -> Callable[..., Any]:
     """A function that applies ``f``, written for one example, to a batch, in one run of array operations.
 
@@ -34,9 +38,16 @@ def vmap(
         out_axes: where the batch axis goes in the outputs: an int, or a pytree prefix of the output. None for what
             is the same for all examples.
         axis_size: the length of the batch, needed only where no argument says it.
+        randomness: what random draws inside ``f`` do (``pg.random``, dropout in training): ``"error"`` refuses them,
+            ``"different"`` draws independently for each example, ``"same"`` draws once for all.
 
     Returns:
         A function whose results are raw arrays where all arguments are, unless they carry a graph.
+
+    Raises:
+        ShapeError: if the lengths of the batch differ.
+        VmapError: if ``f`` draws random numbers and ``randomness`` is ``"error"``, or reads what differs between examples.
+        ValueError: for another ``randomness``.
 
     It nests with itself and every other transform. Tensors from outside (parameters) may be used in ``f`` and get
     their gradients. Random draws inside ``f`` are the same for all examples.
@@ -50,7 +61,12 @@ def vmap(
     array([[ -2.,  -4.],
            [ -6.,  -8.],
            [-10., -12.]])
+    >>> noisy = pg.vmap(lambda x: x + pg.random.normal(()), randomness="different")
+    >>> len(set(noisy(np.zeros(5)).tolist()))
+    5
     """
+    if randomness not in ("error", "different", "same"):
+        raise ValueError(f'vmap: randomness must be "error", "different" or "same", not {randomness!r}')
 
     @functools.wraps(f)
     def mapped(*args: Any, **kwargs: Any) -> Any:
@@ -58,7 +74,7 @@ def vmap(
         axes, names = _axes_of(in_axes, args, kwargs)
         tensors, size = _checked(leaves, axes, names, axis_size)
         place = innermost(_device_of(tensors, axes))
-        level = level_of(place, size)
+        level = level_of(place, size, randomness)
         called = [_entered(x, axis, level) for x, axis in zip(tensors, axes, strict=True)]
         inner_args, inner_kwargs = optree.tree_unflatten(structure, called)
         with mapping(level), differentiating(()):
