@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .. import registry
 from ..backend import Device
+from ..core import drawing
 from ..core.apply import user_line
 from ..core.cell import Cell, new_tensor, provide_enter, provide_note_gradient, root_of, settle
 from ..core.modes import TRACE, Mode
@@ -31,6 +32,9 @@ _running: ContextVar[Trace | None] = ContextVar("polygrad_trace", default=None)
 def running() -> Trace | None:
     """The innermost trace of this thread or task."""
     return _running.get()
+
+
+drawing.provide_trace(running)
 
 
 class Entered:
@@ -201,6 +205,7 @@ class Trace:
         self.pending: list[Done] = []  # calls that an earlier try of this run made
         self.done: list[Done] = []
         self.stepped: list[Any] = []  # optimisers whose step was traced
+        self.generators: list[Any] = []  # those that the function chose to draw by default
         self.witness: Witness | None = None
         self.shown = ""  # where a traced tensor was written as text
         self._numbers = count()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
-import sys
+import operator
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import polygrad as pg
-from polygrad.core.chance import mappings, note_draw, note_generator, repeated
-from polygrad.transforms.batching import batched, is_level
+from polygrad.core import drawing
+from polygrad.core.cell import new_tensor
 
-from .generator import Generator, current
+from .generator import Generator, current, of_this_trace
 
 __all__ = [
     "bernoulli",
@@ -28,94 +26,59 @@ __all__ = [
 ]
 
 
-D = TypeVar("D", bound="Callable[..., pg.Tensor]")
+Sample = Callable[[Any, tuple[int, ...], tuple[int, ...]], pg.Tensor]
+"""``sample(source, lead, lengths)``: numbers on the host, of shape ``lead + lengths``, from NumPy's generator."""
 
 
-def _at_each_run(draw: D) -> D:
-    """Have a compiled function draw anew at each run."""
-
-    def once(*args: Any, device: Any = None, **kwargs: Any) -> pg.Tensor:
-        graph = sys.modules.get("polygrad.graph.run_once")
-        trace = None if graph is None else graph.running()
-        if trace is None:
-            note_generator(kwargs.get("generator") or current())
-            return draw(*args, device=device, **kwargs)
-        again = repeated(draw.__name__, None)
-        if again is not None:
-            note_draw(again)
-            return again  # type: ignore[no-any-return]
-        place = pg.default_device() if device is None else pg.Device(device)
-        if place not in (trace.device, trace.inner):
-            raise pg.errors.TraceError(
-                f"{draw.__name__}: draws for {place} inside a function that is traced for {trace.inner}; "
-                "a static graph is of one device"
-            )
-        call = _Draw(draw, args, {**kwargs, "device": trace.inner})
-        made: pg.Tensor = trace.host(call, (), call.save())[0]
-        note_draw(made)
-        return made
-
-    @functools.wraps(draw)
-    def drawn(*args: Any, device: Any = None, **kwargs: Any) -> pg.Tensor:
-        if not mappings():
-            return once(*args, device=device, **kwargs)
-        return _in_vmap(draw, once, args, {**kwargs, "device": _below(device)})
-
-    return drawn  # type: ignore[return-value]
-
-
-def _below(device: Any) -> Any:
-    """The ordinary device that a device of a vmap is over."""
-    place = pg.default_device() if device is None else pg.Device(device)
-    return place.backend.base if is_level(place) else place  # type: ignore[attr-defined]
-
-
-def _in_vmap(
-    draw: Callable[..., pg.Tensor], once: Callable[..., pg.Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> pg.Tensor:
-    """A draw inside vmap: for each example, or one for all."""
-    name, running = draw.__name__, mappings()
-    if any(m.randomness == "error" for m in running):
-        raise pg.errors.VmapError(
-            f"{name}: a random draw inside vmap can mean one for each example or one for all; say which: "
-            'pg.vmap(f, randomness="different") or randomness="same". Or draw outside, and map over the result'
-        )
-    different = [m for m in running if m.randomness == "different"]
-    if not different:
-        return once(*args, **kwargs)
-    parameters = [x for x in (*args, *kwargs.values()) if isinstance(x, pg.Tensor) and is_level(x.device)]
-    if parameters:
-        raise pg.errors.VmapError(
-            f"{name}: a parameter differs between the examples; draw with fixed ones and shift and scale the result"
-        )
-    count = math.prod(m.size for m in different)
-    given = inspect.signature(draw).bind(*args, **kwargs)
-    given.apply_defaults()
-    if "shape" in given.arguments:
-        given.arguments["shape"] = (count, *_lengths(given.arguments["shape"]))
-        draws = once(*given.args, **given.kwargs)
-    else:
-        draws = pg.stack([once(*args, **kwargs) for _ in range(count)])
-    value = pg.reshape(draws, (*(m.size for m in different), *draws.shape[1:]))
-    for m in different:
-        value = batched(value, m.level)
-    return value
-
-
-class _Draw:
+class _AtEachRun:
     """One draw of a compiled function; equal to itself only."""
 
-    def __init__(self, draw: Callable[..., pg.Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._call = functools.partial(draw, *args, **kwargs)
-        self._generator: Generator | None = kwargs.get("generator")
+    def __init__(self, draw: Callable[[Any], pg.Tensor], generator: Generator | None) -> None:
+        self._draw = draw
+        self._generator = generator
 
     def save(self) -> tuple[Callable[[], Any], Callable[[Any], None]]:
         """What reads and what sets the state of the generator."""
         generator = current() if self._generator is None else self._generator
-        return generator.get_state, generator.set_state
+        return generator._state, generator._put
 
     def __call__(self) -> tuple[Any]:
-        return (self._call()._value,)
+        return (self._draw(_host(self._generator))._value,)
+
+
+def _drawn(
+    name: str, sample: Sample, shape: int | tuple[int, ...], dtype: Any, device: Any, generator: Generator | None
+) -> pg.Tensor:
+    """Numbers drawn where the function runs: in a trace at each run, in vmap for each example or for all."""
+    place = drawing.place_of(name, pg.default_device() if device is None else pg.Device(device))
+    lengths = _lengths(shape)
+    trace, replay = drawing.trace(), drawing.replay()
+
+    def draw(source: Any, where: pg.Device) -> pg.Tensor:
+        return _rounded(sample(source, place.lead, lengths), dtype, where)
+
+    if trace is None:
+        return place.enter(draw(_host(generator), place.device))  # type: ignore[no-any-return]
+    if place.device not in (trace.device, trace.inner):
+        raise pg.errors.TraceError(
+            f"{name}: draws for {place.device} inside a function that is traced for {trace.inner}; a static graph is of one "
+            "device"
+        )
+    numbers = None
+    if replay is not None and replay.in_first_trace():
+        numbers = replay.array()
+    elif replay is not None and replay.in_later_trace():
+        with pg.graph.run_once.paused():
+            again = draw(_host(generator), trace.inner)._value
+        numbers = new_tensor(trace.constant(again), None, trace.device)
+    if numbers is None:
+        call = _AtEachRun(lambda source: draw(source, trace.inner), of_this_trace() if generator is None else generator)
+        (numbers,) = trace.host(call, (), call.save())
+    numbers._saved = True  # a second run gets the same array
+    for draws in drawing.recording():
+        if draws.trace is trace:
+            draws.arrays.append(new_tensor(numbers._value, None, numbers._device))
+    return place.enter(numbers)  # type: ignore[no-any-return]
 
 
 def _lengths(shape: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -134,21 +97,49 @@ def _floating(name: str, dtype: Any) -> pg.DType:
     return pg.finfo(dtype).dtype
 
 
-def _delivered(x: pg.Tensor, device: Any) -> pg.Tensor:
-    return x.to_device(pg.default_device() if device is None else device)
-
-
-def _rounded(x: pg.Tensor, dtype: pg.DType, device: Any) -> pg.Tensor:
-    """Drawn float64 values in the dtype on the device; bfloat16, which NumPy lacks, is made there."""
+def _rounded(x: pg.Tensor, dtype: Any, device: Any) -> pg.Tensor:
+    """Drawn values in the dtype on the device; bfloat16, which NumPy lacks, is made there."""
+    if dtype is None:
+        return x.to_device(device)
     host_dtype = pg.float32 if dtype is pg.bfloat16 else dtype
-    return _delivered(x.astype(host_dtype, copy=False), device).astype(dtype, copy=False)
+    return x.astype(host_dtype, copy=False).to_device(device).astype(dtype, copy=False)
 
 
-@_at_each_run
+def _cpu(x: Any) -> pg.Tensor:
+    return pg.asarray(x, device="cpu")
+
+
+def _numbers(*parameters: Any) -> bool:
+    """Whether all parameters of a distribution are Python's or NumPy's numbers."""
+    return all(
+        isinstance(x, (int, float)) or (getattr(x, "shape", None) == () and not isinstance(x, pg.Tensor))
+        for x in parameters
+    )
+
+
+def _known(x: Any) -> bool:
+    """Whether a condition on parameters can be looked at: not in a trace, nor if each example has its own."""
+    return not isinstance(x, pg.Tensor) or not x.device.backend.lazy
+
+
+def _refuse(wrong: Any, error: str, *shown: Any) -> None:
+    """Raise a ValueError where parameters are wrong."""
+    if _known(wrong) and bool(pg.any(wrong) if isinstance(wrong, pg.Tensor) else wrong):
+        raise ValueError(f"{error}, got {' and '.join(str(x) for x in shown)}")
+
+
+def _standard(source: Any, lead: tuple[int, ...], lengths: tuple[int, ...]) -> pg.Tensor:
+    return _cpu(source.standard_normal(lead + lengths))
+
+
+def _shares(source: Any, lead: tuple[int, ...], lengths: tuple[int, ...]) -> pg.Tensor:
+    return _cpu(source.random(lead + lengths))
+
+
 def normal(
     shape: int | tuple[int, ...],
-    mean: float = 0.0,
-    std: float = 1.0,
+    mean: Any = 0.0,
+    std: Any = 1.0,
     *,
     dtype: Any = None,
     device: Any = None,
@@ -158,30 +149,36 @@ def normal(
 
     Args:
         shape: the result's shape.
-        mean, std: of the distribution.
+        mean, std: of the distribution: numbers, or arrays that broadcast against ``shape``, to which the result is
+            differentiable.
         dtype: a real floating dtype; float64 unless told.
         device: where the result lives; the default device unless told.
         generator: what draws; the default generator unless told.
 
     Raises:
         ValueError: if ``std`` is negative.
+        VmapError: inside ``vmap`` if its ``randomness`` is ``"error"``. So do all draws.
 
     >>> import polygrad as pg
     >>> pg.random.normal((4,), generator=pg.random.Generator(0)).shape
     (4,)
     """
     want = _floating("normal", dtype)
-    if std < 0:
-        raise ValueError(f"normal: std must be >= 0, got {std}")
-    values = pg.asarray(_host(generator).standard_normal(_lengths(shape))) * std + mean
-    return _rounded(values, want, device)
+    _refuse(std < 0, "normal: std must be >= 0", std)
+    if _numbers(mean, std):
+        return _drawn("normal", lambda *a: _standard(*a) * std + mean, shape, want, device, generator)
+    return _of_parameters(want, _drawn("normal", _standard, shape, pg.float64, device, generator) * std + mean)
 
 
-@_at_each_run
+def _of_parameters(dtype: Any, x: pg.Tensor) -> pg.Tensor:
+    """Numbers computed from parameters that are arrays, in the dtype."""
+    return x.astype(dtype, copy=False)
+
+
 def uniform(
     shape: int | tuple[int, ...],
-    low: float = 0.0,
-    high: float = 1.0,
+    low: Any = 0.0,
+    high: Any = 1.0,
     *,
     dtype: Any = None,
     device: Any = None,
@@ -200,27 +197,33 @@ def uniform(
     True
     """
     want = _floating("uniform", dtype)
-    if low > high:
-        raise ValueError(f"uniform: low must not be above high, got {low} and {high}")
-    values = pg.asarray(_host(generator).random(_lengths(shape))) * (high - low) + low
+    _refuse(low > high, "uniform: low must not be above high", low, high)
     kind = pg.float32 if want is pg.bfloat16 else want
-    values = values.astype(kind, copy=False)
-    # Rounding may reach ``high``; the number before it is the largest that belongs.
-    ends = pg.asarray([high, low], dtype=kind, device="cpu")
-    values = pg.minimum(values, pg.nextafter(ends[0], ends[1]))
-    return _rounded(values, want, device)
+    if not _numbers(low, high):
+        shares = _drawn("uniform", _shares, shape, pg.float64, device, generator)
+        ends = [x if isinstance(x, pg.Tensor) else pg.asarray(x, device=shares.device) for x in (low, high)]
+        values = (shares * (ends[1] - ends[0]) + ends[0]).astype(kind, copy=False)
+        bound = [pg.astype(x.detach(), kind) for x in ends]
+        return _of_parameters(want, pg.minimum(values, pg.nextafter(bound[1], bound[0])))
+
+    def sample(source: Any, lead: tuple[int, ...], lengths: tuple[int, ...]) -> pg.Tensor:
+        values = (_shares(source, lead, lengths) * (high - low) + low).astype(kind, copy=False)
+        # Rounding may reach ``high``; the number before it is the largest that belongs.
+        ends = pg.asarray([high, low], dtype=kind, device="cpu")
+        return pg.minimum(values, pg.nextafter(ends[0], ends[1]))
+
+    return _drawn("uniform", sample, shape, want, device, generator)
 
 
-@_at_each_run
 def bernoulli(
     shape: int | tuple[int, ...],
-    p: float = 0.5,
+    p: Any = 0.5,
     *,
     dtype: Any = None,
     device: Any = None,
     generator: Generator | None = None,
 ) -> pg.Tensor:
-    """True with probability ``p``: booleans, or 1 and 0 of ``dtype``.
+    """True with probability ``p``: booleans, or 1 and 0 of ``dtype``. No gradient goes to ``p``.
 
     Raises:
         ValueError: if ``p`` is not in 0 to 1.
@@ -229,13 +232,16 @@ def bernoulli(
     >>> pg.random.bernoulli(3, 1.0, dtype="float32")
     tensor([1., 1., 1.], dtype=float32)
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"bernoulli: p is a probability, 0 to 1, got {p}")
-    drawn = _delivered(pg.asarray(_host(generator).random(_lengths(shape))) < p, device)
+    name = "bernoulli"
+    _refuse((p < 0) | (p > 1), "bernoulli: p is a probability, 0 to 1", p)
+    _refuse(p != p, "bernoulli: p is a probability, 0 to 1", p)
+    if _numbers(p):
+        drawn = _drawn(name, lambda *a: _shares(*a) < p, shape, None, device, generator)
+    else:
+        drawn = _drawn(name, _shares, shape, pg.float64, device, generator) < p
     return drawn if dtype is None else drawn.astype(dtype, copy=False)
 
 
-@_at_each_run
 def integers(
     shape: int | tuple[int, ...],
     low: int,
@@ -260,6 +266,7 @@ def integers(
     if not pg.isdtype(want, "integral"):
         raise pg.errors.DTypeError(f"integers: draws integers, not {dtype}")
     limits = pg.iinfo(want)
+    low, high = operator.index(low), operator.index(high)
     if low >= high:
         raise ValueError(f"integers: low must be below high, got {low} and {high}")
     if low < limits.min or high - 1 > limits.max:
@@ -267,11 +274,14 @@ def integers(
             f"integers: {limits.dtype} holds {limits.min} to {limits.max}, not {low} to {high - 1}"
         )
     wide = "uint64" if high - 1 > pg.iinfo("int64").max else "int64"
-    drawn = _host(generator).integers(low, high - 1, size=_lengths(shape), dtype=wide, endpoint=True)
-    return _delivered(pg.asarray(drawn, dtype=limits.dtype, copy=True), device)
+
+    def sample(source: Any, lead: tuple[int, ...], lengths: tuple[int, ...]) -> pg.Tensor:
+        drawn = source.integers(low, high - 1, size=lead + lengths, dtype=wide, endpoint=True)
+        return pg.asarray(drawn, dtype=limits.dtype, device="cpu", copy=True)
+
+    return _drawn("integers", sample, shape, None, device, generator)
 
 
-@_at_each_run
 def permutation(n: int, *, device: Any = None, generator: Generator | None = None) -> pg.Tensor:
     """The numbers 0 to ``n - 1`` in random order, as int64.
 
@@ -279,13 +289,17 @@ def permutation(n: int, *, device: Any = None, generator: Generator | None = Non
     >>> pg.sort(pg.random.permutation(4))
     tensor([0, 1, 2, 3], dtype=int64)
     """
-    return _delivered(pg.asarray(_host(generator).permutation(n), dtype="int64", copy=True), device)
+
+    def sample(source: Any, lead: tuple[int, ...], lengths: tuple[int, ...]) -> pg.Tensor:
+        rows = [source.permutation(n).tolist() for _ in range(math.prod(lead))]
+        return pg.reshape(pg.asarray(rows, dtype="int64", device="cpu"), (*lead, n))
+
+    return _drawn("permutation", sample, n, None, device, generator)
 
 
-@_at_each_run
 def exponential(
     shape: int | tuple[int, ...],
-    scale: float = 1.0,
+    scale: Any = 1.0,
     *,
     dtype: Any = None,
     device: Any = None,
@@ -301,16 +315,20 @@ def exponential(
     True
     """
     want = _floating("exponential", dtype)
-    if scale < 0:
-        raise ValueError(f"exponential: scale must be >= 0, got {scale}")
-    return _rounded(pg.asarray(_host(generator).standard_exponential(_lengths(shape))) * scale, want, device)
+    _refuse(scale < 0, "exponential: scale must be >= 0", scale)
+
+    def sample(source: Any, lead: tuple[int, ...], lengths: tuple[int, ...]) -> pg.Tensor:
+        return _cpu(source.standard_exponential(lead + lengths))
+
+    if _numbers(scale):
+        return _drawn("exponential", lambda *a: sample(*a) * scale, shape, want, device, generator)
+    return _of_parameters(want, _drawn("exponential", sample, shape, pg.float64, device, generator) * scale)
 
 
-@_at_each_run
 def gumbel(
     shape: int | tuple[int, ...],
-    loc: float = 0.0,
-    scale: float = 1.0,
+    loc: Any = 0.0,
+    scale: Any = 1.0,
     *,
     dtype: Any = None,
     device: Any = None,
@@ -327,18 +345,19 @@ def gumbel(
     (2, 3)
     """
     want = _floating("gumbel", dtype)
-    if scale < 0:
-        raise ValueError(f"gumbel: scale must be >= 0, got {scale}")
-    return _rounded(pg.asarray(_host(generator).gumbel(loc, scale, _lengths(shape))), want, device)
+    _refuse(scale < 0, "gumbel: scale must be >= 0", scale)
+    if _numbers(loc, scale):
+        return _drawn("gumbel", lambda s, a, b: _cpu(s.gumbel(loc, scale, a + b)), shape, want, device, generator)
+    standard = _drawn("gumbel", lambda s, a, b: _cpu(s.gumbel(size=a + b)), shape, pg.float64, device, generator)
+    return _of_parameters(want, standard * scale + loc)
 
 
-@_at_each_run
 def truncated_normal(
     shape: int | tuple[int, ...],
-    mean: float = 0.0,
-    std: float = 1.0,
-    low: float = -2.0,
-    high: float = 2.0,
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    low: Any = -2.0,
+    high: Any = 2.0,
     *,
     dtype: Any = None,
     device: Any = None,
@@ -357,15 +376,22 @@ def truncated_normal(
     True
     """
     want = _floating("truncated_normal", dtype)
-    if std <= 0 or low >= high:
-        raise ValueError(f"truncated_normal: needs std > 0 and low < high, got std={std}, low={low}, high={high}")
-    ends = pg.asarray([(low - mean) / std, (high - mean) / std], dtype="float64", device="cpu")
-    turned = bool(ends[0] > 0)  # in the lower tail probabilities are exact, in the upper one they round to 1
-    below = pg.special.ndtr(-ends if turned else ends)
-    share = pg.asarray(_host(generator).random(_lengths(shape)))
-    x = pg.special.ndtri(below[0] + (below[1] - below[0]) * share)
-    values = pg.clip((-x if turned else x) * std + mean, low, high)
-    return _rounded(values, want, device)
+    error = "truncated_normal: needs std > 0 and low < high"
+    _refuse(std <= 0, error, f"std={std}, low={low}, high={high}")
+    _refuse(low >= high, error, f"std={std}, low={low}, high={high}")
+    name = "truncated_normal"
+
+    def inverted(share: pg.Tensor) -> pg.Tensor:
+        a, b = [pg.asarray((x - mean) / std, device=share.device) for x in (low, high)]
+        # In the lower tail probabilities are exact, in the upper one they round to 1.
+        side = pg.where(a > 0, -1.0, 1.0)
+        below = [pg.special.ndtr(side * x) for x in (a, b)]
+        x = side * pg.special.ndtri(below[0] + (below[1] - below[0]) * share)
+        return pg.clip(x * std + mean, low, high)
+
+    if _numbers(mean, std, low, high):
+        return _drawn(name, lambda *a: inverted(_shares(*a)), shape, want, device, generator)
+    return _of_parameters(want, inverted(_drawn(name, _shares, shape, pg.float64, device, generator)))
 
 
 def categorical(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import secrets
-import sys
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from polygrad import errors, registry
 from polygrad.backend import Scope
+from polygrad.core import drawing
 
 __all__ = ["Generator", "current", "default_generator", "get_state", "manual_seed", "set_state", "split", "use"]
 
@@ -22,7 +19,8 @@ class Generator:
         seed: any integer >= 0; None draws one from the operating system.
 
     Generators of the same seed give the same numbers on every platform and for every backend. The host's
-    generator is made on the first draw, so that making one of these loads no array library.
+    generator is made on the first draw, so that making one of these loads no array library. In a function that is
+    traced, each run makes it again, and repeats :meth:`manual_seed`, :meth:`set_state` and :meth:`split`.
 
     >>> import polygrad as pg
     >>> g = pg.random.Generator(7)
@@ -38,22 +36,32 @@ class Generator:
     def __init__(self, seed: int | None = None) -> None:
         self._host: Any = None
         self._seed = 0
-        if seed is None:
-            self._begin(secrets.randbits(64))
+        checked = None if seed is None else _checked(seed)
+        if drawing.trace() is None:
+            self._seed = drawing.system_seed() if checked is None else checked
         else:
-            self.manual_seed(seed)
+            self._each_run(self._begin, checked)
+
+    def copied(self, state: Mapping[str, Any] | None = None) -> Generator:
+        """A generator in a state: this one's own if None is given."""
+        copy = Generator.__new__(Generator)
+        copy._seed, copy._host = self._seed, None
+        if state is not None or self._host is not None:
+            copy._seed, copy._host = _host_of(self._read() if state is None else state)
+        return copy
 
     @property
     def seed(self) -> int:
         """The seed that the stream began with."""
-        return self._seed
+        return self._acting()._seed
 
     @property
     def host(self) -> Any:
         """The generator that draws, NumPy's, on the host."""
-        if self._host is None:
-            self._host = registry.load("numpy").generator(self._seed)
-        return self._host
+        acting = self._noted()
+        if acting._host is None:
+            acting._host = registry.load("numpy").generator(acting._seed)
+        return acting._host
 
     def manual_seed(self, seed: int) -> Generator:
         """Begin again from a seed; returns itself.
@@ -62,25 +70,21 @@ class Generator:
             ValueError: if the seed is negative.
             TypeError: if it is not an integer.
         """
-        seed = seed.__index__()
-        if seed < 0:
-            raise ValueError(f"a seed must be an integer >= 0, got {seed}")
-        _each_run(self, functools.partial(self._begin, seed))
+        self._each_run(self._begin, _checked(seed))
         return self
-
-    def _begin(self, seed: int) -> None:
-        self._seed = seed
-        self._host = None
 
     def get_state(self) -> dict[str, Any]:
         """Where the stream stands: dicts, lists, strings and integers, which JSON can hold.
 
         Raises:
-            TraceError: inside a function that is traced, where it is known at each run only.
+            TraceError: in a function that is traced, whose runs each have another state.
         """
-        _refuse_traced("get_state")
-        state: dict[str, Any] = _plain(self.host.bit_generator.state)
-        return {"seed": self._seed, "stream": state}
+        if drawing.trace() is not None:
+            raise errors.TraceError(
+                "get_state: the state of a random generator is read in a function that is traced; every run has another "
+                "one. Read it outside the compiled function, or copy the generator there"
+            )
+        return self._state()
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continue from where a stream stood.
@@ -88,20 +92,7 @@ class Generator:
         Raises:
             StateError: if this is no state of a generator; the generator is left as it was.
         """
-        try:
-            seed = state["seed"].__index__()
-            host = registry.load("numpy").generator(seed)
-            host.bit_generator.state = state["stream"]
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            raise errors.StateError(
-                f"not a random generator's state ({type(error).__name__}: {error}); give a get_state()"
-            ) from None
-        _each_run(self, functools.partial(self._continue, seed, host.bit_generator.state))
-
-    def _continue(self, seed: int, state: Any) -> None:
-        host = registry.load("numpy").generator(seed)
-        host.bit_generator.state = state
-        self._seed, self._host = seed, host
+        self._each_run(self._put, state)
 
     def split(self, n: int) -> list[Generator]:
         """``n`` new generators, independent of each other and of this one, which moves on.
@@ -111,38 +102,101 @@ class Generator:
         >>> a.seed == b.seed
         False
         """
-        _refuse_traced("split")
-        words = self.host.integers(0, 2**64 - 1, size=(n, 2), dtype="uint64", endpoint=True).tolist()
-        return [Generator(high << 64 | low) for high, low in words]
+        children = _blank(n)
+        self._each_run(_Split(lambda: self, children))
+        return children
+
+    # -- second runs and traces ----------------------------------------------------------------------
+
+    def _acting(self) -> Generator:
+        """What draws in this one's place."""
+        replay = drawing.replay()
+        return self if replay is None else replay.stand_in(self)  # type: ignore[no-any-return]
+
+    def _noted(self) -> Generator:
+        """What draws in this one's place, after its state was noted for second runs."""
+        acting = self._acting()
+        for draws in drawing.recording():
+            if self not in draws.states:
+                draws.states[self] = acting._read()
+        return acting
+
+    def _each_run(self, change: Any, *args: Any, state: Any = None) -> None:
+        """Change the state, in a function that is traced at each run."""
+        trace = drawing.trace()
+        replay = drawing.replay()
+        if trace is None:
+            change(*args)
+        elif replay is None or not (replay.in_first_trace() or replay.in_later_trace()):
+            trace.host(change, args, state or (self._state, self._put))
+        elif replay.in_later_trace():
+            change(*args)
+
+    def _begin(self, seed: int | None) -> None:
+        acting = self._noted()
+        acting._seed = drawing.system_seed() if seed is None else seed
+        acting._host = None
+
+    def _put(self, state: Mapping[str, Any]) -> None:
+        seed, host = _host_of(state)
+        acting = self._noted()
+        acting._seed, acting._host = seed, host
+
+    def _state(self) -> dict[str, Any]:
+        return self._acting()._read()
+
+    def _read(self) -> dict[str, Any]:
+        if self._host is None:
+            self._host = registry.load("numpy").generator(self._seed)
+        return {"seed": self._seed, "stream": _plain(self._host.bit_generator.state)}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self.get_state(),)
 
     def __repr__(self) -> str:
-        return f"Generator(seed={self._seed})"
+        return f"Generator(seed={self.seed})"
 
 
-def _trace() -> Any:
-    """The trace that is running, or None."""
-    graph = sys.modules.get("polygrad.graph.tracing")  # what is not imported traces nothing
-    return None if graph is None else graph.running()
+class _Split:
+    """Seeds generators from another one."""
+
+    def __init__(self, parent: Callable[[], Generator], children: Sequence[Generator]) -> None:
+        self._parent = parent
+        self._children = children
+
+    def __call__(self) -> None:
+        size = (len(self._children), 2)
+        words = self._parent().host.integers(0, 2**64 - 1, size=size, dtype="uint64", endpoint=True).tolist()
+        for child, (high, low) in zip(self._children, words, strict=True):
+            child._begin(high << 64 | low)
 
 
-def _each_run(generator: Generator, change: Callable[[], None]) -> None:
-    """Change a generator now; in a function that is traced, at each run."""
-    trace = _trace()
-    if trace is None:
-        change()
-    else:
-        trace.host(change, (), (generator.get_state, generator.set_state))
+def _blank(n: int) -> list[Generator]:
+    """Generators that are seeded later."""
+    blank = [Generator.__new__(Generator) for _ in range(n)]
+    for generator in blank:
+        generator._seed, generator._host = 0, None
+    return blank
 
 
-def _refuse_traced(name: str) -> None:
-    if _trace() is not None:
-        raise errors.TraceError(
-            f"{name}: a generator's state is known at each run of a static graph only; do this outside the compiled "
-            "function, or in pg.graph.on_each_run"
-        )
+def _checked(seed: int) -> int:
+    seed = seed.__index__()
+    if seed < 0:
+        raise ValueError(f"a seed must be an integer >= 0, got {seed}")
+    return seed
+
+
+def _host_of(state: Mapping[str, Any]) -> tuple[int, Any]:
+    """The seed of a state, and the host's generator in it."""
+    try:
+        seed: int = state["seed"].__index__()
+        host = registry.load("numpy").generator(seed)
+        host.bit_generator.state = state["stream"]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise errors.StateError(
+            f"not a random generator's state ({type(error).__name__}: {error}); give a get_state()"
+        ) from None
+    return seed, host
 
 
 def _restored(state: Mapping[str, Any]) -> Generator:
@@ -162,12 +216,17 @@ default_generator: Final = Generator()
 """What draws when no generator is given, outside of :func:`use`; seeded by the operating system until
 :func:`manual_seed`."""
 
-_scoped: ContextVar[Generator | None] = ContextVar("polygrad.random", default=None)
-
 
 def current() -> Generator:
     """What draws when no generator is given: the default generator, or that of the innermost :func:`use`."""
-    return _scoped.get() or default_generator
+    return drawing.scoped.get() or default_generator
+
+
+def of_this_trace() -> Generator | None:
+    """The current generator, if the function that is traced chose it; else each run has its own."""
+    generator: Generator | None = drawing.scoped.get()
+    trace = drawing.trace()
+    return generator if trace is not None and any(g is generator for g in trace.generators) else None
 
 
 def use(generator: Generator) -> Scope[Generator]:
@@ -179,12 +238,41 @@ def use(generator: Generator) -> Scope[Generator]:
     >>> bool(pg.all(a == pg.random.normal(2, generator=pg.random.Generator(1))))
     True
     """
-    return Scope(_scoped, generator)
+    trace = drawing.trace()
+    if trace is not None:
+        trace.generators.append(generator)
+    return Scope(drawing.scoped, generator)
+
+
+class _Current:
+    """Stands for the generator that is current when a run begins."""
+
+    def begin(self, seed: int) -> None:
+        current()._begin(seed)
+
+    def put(self, state: Mapping[str, Any]) -> None:
+        current()._put(state)
+
+    def state(self) -> dict[str, Any]:
+        return current()._state()
+
+
+_now: Final = _Current()
+
+
+def _changed(change: Any, of_current: Any, *args: Any) -> None:
+    """Change the current generator, in a function that is traced the one that is current at each run."""
+    if drawing.trace() is None or of_this_trace() is not None:
+        change(*args)
+    else:
+        current()._each_run(of_current, *args, state=(_now.state, _now.put))
 
 
 def manual_seed(seed: int) -> Generator:
     """Seed the :func:`current` generator; returns it."""
-    return current().manual_seed(seed)
+    generator = current()
+    _changed(generator.manual_seed, _now.begin, _checked(seed))
+    return generator
 
 
 def get_state() -> dict[str, Any]:
@@ -194,9 +282,13 @@ def get_state() -> dict[str, Any]:
 
 def set_state(state: Mapping[str, Any]) -> None:
     """Put the :func:`current` generator where a state says; see :meth:`Generator.set_state`."""
-    current().set_state(state)
+    _changed(current().set_state, _now.put, state)
 
 
 def split(n: int) -> list[Generator]:
     """``n`` independent generators off the :func:`current` one; see :meth:`Generator.split`."""
-    return current().split(n)
+    children = _blank(n)
+    generator = current()
+    change = _Split(current, children)
+    generator._each_run(_Split(lambda: generator, children)) if of_this_trace() else _changed(change, change)
+    return children

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from .. import registry
 from ..backend import Backend, Device, RawNamespace
+from ..core import drawing
 from ..core.cell import Cell, new_tensor, root_of, settle, share_borrowed
 from ..core.kernels import BATCHED
 from ..errors import BatchedValueError, VmapError
@@ -199,6 +200,7 @@ class BatchingBackend(Backend):
         self.inner = inner
         self.size = size
         self.run = _Run()
+        self.randomness = "error"
         self.array_types = (Batched,)
         self.native_dtypes = inner.backend.native_dtypes
         self.complex_dtypes = inner.backend.complex_dtypes
@@ -313,10 +315,12 @@ def is_level(device: Device) -> bool:
 _idle: dict[tuple[Device, int], Device] = {}
 
 
-def level_of(inner: Device, size: int) -> Device:
+def level_of(inner: Device, size: int, randomness: str) -> Device:
     """A level over a device, no array of which is alive: an idle one (making one costs 60 us), or a new one."""
-    found = _idle.pop((inner, size), None)
-    return BatchingBackend(inner, size).level if found is None else found
+    level = _idle.pop((inner, size), None) or BatchingBackend(inner, size).level
+    backend: Any = level.backend
+    backend.randomness = randomness
+    return level
 
 
 def retire(level: Device, size: int) -> None:
@@ -383,11 +387,39 @@ def lifted(tensor: Any, device: Device) -> Any:
     return new_tensor(Batched(made, False, backend), None, device)
 
 
-def batched(tensor: Any, level: Device) -> Any:
-    """A Tensor whose first axis is a level's batch, as one example's Tensor."""
-    backend: Any = level.backend
-    inner = lifted(tensor, backend.inner)
-    return new_tensor(Batched(inner, True, backend), None, level)
+def _drawing_place(name: str, device: Device) -> drawing.Place:
+    """Where a function that is mapped draws; see ``polygrad.core.drawing.place_of``."""
+    active: list[Any] = [level.backend for level in _active.get()]
+    if not active:
+        return drawing.Place(device, (), lambda x: x)
+    levels: list[Any] = []
+    device = innermost(device)
+    while is_level(device):
+        levels.insert(0, device.backend)
+        device = levels[0].inner
+    for backend in active:
+        if backend.randomness == "error":
+            raise VmapError(
+                f"{name}: random numbers are drawn inside vmap, which does not know whether the examples share them; pass "
+                'randomness="different" to pg.vmap for independent draws for each example, or randomness="same" for one draw '
+                "for all"
+            )
+        if backend.randomness == "different" and backend not in levels:
+            raise VmapError(
+                f'{name}: draws for {device} inside pg.vmap(..., randomness="different") of arrays on {backend.base}; draw '
+                f"for {backend.base}, or before vmap"
+            )
+
+    def enter(x: Any) -> Any:
+        for backend in levels:
+            x = new_tensor(Batched(x, backend.randomness == "different", backend), None, backend.level)
+        return x
+
+    lead = tuple([backend.size for backend in levels if backend.randomness == "different"])
+    return drawing.Place(device, lead, enter)
+
+
+drawing.provide_place(_drawing_place)
 
 
 def tracked(tensor: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import optree
 
 from ..core.cell import Cell, new_tensor, settle
-from ..core.chance import recording, repeating
+from ..core.drawing import Draws
 from ..core.modes import GRAD, enable_grad, get_mode
 from ..core.node import Node, leaf, next_seq
 from ..core.tape import new_saved, pull, push, reachable
@@ -26,9 +26,9 @@ R = TypeVar("R")
 def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
     """``f`` with less memory and more time: backward runs it again instead of keeping what it computed.
 
-    Tensors that ``f`` reaches through closures (a module's parameters) get their gradients too. ``f`` must
-    give the same values when called again. Random draws are repeated: dropout has one mask, and later draws are
-    those that would come without the checkpoint.
+    Tensors that ``f`` reaches through closures (a module's parameters) get their gradients too. The second run draws
+    the random numbers of the first (``pg.random``, dropout), and leaves the generators where they are. In everything
+    else ``f`` must give the same values when called again.
 
     >>> import polygrad as pg
     >>> pg.grad(pg.checkpoint(lambda x: pg.sin(pg.sin(x))))(0.5)
@@ -69,7 +69,8 @@ def _run(f: Callable[..., Any], leaves: list[Any], structure: Any) -> Any:
     # The inputs as they are now: handles may be written to before backward comes.
     kept = [new_saved(x._value, x._node, x._device) if isinstance(x, Cell) else x for x in leaves]
     start = next_seq()
-    with recording() as draws:
+    draws = Draws()
+    with draws.recorded():
         result, own = _again(f, kept, structure, False)
     outputs, out_structure = flatten(result)
     outputs = [x if isinstance(x, Cell) else asarray(x) for x in outputs]
@@ -83,7 +84,7 @@ def _run(f: Callable[..., Any], leaves: list[Any], structure: Any) -> Any:
     nodes: list[Node] = [x._node for x in kept if isinstance(x, Cell) and x._node is not None] + closed_over
 
     def rerun(create_graph: bool) -> tuple[list[Any], list[Node]]:
-        with repeating(draws):
+        with draws.repeated():
             again, inputs = _again(f, kept, structure, create_graph)
         made = [x if isinstance(x, Cell) else asarray(x) for x in flatten(again)[0]]
         return made, inputs + closed_over

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import optree
 
 from ..core.cell import Cell, new_tensor, settle
-from ..core.chance import mapping_draws
 from ..core.leaving import differentiating
 from ..core.modes import GRAD, get_mode
 from ..errors import ShapeError, VmapError
@@ -26,8 +25,7 @@ def vmap(
     in_axes: Any = 0,
     out_axes: Any = 0,
     axis_size: int | None = None,
-    *,
-    randomness: str = "error",
+    randomness: Literal["error", "different", "same"] = "error",
 ) -> Callable[..., Any]:
     """A function that applies ``f``, written for one example, to a batch, in one run of array operations.
 
@@ -40,17 +38,19 @@ def vmap(
         out_axes: where the batch axis goes in the outputs: an int, or a pytree prefix of the output. None for what
             is the same for all examples.
         axis_size: the length of the batch, needed only where no argument says it.
-        randomness: what a random draw inside ``f`` means: ``"different"`` draws for each example, ``"same"`` once for
-            all; ``"error"`` refuses to draw until one of these is chosen.
+        randomness: what random draws inside ``f`` do (``pg.random``, dropout in training): ``"error"`` refuses them,
+            ``"different"`` draws independently for each example, ``"same"`` draws once for all.
 
     Returns:
         A function whose results are raw arrays where all arguments are, unless they carry a graph.
 
-    It nests with itself and every other transform. Tensors from outside (parameters) may be used in ``f`` and get
-    their gradients.
-
     Raises:
-        VmapError: if ``f`` reads values that differ between examples, or draws while ``randomness`` is ``"error"``.
+        ShapeError: if the lengths of the batch differ.
+        VmapError: if ``f`` draws random numbers and ``randomness`` is ``"error"``, or reads what differs between examples.
+        ValueError: for another ``randomness``.
+
+    It nests with itself and every other transform. Tensors from outside (parameters) may be used in ``f`` and get
+    their gradients. Random draws inside ``f`` are the same for all examples.
 
     >>> import numpy as np, polygrad as pg
     >>> x = np.asarray([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
@@ -61,10 +61,12 @@ def vmap(
     array([[ -2.,  -4.],
            [ -6.,  -8.],
            [-10., -12.]])
+    >>> noisy = pg.vmap(lambda x: x + pg.random.normal(()), randomness="different")
+    >>> len(set(noisy(np.zeros(5)).tolist()))
+    5
     """
-
     if randomness not in ("error", "different", "same"):
-        raise ValueError(f"vmap: randomness must be 'error', 'different' or 'same', not {randomness!r}")
+        raise ValueError(f'vmap: randomness must be "error", "different" or "same", not {randomness!r}')
 
     @functools.wraps(f)
     def mapped(*args: Any, **kwargs: Any) -> Any:
@@ -72,10 +74,10 @@ def vmap(
         axes, names = _axes_of(in_axes, args, kwargs)
         tensors, size = _checked(leaves, axes, names, axis_size)
         place = innermost(_device_of(tensors, axes))
-        level = level_of(place, size)
+        level = level_of(place, size, randomness)
         called = [_entered(x, axis, level) for x, axis in zip(tensors, axes, strict=True)]
         inner_args, inner_kwargs = optree.tree_unflatten(structure, called)
-        with mapping(level), differentiating(()), mapping_draws(level, size, randomness):
+        with mapping(level), differentiating(()):
             result = f(*inner_args, **inner_kwargs)
         outputs, out_structure = flatten(result)
         wanted = _spread(out_axes, result, "out_axes", "the output")

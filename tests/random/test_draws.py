@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import json
 import pickle
 import threading
@@ -74,20 +73,17 @@ def test_a_seed_gives_the_same_draws_in_compiled_functions(device: pg.Device) ->
     assert g.get_state() == expected.get_state()
 
 
-def test_a_seed_gives_the_same_draws_under_vmap(device: pg.Device) -> None:
-    """One draw for all examples, or for each the one that a loop would draw."""
+def test_a_seed_gives_the_draws_of_a_loop_under_vmap(device: pg.Device) -> None:
     x = pg.asarray([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], device=device)
-    found = []
-    for f in (
-        functools.partial(pg.vmap, randomness="same"),
-        functools.partial(pg.vmap, randomness="different"),
-        lambda f: lambda x: pg.stack([f(x[i, ...]) for i in range(3)]),
-    ):
+    for name, draw in DRAWS.items():
         g = random.Generator(9)
-        found.append(host(f(lambda row, g=g: row * random.normal(2, device=device, generator=g))(x)))
-    one = host(random.normal(2, generator=random.Generator(9)))
-    np.testing.assert_array_equal(found[0], host(x) * one)
-    np.testing.assert_array_equal(found[1], found[2])
+        different = pg.vmap(lambda row, g=g, draw=draw: draw(row.device, g), randomness="different")(x)
+        looped = random.Generator(9)
+        np.testing.assert_array_equal(host(different), np.stack([host(draw("cpu", looped)) for _ in range(3)]), name)
+        assert g.get_state() == looped.get_state(), name
+        g = random.Generator(9)
+        same = pg.vmap(lambda row, g=g, draw=draw: draw(row.device, g), randomness="same")(x)
+        np.testing.assert_array_equal(host(same), np.stack([host(draw("cpu", random.Generator(9)))] * 3), name)
 
 
 def test_the_bits_are_those_of_numpys_philox(device: pg.Device) -> None:
