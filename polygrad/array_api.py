@@ -26,9 +26,9 @@ from .ops import (
     searching,
     sets,
     slopes,
-    strong,
     sorting,
     statistical,
+    strong,
     utility,
 )
 from .typing import ArrayLike

@@ -87,7 +87,9 @@ def is_whole(instruction: Instruction) -> bool:
     axes = range(len(x.shape)) if axis is None else [axis] if isinstance(axis, int) else axis
     if options.pop("keepdims", False) or options.pop("dtype", None) is not None or options:
         return False
-    summed = x.dtype is not None and x.dtype.kind == "f" and x.dtype.itemsize > 2  # half precision's are made in float32
+    summed = (
+        x.dtype is not None and x.dtype.kind == "f" and x.dtype.itemsize > 2
+    )  # half precision's are made in float32
     return summed and {a % len(x.shape) for a in axes} == set(range(len(x.shape)))
 
 

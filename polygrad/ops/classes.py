@@ -77,7 +77,9 @@ def class_loss_vjp(xp: Namespace, g: Raw, x: Raw, target: Raw, axis: int, ignore
 @in_single
 def _jvp(xp: Namespace, t: Raw, x: Raw, target: Raw, axis: int, ignore: int, reduction: str) -> Raw:
     slopes, kept = _slopes(xp, x, target, axis, ignore)
-    losses = xp.where(kept, xp.sum(xp.strong_multiply(t, slopes), axis=axis), xp.zeros_like(x[(*(slice(None),) * axis, 0, ...)]))
+    losses = xp.where(
+        kept, xp.sum(xp.strong_multiply(t, slopes), axis=axis), xp.zeros_like(x[(*(slice(None),) * axis, 0, ...)])
+    )
     return _reduced(xp, losses, kept, reduction, mean_of_none=0.0)
 
 

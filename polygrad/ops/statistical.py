@@ -94,7 +94,9 @@ def sum(x: ArrayLike, /, *, axis: Axis = None, dtype: DTypeLike | None = None, k
 
 
 @op(
-    vjps=[lambda xp, g, axes, keepdims, shape: spread(xp, over_count(xp, g, count(shape, axes)), shape, axes, keepdims)],
+    vjps=[
+        lambda xp, g, axes, keepdims, shape: spread(xp, over_count(xp, g, count(shape, axes)), shape, axes, keepdims)
+    ],
     jvps=[lambda xp, t, axes, keepdims: xp.mean(t, axis=axes, keepdims=keepdims)],
 )
 def _mean(xp: Namespace, x: Raw, /, axes: Axes, keepdims: bool, shape: Shape) -> Raw:
