@@ -461,7 +461,17 @@ def _strong(np: Any) -> dict[str, Callable[[Any, Any], Any]]:
                 return result
         return np.where(isnan(result) & zero(), result.dtype.type(0), result)
 
+    def divide_linear(g: Any, out: Any, x: Any) -> Any:
+        result = multiply(g, out)
+        if result.__class__ is array:
+            divide(result, x, result)
+            np.negative(result, result)
+        else:
+            result = -divide(result, x)
+        return mended(result, lambda: np.equal(g, 0))
+
     return {
+        "divide_linear": divide_linear,
         "strong_multiply": lambda g, slope: mended(multiply(g, slope), lambda: np.equal(g, 0)),
         "strong_product": lambda a, b: mended(multiply(a, b), lambda: np.equal(a, 0) | np.equal(b, 0)),
         "strong_divide": lambda g, x: mended(divide(g, x), lambda: np.equal(g, 0)),

@@ -76,11 +76,8 @@ def multiply(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
 # -(a / b) / b, not a / (b * b), which over- and underflows.
 @binary(
     (lambda xp, x2: 1.0 / x2, lambda xp, out, x2: -(out / x2)),
-    real_vjps=(
-        lambda xp, g, x2: quotient(xp, g, x2),
-        lambda xp, g, out, x2: -quotient(xp, xp.strong_multiply(g, out), x2),
-    ),
-    jvps=(lambda xp, t, x2: quotient(xp, t, x2), lambda xp, t, out, x2: -quotient(xp, xp.strong_multiply(t, out), x2)),
+    real_vjps=(lambda xp, g, x2: quotient(xp, g, x2), lambda xp, g, out, x2: xp.divide_linear(g, out, x2)),
+    jvps=(lambda xp, t, x2: quotient(xp, t, x2), lambda xp, t, out, x2: xp.divide_linear(t, out, x2)),
     scalars=True,
     direct=operator.truediv,
 )

@@ -30,7 +30,7 @@ def safe_where(
     """``f(x)`` where the condition holds and ``otherwise`` elsewhere, without the slopes of ``f`` where it does
     not: there ``f`` sees ``safe`` instead of ``x``.
 
-    ``where(mask, f(x), 0)`` has gradient nan wherever ``f`` has an infinite or nan slope, taken or not.
+    ``where(mask, f(x), 0)`` does without it for most functions; see ``docs/numerics.md`` for those that overflow.
 
     >>> import polygrad as pg
     >>> pg.grad(lambda x: pg.safe_where(x > 0, pg.sqrt, x, 0.0))(0.0)

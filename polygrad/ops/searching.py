@@ -38,8 +38,8 @@ def _where(xp: Namespace, condition: Raw, x1: Raw, x2: Raw, /) -> Raw:
 def where(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """``x1`` where the condition holds, ``x2`` elsewhere.
 
-    The gradient goes to the side taken. A nan or inf *slope* in the branch not taken still gives nan, as the
-    chain rule says; see :func:`polygrad.safe_where`.
+    The gradient goes to the side taken. An infinite or nan slope in the branch not taken has no part in it
+    (``docs/numerics.md``: strong zeros).
 
     >>> import polygrad as pg
     >>> x = pg.asarray([-1.0, 2.0])

@@ -40,6 +40,12 @@ def strong_divide(xp: Namespace, g: Raw, x: Raw) -> Raw:
     return xp.where((ratio != ratio) & (g == 0), xp.zeros_like(ratio), ratio)
 
 
+@kernel
+def divide_linear(xp: Namespace, g: Raw, out: Raw, x: Raw) -> Raw:
+    """``-(g * out) / x``, and 0 where ``g`` is 0: what ``out = y / x`` makes of a change of ``x``."""
+    return -quotient(xp, xp.strong_multiply(g, out), x)
+
+
 def quotient(xp: Namespace, g: Raw, x: Raw) -> Raw:
     """``strong_divide``, or a plain division by a Python number that needs no care."""
     plain = isinstance(x, (int, float)) and x != 0 and x == x

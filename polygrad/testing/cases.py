@@ -290,6 +290,7 @@ KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
         xp.where(s["x"] > 0, s["y"], 0 * s["y"]),
         1 / xp.where(s["x"] > 0, s["x"], 0 * s["x"]),
     ),
+    "divide_linear": lambda xp, s: (s["y"], xp.where(s["x"] > 0, s["y"], 0 * s["y"]), s["x"] + 3.0),
     "strong_divide": lambda xp, s: (xp.where(s["x"] > 0, s["y"], 0 * s["y"]), xp.where(s["x"] > 0, s["x"], 0 * s["x"])),
     "relu": lambda xp, s: (s["x"],),
     "relu_linear": lambda xp, s: (s["y"], xp.maximum(s["x"], xp.zeros_like(s["x"]))),

@@ -379,11 +379,10 @@ def test_mistake_28_repeated_indices_add_up(device: pg.Device) -> None:
 
 
 def test_mistake_29_nan_through_the_branch_not_taken(device: pg.Device) -> None:
-    """The chain rule's nan is documented; ``safe_where`` avoids it; a nan *value* not taken does no harm at all."""
+    """0 times an infinite slope is 0 where it is not taken; a nan *value* not taken does no harm either."""
     x = pg.asarray([0.0, 4.0], device=device)
     plain = host(pg.grad(lambda x: pg.sum(pg.where(x > 0, pg.sqrt(x), 0.0)))(x))
-    assert np.isnan(plain[0])
-    assert plain[1] == 0.25
+    np.testing.assert_array_equal(plain, [0.0, 0.25])
     safe = host(pg.grad(lambda x: pg.sum(pg.safe_where(x > 0, pg.sqrt, x, 0.0)))(x))
     np.testing.assert_array_equal(safe, [0.0, 0.25])
     nan = pg.asarray([NAN, NAN], device=device)
