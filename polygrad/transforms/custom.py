@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import functools
+import operator
 import weakref
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import optree
 
 from ..core.cell import Cell, new_tensor, settle
 from ..core.modes import GRAD, enable_grad, get_mode
-from ..core.node import leaf
+from ..core.node import leaf, next_seq
 from ..core.op import item_node
 from ..core.tape import new_saved, pull
-from ..errors import GradientError, ShapeError
+from ..errors import GradientError
 from ..ops.creation import asarray
+from .batching import is_level
 from .inputs import flatten
 from .joint import joint_outputs
 from .lowering import Lowering, from_outside, on_one_level, recording
+from .rules import (
+    closed_over,
+    cotangent_leaves,
+    cotangent_like,
+    name_of,
+    note_closures,
+    pair_of,
+    positional,
+    refuse_closed,
+    tangent_leaves,
+)
 
 __all__ = ["Context", "Function", "custom_jvp", "custom_vjp", "stop_gradient"]
 
@@ -107,18 +121,22 @@ class Function:
         tracked = [i for i, x in enumerate(args) if isinstance(x, Cell) and x._node is not None]
         ctx = Context(tuple(i in tracked for i in range(len(args))))
         plain = [new_saved(x._value, None, x._device) if isinstance(x, Cell) else x for x in args]
-        with recording(False, args):
+        start = next_seq()
+        # Recorded for the sake of what forward closes over: its arguments have no graph.
+        with recording(bool(get_mode() & GRAD), args):
             result = cls.forward(ctx, *plain)
+        if result is None:
+            raise GradientError(f"{cls.__name__}.forward returned None; it must return a Tensor or a tuple of Tensors")
         several = isinstance(result, tuple)
         outputs = [x if isinstance(x, Cell) else asarray(x) for x in (result if several else (result,))]
+        closed = closed_over(outputs, start)
         if from_outside(args):
             outputs = cls._lowered(args)
             result = tuple(outputs) if several else outputs[0]
-        if not tracked or not get_mode() & GRAD:
-            ctx._seal(plain, args, outputs)
-            return result
         ctx._seal(plain, args, outputs)
-        made = cls._joined(ctx, args, tracked, outputs)
+        if not (tracked or closed) or not get_mode() & GRAD:
+            return result
+        made = cls._joined(ctx, args, tracked, outputs, (start, closed))
         return tuple(made) if several else made[0]
 
     @classmethod
@@ -141,38 +159,53 @@ class Function:
                 return low.inside_cotangents(found if isinstance(found, tuple) else (found,))
 
         own: Any = custom_vjp(lambda *inside: fwd(*inside)[0])
-        own.__name__ = cls.__name__
+        own._name = cls.__name__
         own.defvjp(fwd, bwd)
         return low.level_outputs(own(*low.inside))
 
     @classmethod
-    def _joined(cls, ctx: Context, args: Sequence[Any], tracked: list[int], outputs: list[Any]) -> list[Any]:
+    def _joined(
+        cls, ctx: Context, args: Sequence[Any], tracked: list[int], outputs: list[Any], closures: tuple[int, list[Any]]
+    ) -> list[Any]:
         name = cls.__name__
+        start, closed = closures
 
         def pulled(g: list[Any], create_graph: bool) -> list[Any]:
             grads = [_zeros(x) if v is None else v for v, x in zip(g, specs, strict=True)]
-            with recording(create_graph, args):
+            with recording(True, args):
                 found = cls.backward(ctx, *grads)
-            found = found if isinstance(found, tuple) else (found,)
+            if found is None:
+                raise GradientError(
+                    f"{name}.backward returned None for the {len(args)} arguments of forward; return one gradient for each, as "
+                    "in (None,) where there is none"
+                )
+            found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
             if len(found) != len(args):
                 raise GradientError(
                     f"{name}.backward returned {len(found)} gradients for the {len(args)} arguments of forward; return one "
                     "for each, None where there is none"
                 )
-            return [_checked(name, found[i], args_specs[i], i) for i in tracked]
+            note_closures(found, start)
+            return [cotangent_like(f"{name}.backward", found[i], args_specs[i], i, True) for i in tracked]
 
         def pushed(t: list[Any], create_graph: bool) -> list[Any]:
             tangents: list[Any] = [None] * len(args)
             for i, own in zip(tracked, t, strict=True):
                 tangents[i] = own
-            with recording(create_graph, args):
+            with recording(True, args):
                 found = cls.jvp(ctx, *tangents)
-            return list(found) if isinstance(found, tuple) else [found]
+            moved = list(found) if isinstance(found, tuple) else [found]
+            note_closures(moved, start)
+            structure = flatten([0] * len(outputs))[1]
+            return tangent_leaves(name, cls.jvp, (None, moved), structure, outputs_like)
 
         specs = [(tuple(x._value.shape), x._value.dtype, x._device) for x in outputs]
         args_specs = {i: (tuple(args[i]._value.shape), args[i]._value.dtype, args[i]._device) for i in tracked}
         nodes = [args[i]._node for i in tracked]
-        made, node = joint_outputs(name, nodes, outputs, pulled, pushed if cls.jvp is not None else None)
+        outputs_like = [new_tensor(x._value, None, x._device) for x in outputs]
+        made, node = joint_outputs(
+            name, nodes, outputs, pulled, pushed if cls.jvp is not None else None, closed, refuse_closed(name)
+        )
         values = [x._value for x in outputs]
         alive = weakref.ref(node)  # the node holds the context: a reference back would be a cycle
 
@@ -192,33 +225,35 @@ def _zeros(spec: Any) -> Any:
     return new_tensor(device.raw.zeros(shape, dtype=dtype), None, device)
 
 
-def _checked(name: str, g: Any, spec: Any, index: int) -> Any:
-    if g is None:
-        return None
-    made = g if isinstance(g, Cell) else asarray(g)
-    if tuple(made._value.shape) != spec[0]:
-        raise ShapeError(
-            f"{name}.backward returned a gradient of shape {tuple(made._value.shape)} for argument {index}, which has shape "
-            f"{spec[0]}; they must be equal"
-        )
-    return made
-
-
 # -- JAX's habits ------------------------------------------------------------------------------------
 
 
 class _Custom(Generic[P, R]):
     """A function whose derivative is given; calling it without a graph just runs it."""
 
-    def __init__(self, f: Callable[P, R], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(self, f: Callable[P, R], nondiff_argnums: int | Sequence[int] = ()) -> None:
         functools.update_wrapper(self, f)  # type: ignore[arg-type]
         self._f: Callable[..., Any] = f
-        self._nondiff = tuple(nondiff_argnums)
+        self._nondiff = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
+        self._name = name_of(f)
 
     def _differentiable(self, args: Sequence[Any]) -> tuple[list[int], list[Any], Any]:
-        chosen = [i for i in range(len(args)) if i not in self._nondiff]
+        static = self._static(args)
+        chosen = [i for i in range(len(args)) if i not in static]
         leaves, structure = flatten([args[i] for i in chosen])
         return chosen, leaves, structure
+
+    def _static(self, args: Sequence[Any]) -> list[int]:
+        """The positions of the arguments that have no derivative."""
+        wrong = [i for i in self._nondiff if not -len(args) <= i < len(args)]
+        if wrong:
+            raise TypeError(
+                f"{self._name}: nondiff_argnums={self._nondiff}, but the function was called with {len(args)} arguments"
+            )
+        return [i % len(args) for i in self._nondiff]
+
+    def _static_values(self, args: Sequence[Any]) -> list[Any]:
+        return [args[i] for i in self._static(args)]
 
     def _with(self, args: Sequence[Any], chosen: list[int], structure: Any, leaves: Sequence[Any]) -> list[Any]:
         called = list(args)
@@ -232,6 +267,14 @@ def _plain(x: Any) -> Any:
         settle(x)
         return new_saved(x._value, None, x._device)
     return x
+
+
+def _detached(x: Any) -> Any:
+    """A plain Tensor to which no graph outside of vmap leads either."""
+    plain = _plain(x)
+    if isinstance(x, Cell) and is_level(x._device):
+        return new_saved(x._device.backend.detached(x._value), None, x._device)
+    return plain
 
 
 def _tracked(leaves: Sequence[Any]) -> list[int]:
@@ -253,7 +296,7 @@ class custom_vjp(_Custom[P, R]):
     1.0
     """
 
-    def __init__(self, f: Callable[P, R], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(self, f: Callable[P, R], nondiff_argnums: int | Sequence[int] = ()) -> None:
         super().__init__(f, nondiff_argnums)
         self._rules: tuple[Callable[..., Any], Callable[..., Any]] | None = None
 
@@ -262,53 +305,61 @@ class custom_vjp(_Custom[P, R]):
         self._rules = (fwd, bwd)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        chosen, leaves, structure = self._differentiable(args)
-        leaves = on_one_level(self.__name__, leaves)  # type: ignore[attr-defined]
+        called: Sequence[Any] = positional(self._name, self._f, args, kwargs)
+        chosen, leaves, structure = self._differentiable(called)
+        leaves = on_one_level(self._name, leaves)
         tracked = _tracked(leaves)
         outside = from_outside(leaves)
         if (not tracked and not outside) or not get_mode() & GRAD:
-            return self._f(*args, **kwargs)  # type: ignore[no-any-return]
+            return self._f(*called)  # type: ignore[no-any-return]
         if self._rules is None:
-            raise GradientError(f"custom_vjp: {self.__name__!r} has no derivative yet; call its defvjp(fwd, bwd)")  # type: ignore[attr-defined]
+            raise GradientError(f"custom_vjp: {self._name!r} has no derivative yet; call its defvjp(fwd, bwd)")
         fwd, bwd = self._rules
-        with recording(False, leaves):
-            result = fwd(*self._with(args, chosen, structure, [_plain(x) for x in leaves]), **kwargs)
-        out, residuals = result
+        start = next_seq()
+        # Recorded for the sake of what fwd closes over: its arguments have no graph.
+        values = [_plain(x) if tracked else _detached(x) for x in leaves]
+        with recording(True, leaves):
+            out, residuals = self._pair(fwd(*self._with(called, chosen, structure, values)))
         outputs, out_structure = flatten(out)
         outputs = [x if isinstance(x, Cell) else asarray(x) for x in outputs]
-        static = [args[i] for i in self._nondiff]
+        closed = closed_over(outputs, start)
         if outside:
-            outputs = self._lowered(args, kwargs, chosen, leaves, structure)
+            outputs = self._lowered(called, chosen, leaves, structure)
             if not tracked:
                 return optree.tree_unflatten(out_structure, outputs)  # type: ignore[return-value]
         specs = [(tuple(x._value.shape), x._value.dtype, x._device) for x in outputs]
-        # Where derivatives of the derivative are asked for, the residuals must carry the inputs' graph.
-        kept: dict[str, Any] = {"residuals": residuals}
 
         def pulled(g: list[Any], create_graph: bool) -> list[Any]:
-            own = kept["residuals"]
-            if create_graph:
+            own = residuals
+            if create_graph:  # the residuals must carry the inputs' graph
                 with enable_grad():
-                    own = fwd(*self._with(args, chosen, structure, leaves), **kwargs)[1]
+                    own = self._pair(fwd(*self._with(called, chosen, structure, leaves)))[1]
             grads = [_zeros(x) if v is None else v for v, x in zip(g, specs, strict=True)]
-            with recording(create_graph, leaves):
-                found = bwd(*static, own, optree.tree_unflatten(out_structure, grads))
-            given = _cotangent_leaves(self.__name__, found, structure)  # type: ignore[attr-defined]
-            return [_checked(self.__name__, given[i], _spec(leaves[i]), i) for i in tracked]  # type: ignore[attr-defined]
+            with recording(True, leaves):
+                found = bwd(*self._static_values(called), own, optree.tree_unflatten(out_structure, grads))
+            cotangents = cotangent_leaves(self._name, bwd, found, structure)
+            note_closures(cotangents, start)
+            what = f"{self._name}: the backward function {name_of(bwd)}"
+            return [cotangent_like(what, cotangents[i], _spec(leaves[i]), i) for i in tracked]
 
-        made, _ = joint_outputs(self.__name__, [leaves[i]._node for i in tracked], outputs, pulled, None)  # type: ignore[attr-defined]
+        nodes = [leaves[i]._node for i in tracked]
+        made, _ = joint_outputs(self._name, nodes, outputs, pulled, None, closed, refuse_closed(self._name))
         return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
 
-    def _lowered(self, args: Any, kwargs: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
+    def _pair(self, result: Any) -> tuple[Any, Any]:
+        assert self._rules is not None
+        return pair_of(self._name, self._rules[0], result, "output, residuals")
+
+    def _lowered(self, args: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
         """The outputs for arguments inside vmap that a graph from outside leads to."""
         assert self._rules is not None
         given_fwd, given_bwd = self._rules
         low = Lowering(leaves)
-        static = [args[i] for i in self._nondiff]
+        static = self._static_values(args)
 
         def fwd(*inside: Any) -> Any:
             with low.scope():
-                out, residuals = given_fwd(*self._with(args, chosen, structure, low.level_inputs(inside)), **kwargs)
+                out, residuals = self._pair(given_fwd(*self._with(args, chosen, structure, low.level_inputs(inside))))
                 outputs, out_structure = flatten(out)
                 return low.inside_outputs(outputs), (residuals, out_structure)
 
@@ -316,10 +367,10 @@ class custom_vjp(_Custom[P, R]):
             residuals, out_structure = kept
             with low.scope():
                 found = given_bwd(*static, residuals, optree.tree_unflatten(out_structure, low.level_outputs(g)))
-                return low.inside_cotangents(_cotangent_leaves(self.__name__, found, structure))  # type: ignore[attr-defined]
+                return low.inside_cotangents(cotangent_leaves(self._name, given_bwd, found, structure))
 
         own: Any = custom_vjp(lambda *inside: fwd(*inside)[0])
-        own.__name__ = self.__name__  # type: ignore[attr-defined]
+        own._name = self._name
         own.defvjp(fwd, bwd)
         return low.level_outputs(own(*low.inside))
 
@@ -328,16 +379,55 @@ def _spec(x: Any) -> Any:
     return tuple(x._value.shape), x._value.dtype, x._device
 
 
-def _cotangent_leaves(name: str, found: Any, structure: Any) -> list[Any]:
-    """The cotangents that a backward function returned, for the leaves of the arguments; None for none."""
-    children = structure.children()
-    if not isinstance(found, (tuple, list)) or len(found) != len(children):
-        count = len(found) if isinstance(found, (tuple, list)) else 1
-        raise GradientError(f"{name}: the backward function returned {count} cotangents for {len(children)} arguments")
-    leaves: list[Any] = []
-    for child, own in zip(children, found, strict=True):
-        leaves.extend([None] * child.num_leaves if own is None else child.flatten_up_to(own))
-    return leaves
+_transposing: ContextVar[frozenset[Any]] = ContextVar("polygrad_transposing", default=frozenset())
+"""The nodes of the tangents that rules run on to be transposed."""
+
+
+def _on_tangents(leaves: Sequence[Any]) -> bool:
+    """Whether a rule that is transposed calls a function on its tangents: what is linear is transposed op by op."""
+    targets = _transposing.get()
+    if not targets:
+        return False
+    start = min(node.seq for node in targets)
+    stack: list[Any] = []
+    for x in leaves:
+        while isinstance(x, Cell):
+            if x._node is not None:
+                stack.append(x._node)
+            x = getattr(x._value, "value", None) if is_level(x._device) else None
+    seen: set[Any] = set()
+    while stack:
+        node = stack.pop()
+        if node in targets:
+            return True
+        if node.seq > start and node not in seen:
+            seen.add(node)
+            stack += [p for p in node.parents if p is not None]
+    return False
+
+
+def _transposed(along: Any, inputs: list[Any], g: list[Any], create_graph: bool) -> list[Any]:
+    """Cotangents through a rule that is linear in its tangents: its vjp at any of them, here 0."""
+    with enable_grad():
+        starts = [_zeros(_spec(x)) for x in inputs]
+        for x in starts:
+            x._node = leaf(x._value, x._device)
+        targets = [x._node for x in starts]
+        token = _transposing.set(_transposing.get() | frozenset(targets))
+        try:
+            moved = along(starts, create_graph)
+        finally:
+            _transposing.reset(token)
+    pairs = [(m._node, v) for m, v in zip(moved, g, strict=True) if m._node is not None and v is not None]
+    found: dict[Any, Any] = {}
+    if pairs:
+        seeds = [v if create_graph else v._value for _, v in pairs]
+        found, _ = pull([n for n, _ in pairs], seeds, targets, create_graph)
+    got = [found.get(n) for n in targets]
+    return [
+        v if v is None or isinstance(v, Cell) else new_saved(v, None, x._device)
+        for v, x in zip(got, starts, strict=True)
+    ]
 
 
 class custom_jvp(_Custom[P, R]):
@@ -358,7 +448,7 @@ class custom_jvp(_Custom[P, R]):
     0.5
     """
 
-    def __init__(self, f: Callable[P, R], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(self, f: Callable[P, R], nondiff_argnums: int | Sequence[int] = ()) -> None:
         super().__init__(f, nondiff_argnums)
         self._rule: Callable[..., Any] | None = None
 
@@ -367,25 +457,70 @@ class custom_jvp(_Custom[P, R]):
         self._rule = rule
         return rule
 
+    def defjvps(self, *rules: Callable[..., Any] | None) -> None:
+        """Set a rule for each argument: ``rule(tangent, output, *primals)`` returns the output's tangent; None for an
+        argument that the output does not depend on.
+
+        >>> import polygrad as pg
+        >>> product = pg.custom_jvp(lambda x, y: x * y)
+        >>> product.defjvps(lambda t, out, x, y: t * y, lambda t, out, x, y: x * t)
+        >>> pg.grad(product, argnums=(0, 1))(2.0, 3.0)
+        (3.0, 2.0)
+        """
+        if self._nondiff:
+            raise TypeError(f"{self._name}: defjvps cannot be used with nondiff_argnums; use defjvp")
+
+        def rule(primals: Any, tangents: Any) -> Any:
+            if len(primals) != len(rules):
+                raise GradientError(
+                    f"{self._name}: defjvps got {len(rules)} rules for {len(primals)} arguments; give one for each, or None"
+                )
+            out = self(*primals)
+            moved: Any = None
+            for t, own in zip(tangents, rules, strict=True):
+                part = None if own is None else own(t, out, *primals)
+                if part is not None:
+                    moved = part if moved is None else optree.tree_map(operator.add, moved, part)
+            return out, optree.tree_map(lambda x: x * 0, out) if moved is None else moved
+
+        self.defjvp(rule)
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        chosen, leaves, structure = self._differentiable(args)
-        leaves = on_one_level(self.__name__, leaves)  # type: ignore[attr-defined]
+        called: Sequence[Any] = positional(self._name, self._f, args, kwargs)
+        chosen, leaves, structure = self._differentiable(called)
+        leaves = on_one_level(self._name, leaves)
         tracked = _tracked(leaves)
         outside = from_outside(leaves)
-        if (not tracked and not outside) or not get_mode() & GRAD:
-            return self._f(*args, **kwargs)  # type: ignore[no-any-return]
+        if (not tracked and not outside) or not get_mode() & GRAD or _on_tangents(leaves):
+            return self._f(*called)  # type: ignore[no-any-return]
         if self._rule is None:
-            raise GradientError(f"custom_jvp: {self.__name__!r} has no derivative yet; call its defjvp(rule)")  # type: ignore[attr-defined]
-        rule = self._rule
-        static = [args[i] for i in self._nondiff]
-        with recording(False, leaves):
-            out = self._f(*self._with(args, chosen, structure, [_plain(x) for x in leaves]), **kwargs)
+            raise GradientError(f"custom_jvp: {self._name!r} has no derivative yet; call its defjvp(rule)")
+        start = next_seq()
+        # Recorded for the sake of what the function closes over: its arguments have no graph.
+        with recording(True, leaves):
+            out = self._f(*self._with(called, chosen, structure, [_plain(x) for x in leaves]))
         outputs, out_structure = flatten(out)
         outputs = [x if isinstance(x, Cell) else asarray(x) for x in outputs]
+        closed = closed_over(outputs, start)
         if outside:
-            outputs = self._lowered(args, kwargs, chosen, leaves, structure)
+            outputs = self._lowered(called, chosen, leaves, structure)
             if not tracked:
                 return optree.tree_unflatten(out_structure, outputs)  # type: ignore[return-value]
+        shown = [new_tensor(x._value, None, x._device) for x in outputs]
+        along = self._along(called, leaves, structure, tracked, (shown, out_structure, start))
+
+        def pulled(g: list[Any], create_graph: bool) -> list[Any]:
+            return _transposed(along, [leaves[i] for i in tracked], g, create_graph)
+
+        nodes = [leaves[i]._node for i in tracked]
+        made, _ = joint_outputs(self._name, nodes, outputs, pulled, along, closed, refuse_closed(self._name))
+        return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
+
+    def _along(self, args: Any, leaves: list[Any], structure: Any, tracked: list[int], outputs: Any) -> Any:
+        """The rule as a function of the tangents of the tracked arguments."""
+        rule = self._rule
+        assert rule is not None
+        shown, out_structure, start = outputs
 
         def along(t: list[Any], create_graph: bool) -> list[Any]:
             primals = leaves if create_graph else [_plain(x) for x in leaves]
@@ -393,49 +528,25 @@ class custom_jvp(_Custom[P, R]):
             for i, own in zip(tracked, t, strict=True):
                 if own is not None:
                     moved[i] = own
-            found = rule(
-                *static,
-                tuple(optree.tree_unflatten(structure, primals)),
-                tuple(optree.tree_unflatten(structure, moved)),
-            )[1]
-            return [x if isinstance(x, Cell) else asarray(x) for x in flatten(found)[0]]
+            trees = [tuple(optree.tree_unflatten(structure, x)) for x in (primals, moved)]
+            with recording(True, leaves):
+                found = rule(*self._static_values(args), *trees)
+            tangents = tangent_leaves(self._name, rule, found, out_structure, shown)
+            note_closures(tangents, start)
+            return tangents
 
-        def pushed(t: list[Any], create_graph: bool) -> list[Any]:
-            with recording(create_graph, leaves):
-                return along(t, create_graph)
+        return along
 
-        def pulled(g: list[Any], create_graph: bool) -> list[Any]:
-            # The rule is linear in the tangents: its vjp at any of them, here 0, is its transpose.
-            with enable_grad():
-                starts = [_zeros(_spec(leaves[i])) for i in tracked]
-                for x in starts:
-                    x._node = leaf(x._value, x._device)
-                moved = along(starts, create_graph)
-            pairs = [(m._node, v) for m, v in zip(moved, g, strict=True) if m._node is not None and v is not None]
-            targets = [x._node for x in starts]
-            found: dict[Any, Any] = {}
-            if pairs:
-                seeds = [v if create_graph else v._value for _, v in pairs]
-                found, _ = pull([n for n, _ in pairs], seeds, targets, create_graph)
-            got = [found.get(n) for n in targets]
-            return [
-                v if v is None or isinstance(v, Cell) else new_saved(v, None, x._device)
-                for v, x in zip(got, starts, strict=True)
-            ]
-
-        made, _ = joint_outputs(self.__name__, [leaves[i]._node for i in tracked], outputs, pulled, pushed)  # type: ignore[attr-defined]
-        return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
-
-    def _lowered(self, args: Any, kwargs: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
+    def _lowered(self, args: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
         """The outputs for arguments inside vmap that a graph from outside leads to."""
         assert self._rule is not None
         given = self._rule
         low = Lowering(leaves)
-        static = [args[i] for i in self._nondiff]
+        static = self._static_values(args)
 
         def f(*inside: Any) -> Any:
             with low.scope():
-                out = self._f(*self._with(args, chosen, structure, low.level_inputs(inside)), **kwargs)
+                out = self._f(*self._with(args, chosen, structure, low.level_inputs(inside)))
                 return low.inside_outputs(flatten(out)[0])
 
         def rule(primals: Any, tangents: Any) -> Any:
@@ -444,10 +555,11 @@ class custom_jvp(_Custom[P, R]):
                     tuple(optree.tree_unflatten(structure, low.level_inputs(v, otherwise)))
                     for v, otherwise in ((primals, lambda x: x), (tangents, lambda x: 0.0))
                 ]
-                return tuple(low.inside_outputs(flatten(v)[0]) for v in given(*static, *trees))
+                pair = pair_of(self._name, given, given(*static, *trees), "output, tangent of the output")
+                return tuple(low.inside_outputs(flatten(v)[0]) for v in pair)
 
         own: Any = custom_jvp(f)
-        own.__name__ = self.__name__  # type: ignore[attr-defined]
+        own._name = self._name
         own.defjvp(rule)
         return low.level_outputs(own(*low.inside))
 
