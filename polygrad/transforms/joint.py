@@ -81,7 +81,7 @@ def joint_outputs(
 
     gather = Op("inputs", lambda xp, /: None, multiple=True)
     gather.vjps = (_gather_vjp,) * own_inputs + (refused,) * len(closed)
-    own_jvp = lambda xp, t, index, shape, dtype: _gather_jvp(xp, t, index, shape, dtype, n)  # noqa: E731
+    own_jvp = lambda xp, t, index, shape, dtype: _gather_jvp(xp, t, index, shape, dtype, own_inputs)  # noqa: E731
     gather.jvps = (own_jvp,) * own_inputs + (refused,) * len(closed)
     gather.sources = ((None, None, None),) * n
     first = _node(

@@ -141,7 +141,10 @@ def cotangent_leaves(name: str, rule: Any, result: Any, structure: Any) -> list[
     leaves: list[Any] = []
     for i, (child, own) in enumerate(zip(children, result, strict=True)):
         try:
-            leaves.extend([None] * child.num_leaves if own is None else child.flatten_up_to(own))
+            part = [None] * child.num_leaves if own is None else child.flatten_up_to(own)
+            leaves.extend(part)
+            if any(isinstance(x, (dict, list, tuple)) for x in part):
+                raise TypeError(f"a {_kind(next(x for x in part if isinstance(x, (dict, list, tuple))))} for an array")
         except (ValueError, TypeError) as error:
             raise GradientError(
                 f"{name}: the backward function {name_of(rule)} returned a cotangent of another structure than argument {i} has: "
