@@ -16,6 +16,7 @@ from ..core.tape import new_saved, pull, push, reachable
 from ..ops.creation import asarray
 from .inputs import flatten, fresh
 from .joint import joint_outputs
+from .rules import frontier
 
 __all__ = ["checkpoint"]
 
@@ -78,7 +79,7 @@ def _run(f: Callable[..., Any], leaves: list[Any], structure: Any) -> Any:
     if not roots:
         return result
     fresh_inputs = frozenset(own)
-    closed_over = [n for n in _frontier(roots, start) if n not in fresh_inputs]
+    closed_over = [n for n in frontier(roots, start) if n not in fresh_inputs]
     plain = [new_tensor(x._value, None, x._device) for x in outputs]
     del result, outputs, own, roots  # the graph of this run goes now
     nodes: list[Node] = [x._node for x in kept if isinstance(x, Cell) and x._node is not None] + closed_over
@@ -107,23 +108,6 @@ def _run(f: Callable[..., Any], leaves: list[Any], structure: Any) -> Any:
 
     joined, _ = joint_outputs("checkpoint", nodes, plain, pulled, pushed)
     return optree.tree_unflatten(out_structure, joined)
-
-
-def _frontier(roots: Sequence[Node], start: int) -> list[Node]:
-    """The nodes made before ``start`` that the roots reach first."""
-    old: list[Node] = []
-    seen = set(roots)
-    stack = list(seen)
-    while stack:
-        node = stack.pop()
-        if node.seq < start:
-            old.append(node)
-            continue
-        for parent in node.parents:
-            if parent is not None and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return sorted(old, key=lambda node: node.seq)
 
 
 def _tensor(value: Any, node: Node) -> Any:

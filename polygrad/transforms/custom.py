@@ -1,42 +1,228 @@
-"""``custom_vjp`` and ``custom_jvp``: derivatives of one's own, by JAX's habit."""
+"""Derivatives of one's own: ``Function`` (PyTorch's habit), ``custom_vjp`` and ``custom_jvp`` (JAX's)."""
 
 from __future__ import annotations
 
 import functools
-import inspect
+import operator
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from contextvars import ContextVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import optree
 
-from ..core.cell import Cell, settle
+from ..core.cell import Cell, new_tensor, settle
 from ..core.modes import GRAD, enable_grad, get_mode
-from ..core.node import leaf
-from ..core.tape import new_saved, pull, reachable
-from ..errors import GradientError, ShapeError
+from ..core.node import leaf, next_seq
+from ..core.op import item_node
+from ..core.tape import new_saved, pull
+from ..errors import GradientError
 from ..ops.creation import asarray
+from .batching import is_level
 from .inputs import flatten
 from .joint import joint_outputs
 from .lowering import Lowering, from_outside, on_one_level, recording
-from .own_rules import (
-    checked,
-    described,
-    lowered,
-    lowering_once,
-    nodes_inside,
-    refuse_closures,
-    refuse_dropped,
-    rule_scope,
-    spec_of,
-    transposed,
-    transposing,
-    zeros_of,
+from .rules import (
+    closed_over,
+    cotangent_leaves,
+    cotangent_like,
+    name_of,
+    note_closures,
+    pair_of,
+    positional,
+    refuse_closed,
+    tangent_leaves,
 )
 
-__all__ = ["custom_jvp", "custom_vjp", "stop_gradient"]
+__all__ = ["Context", "Function", "custom_jvp", "custom_vjp", "stop_gradient"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Context:
+    """What :class:`Function` keeps from ``forward`` for ``backward``; set any attribute on it."""
+
+    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
+        self.needs_input_grad = needs_input_grad
+        self._inputs: list[Any] = []
+        self._outputs: list[Any] = []
+        self._saved: list[Any] = []
+        self._remade: Callable[[int], Any] | None = None
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keep inputs, outputs or other Tensors (or None); they come back by :attr:`saved_tensors`."""
+        self._saved = list(tensors)
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What ``save_for_backward`` kept; under ``create_graph`` inputs and outputs carry their graph."""
+        made = []
+        for kind, value in self._saved:
+            made.append(self._remade(value) if kind == "output" and self._remade is not None else value)
+        return tuple(made)
+
+    def _seal(self, plain: Sequence[Any], tracked: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """Remember inputs as the tracked ones, and outputs by number: a reference would be a cycle."""
+        sealed = []
+        for x in self._saved:
+            where = next((i for i, y in enumerate(outputs) if y is x), None)
+            which = next((i for i, y in enumerate(plain) if y is x), None)
+            if where is not None:
+                sealed.append(("output", where))
+            else:
+                sealed.append(("value", tracked[which] if which is not None else x))
+        self._saved = sealed
+
+
+class Function:
+    """A differentiable function with a derivative of your own.
+
+    Subclass it with static methods ``forward(ctx, *args)`` and ``backward(ctx, *grads)``, and call
+    ``apply``. ``forward`` sees Tensors without a graph; ``backward`` gets one gradient for each output and
+    returns one for each argument of ``forward``, None for those without. An optional ``jvp(ctx, *tangents)``
+    gives forward mode.
+
+    >>> import polygrad as pg
+    >>> class Cube(pg.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x * x * x
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         (x,) = ctx.saved_tensors
+    ...         return g * 3 * x * x
+    >>> x = pg.asarray(2.0, requires_grad=True)
+    >>> Cube.apply(x).backward()
+    >>> x.grad
+    tensor(12., dtype=float64)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        """Compute the outputs: a Tensor or a tuple of them."""
+        raise NotImplementedError("a Function needs a static method forward(ctx, *args)")
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """Compute the arguments' gradients from the outputs'."""
+        raise NotImplementedError("a Function needs a static method backward(ctx, *grads)")
+
+    jvp: Any = None
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Call the function; the graph has one node for it."""
+        for x in args:
+            if isinstance(x, Cell):
+                settle(x)
+        args = tuple(on_one_level(cls.__name__, args))
+        tracked = [i for i, x in enumerate(args) if isinstance(x, Cell) and x._node is not None]
+        ctx = Context(tuple(i in tracked for i in range(len(args))))
+        plain = [new_saved(x._value, None, x._device) if isinstance(x, Cell) else x for x in args]
+        start = next_seq()
+        # Recorded for the sake of what forward closes over: its arguments have no graph.
+        with recording(bool(get_mode() & GRAD), args):
+            result = cls.forward(ctx, *plain)
+        if result is None:
+            raise GradientError(f"{cls.__name__}.forward returned None; it must return a Tensor or a tuple of Tensors")
+        several = isinstance(result, tuple)
+        outputs = [x if isinstance(x, Cell) else asarray(x) for x in (result if several else (result,))]
+        closed = closed_over(outputs, start)
+        if from_outside(args):
+            outputs = cls._lowered(args)
+            result = tuple(outputs) if several else outputs[0]
+        ctx._seal(plain, args, outputs)
+        if not (tracked or closed) or not get_mode() & GRAD:
+            return result
+        made = cls._joined(ctx, args, tracked, outputs, (start, closed))
+        return tuple(made) if several else made[0]
+
+    @classmethod
+    def _lowered(cls, args: Sequence[Any]) -> list[Any]:
+        """The outputs for arguments inside vmap that a graph from outside leads to."""
+        low = Lowering(args)
+
+        def fwd(*inside: Any) -> Any:
+            with low.scope():
+                given = low.level_inputs(inside)
+                ctx = Context(tuple(isinstance(x, Cell) for x in given))
+                result = cls.forward(ctx, *given)
+                outputs = list(result) if isinstance(result, tuple) else [result]
+                ctx._seal((), (), ())
+                return low.inside_outputs(outputs), ctx
+
+        def bwd(ctx: Context, g: list[Any]) -> Any:
+            with low.scope():
+                found = cls.backward(ctx, *low.level_outputs(g))
+                return low.inside_cotangents(found if isinstance(found, tuple) else (found,))
+
+        own: Any = custom_vjp(lambda *inside: fwd(*inside)[0])
+        own._name = cls.__name__
+        own.defvjp(fwd, bwd)
+        return low.level_outputs(own(*low.inside))
+
+    @classmethod
+    def _joined(
+        cls, ctx: Context, args: Sequence[Any], tracked: list[int], outputs: list[Any], closures: tuple[int, list[Any]]
+    ) -> list[Any]:
+        name = cls.__name__
+        start, closed = closures
+
+        def pulled(g: list[Any], create_graph: bool) -> list[Any]:
+            grads = [_zeros(x) if v is None else v for v, x in zip(g, specs, strict=True)]
+            with recording(True, args):
+                found = cls.backward(ctx, *grads)
+            if found is None:
+                raise GradientError(
+                    f"{name}.backward returned None for the {len(args)} arguments of forward; return one gradient for each, as "
+                    "in (None,) where there is none"
+                )
+            found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+            if len(found) != len(args):
+                raise GradientError(
+                    f"{name}.backward returned {len(found)} gradients for the {len(args)} arguments of forward; return one "
+                    "for each, None where there is none"
+                )
+            note_closures(found, start)
+            return [cotangent_like(f"{name}.backward", found[i], args_specs[i], i, True) for i in tracked]
+
+        def pushed(t: list[Any], create_graph: bool) -> list[Any]:
+            tangents: list[Any] = [None] * len(args)
+            for i, own in zip(tracked, t, strict=True):
+                tangents[i] = own
+            with recording(True, args):
+                found = cls.jvp(ctx, *tangents)
+            moved = list(found) if isinstance(found, tuple) else [found]
+            note_closures(moved, start)
+            structure = flatten([0] * len(outputs))[1]
+            return tangent_leaves(name, cls.jvp, (None, moved), structure, outputs_like)
+
+        specs = [(tuple(x._value.shape), x._value.dtype, x._device) for x in outputs]
+        args_specs = {i: (tuple(args[i]._value.shape), args[i]._value.dtype, args[i]._device) for i in tracked}
+        nodes = [args[i]._node for i in tracked]
+        outputs_like = [new_tensor(x._value, None, x._device) for x in outputs]
+        made, node = joint_outputs(
+            name, nodes, outputs, pulled, pushed if cls.jvp is not None else None, closed, refuse_closed(name)
+        )
+        values = [x._value for x in outputs]
+        alive = weakref.ref(node)  # the node holds the context: a reference back would be a cycle
+
+        def remade(i: int) -> Any:
+            own = alive()
+            inexact = values[i].dtype in specs[i][2].inexact_dtypes
+            return new_saved(
+                values[i], item_node(own, i, values[i]) if own is not None and inexact else None, specs[i][2]
+            )
+
+        ctx._remade = remade
+        return made
+
+
+def _zeros(spec: Any) -> Any:
+    shape, dtype, device = spec
+    return new_tensor(device.raw.zeros(shape, dtype=dtype), None, device)
 
 
 # -- JAX's habits ------------------------------------------------------------------------------------
@@ -45,34 +231,29 @@ R = TypeVar("R")
 class _Custom(Generic[P, R]):
     """A function whose derivative is given; calling it without a graph just runs it."""
 
-    def __init__(self, f: Callable[P, R], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(self, f: Callable[P, R], nondiff_argnums: int | Sequence[int] = ()) -> None:
         functools.update_wrapper(self, f)  # type: ignore[arg-type]
         self._f: Callable[..., Any] = f
-        self._nondiff = tuple(nondiff_argnums)
-        try:
-            self._signature: inspect.Signature | None = inspect.signature(f)
-        except (TypeError, ValueError):
-            self._signature = None
-        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        parameters = () if self._signature is None else self._signature.parameters.values()
-        self._positions = sum(p.kind in kinds for p in parameters)
-
-    @property
-    def _name(self) -> str:
-        return str(getattr(self, "__name__", type(self).__name__))
-
-    def _by_position(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments as rules get them: those given by name, and defaults, in their positions."""
-        if self._signature is None or (not kwargs and len(args) >= self._positions):
-            return args, kwargs
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return bound.args, bound.kwargs
+        self._nondiff = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
+        self._name = name_of(f)
 
     def _differentiable(self, args: Sequence[Any]) -> tuple[list[int], list[Any], Any]:
-        chosen = [i for i in range(len(args)) if i not in self._nondiff]
+        static = self._static(args)
+        chosen = [i for i in range(len(args)) if i not in static]
         leaves, structure = flatten([args[i] for i in chosen])
         return chosen, leaves, structure
+
+    def _static(self, args: Sequence[Any]) -> list[int]:
+        """The positions of the arguments that have no derivative."""
+        wrong = [i for i in self._nondiff if not -len(args) <= i < len(args)]
+        if wrong:
+            raise TypeError(
+                f"{self._name}: nondiff_argnums={self._nondiff}, but the function was called with {len(args)} arguments"
+            )
+        return [i % len(args) for i in self._nondiff]
+
+    def _static_values(self, args: Sequence[Any]) -> list[Any]:
+        return [args[i] for i in self._static(args)]
 
     def _with(self, args: Sequence[Any], chosen: list[int], structure: Any, leaves: Sequence[Any]) -> list[Any]:
         called = list(args)
@@ -86,6 +267,14 @@ def _plain(x: Any) -> Any:
         settle(x)
         return new_saved(x._value, None, x._device)
     return x
+
+
+def _detached(x: Any) -> Any:
+    """A plain Tensor to which no graph outside of vmap leads either."""
+    plain = _plain(x)
+    if isinstance(x, Cell) and is_level(x._device):
+        return new_saved(x._device.backend.detached(x._value), None, x._device)
+    return plain
 
 
 def _tracked(leaves: Sequence[Any]) -> list[int]:
@@ -107,7 +296,7 @@ class custom_vjp(_Custom[P, R]):
     1.0
     """
 
-    def __init__(self, f: Callable[P, R], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(self, f: Callable[P, R], nondiff_argnums: int | Sequence[int] = ()) -> None:
         super().__init__(f, nondiff_argnums)
         self._rules: tuple[Callable[..., Any], Callable[..., Any]] | None = None
 
@@ -115,62 +304,62 @@ class custom_vjp(_Custom[P, R]):
         """Set the forward and backward functions."""
         self._rules = (fwd, bwd)
 
-    def __call__(self, *given: P.args, **named: P.kwargs) -> R:
-        args, kwargs = self._by_position(given, named)
-        chosen, leaves, structure = self._differentiable(args)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        called: Sequence[Any] = positional(self._name, self._f, args, kwargs)
+        chosen, leaves, structure = self._differentiable(called)
         leaves = on_one_level(self._name, leaves)
         tracked = _tracked(leaves)
         outside = from_outside(leaves)
-        if (not tracked and not outside) or not get_mode() & GRAD or (outside and id(self) in lowered.get()):
-            return self._f(*args, **kwargs)  # type: ignore[no-any-return]
+        if (not tracked and not outside) or not get_mode() & GRAD:
+            return self._f(*called)  # type: ignore[no-any-return]
         if self._rules is None:
             raise GradientError(f"custom_vjp: {self._name!r} has no derivative yet; call its defvjp(fwd, bwd)")
         fwd, bwd = self._rules
-        with recording(True, leaves), lowering_once(self if outside else None):
-            result = fwd(*self._with(args, chosen, structure, [_plain(x) for x in leaves]), **kwargs)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise GradientError(
-                f"{self._name}: the forward function of custom_vjp must return a pair (out, residuals), not "
-                f"{described(result)}"
-            )
-        out, residuals = result
+        start = next_seq()
+        # Recorded for the sake of what fwd closes over: its arguments have no graph.
+        values = [_plain(x) if tracked else _detached(x) for x in leaves]
+        with recording(True, leaves):
+            out, residuals = self._pair(fwd(*self._with(called, chosen, structure, values)))
         outputs, out_structure = flatten(out)
         outputs = [x if isinstance(x, Cell) else asarray(x) for x in outputs]
-        refuse_closures(self._name, outputs, tracked)
-        static = [args[i] for i in self._nondiff]
+        closed = closed_over(outputs, start)
         if outside:
-            outputs = self._lowered(args, kwargs, chosen, leaves, structure)
+            outputs = self._lowered(called, chosen, leaves, structure)
             if not tracked:
                 return optree.tree_unflatten(out_structure, outputs)  # type: ignore[return-value]
         specs = [(tuple(x._value.shape), x._value.dtype, x._device) for x in outputs]
-        # Where derivatives of the derivative are asked for, the residuals must carry the inputs' graph.
-        kept: dict[str, Any] = {"residuals": residuals}
 
         def pulled(g: list[Any], create_graph: bool) -> list[Any]:
-            own = kept["residuals"]
-            if create_graph:
+            own = residuals
+            if create_graph:  # the residuals must carry the inputs' graph
                 with enable_grad():
-                    own = fwd(*self._with(args, chosen, structure, leaves), **kwargs)[1]
-            grads = [zeros_of(x) if v is None else v for v, x in zip(g, specs, strict=True)]
-            with rule_scope(create_graph, leaves):
-                found = bwd(*static, own, optree.tree_unflatten(out_structure, grads))
-            refuse_dropped(self._name, flatten(found)[0], create_graph)
-            given = _cotangent_leaves(self._name, found, structure)
-            return [checked(self._name, given[i], spec_of(leaves[i]), i) for i in tracked]
+                    own = self._pair(fwd(*self._with(called, chosen, structure, leaves)))[1]
+            grads = [_zeros(x) if v is None else v for v, x in zip(g, specs, strict=True)]
+            with recording(True, leaves):
+                found = bwd(*self._static_values(called), own, optree.tree_unflatten(out_structure, grads))
+            cotangents = cotangent_leaves(self._name, bwd, found, structure)
+            note_closures(cotangents, start)
+            what = f"{self._name}: the backward function {name_of(bwd)}"
+            return [cotangent_like(what, cotangents[i], _spec(leaves[i]), i) for i in tracked]
 
-        made, _ = joint_outputs(self._name, [leaves[i]._node for i in tracked], outputs, pulled, None)
+        nodes = [leaves[i]._node for i in tracked]
+        made, _ = joint_outputs(self._name, nodes, outputs, pulled, None, closed, refuse_closed(self._name))
         return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
 
-    def _lowered(self, args: Any, kwargs: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
+    def _pair(self, result: Any) -> tuple[Any, Any]:
+        assert self._rules is not None
+        return pair_of(self._name, self._rules[0], result, "output, residuals")
+
+    def _lowered(self, args: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
         """The outputs for arguments inside vmap that a graph from outside leads to."""
         assert self._rules is not None
         given_fwd, given_bwd = self._rules
         low = Lowering(leaves)
-        static = [args[i] for i in self._nondiff]
+        static = self._static_values(args)
 
         def fwd(*inside: Any) -> Any:
             with low.scope():
-                out, residuals = given_fwd(*self._with(args, chosen, structure, low.level_inputs(inside)), **kwargs)
+                out, residuals = self._pair(given_fwd(*self._with(args, chosen, structure, low.level_inputs(inside))))
                 outputs, out_structure = flatten(out)
                 return low.inside_outputs(outputs), (residuals, out_structure)
 
@@ -178,24 +367,67 @@ class custom_vjp(_Custom[P, R]):
             residuals, out_structure = kept
             with low.scope():
                 found = given_bwd(*static, residuals, optree.tree_unflatten(out_structure, low.level_outputs(g)))
-                return low.inside_cotangents(_cotangent_leaves(self._name, found, structure))
+                return low.inside_cotangents(cotangent_leaves(self._name, given_bwd, found, structure))
 
         own: Any = custom_vjp(lambda *inside: fwd(*inside)[0])
-        own.__name__ = self._name
+        own._name = self._name
         own.defvjp(fwd, bwd)
         return low.level_outputs(own(*low.inside))
 
 
-def _cotangent_leaves(name: str, found: Any, structure: Any) -> list[Any]:
-    """The cotangents that a backward function returned, for the leaves of the arguments; None for none."""
-    children = structure.children()
-    if not isinstance(found, (tuple, list)) or len(found) != len(children):
-        count = len(found) if isinstance(found, (tuple, list)) else 1
-        raise GradientError(f"{name}: the backward function returned {count} cotangents for {len(children)} arguments")
-    leaves: list[Any] = []
-    for child, own in zip(children, found, strict=True):
-        leaves.extend([None] * child.num_leaves if own is None else child.flatten_up_to(own))
-    return leaves
+def _spec(x: Any) -> Any:
+    return tuple(x._value.shape), x._value.dtype, x._device
+
+
+_transposing: ContextVar[frozenset[Any]] = ContextVar("polygrad_transposing", default=frozenset())
+"""The nodes of the tangents that rules run on to be transposed."""
+
+
+def _on_tangents(leaves: Sequence[Any]) -> bool:
+    """Whether a rule that is transposed calls a function on its tangents: what is linear is transposed op by op."""
+    targets = _transposing.get()
+    if not targets:
+        return False
+    start = min(node.seq for node in targets)
+    stack: list[Any] = []
+    for x in leaves:
+        while isinstance(x, Cell):
+            if x._node is not None:
+                stack.append(x._node)
+            x = getattr(x._value, "value", None) if is_level(x._device) else None
+    seen: set[Any] = set()
+    while stack:
+        node = stack.pop()
+        if node in targets:
+            return True
+        if node.seq > start and node not in seen:
+            seen.add(node)
+            stack += [p for p in node.parents if p is not None]
+    return False
+
+
+def _transposed(along: Any, inputs: list[Any], g: list[Any], create_graph: bool) -> list[Any]:
+    """Cotangents through a rule that is linear in its tangents: its vjp at any of them, here 0."""
+    with enable_grad():
+        starts = [_zeros(_spec(x)) for x in inputs]
+        for x in starts:
+            x._node = leaf(x._value, x._device)
+        targets = [x._node for x in starts]
+        token = _transposing.set(_transposing.get() | frozenset(targets))
+        try:
+            moved = along(starts, create_graph)
+        finally:
+            _transposing.reset(token)
+    pairs = [(m._node, v) for m, v in zip(moved, g, strict=True) if m._node is not None and v is not None]
+    found: dict[Any, Any] = {}
+    if pairs:
+        seeds = [v if create_graph else v._value for _, v in pairs]
+        found, _ = pull([n for n, _ in pairs], seeds, targets, create_graph)
+    got = [found.get(n) for n in targets]
+    return [
+        v if v is None or isinstance(v, Cell) else new_saved(v, None, x._device)
+        for v, x in zip(got, starts, strict=True)
+    ]
 
 
 class custom_jvp(_Custom[P, R]):
@@ -216,9 +448,8 @@ class custom_jvp(_Custom[P, R]):
     0.5
     """
 
-    def __init__(self, f: Callable[P, R], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(self, f: Callable[P, R], nondiff_argnums: int | Sequence[int] = ()) -> None:
         super().__init__(f, nondiff_argnums)
-        self._origin: Any = None  # the user's function that this one stands for, inside a vmap
         self._rule: Callable[..., Any] | None = None
 
     def defjvp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
@@ -227,135 +458,95 @@ class custom_jvp(_Custom[P, R]):
         return rule
 
     def defjvps(self, *rules: Callable[..., Any] | None) -> None:
-        """Set a rule for each argument: ``rule(tangent, out, *primals)`` gives the output's tangent, None for zero.
+        """Set a rule for each argument: ``rule(tangent, output, *primals)`` returns the output's tangent; None for an
+        argument that the output does not depend on.
 
         >>> import polygrad as pg
-        >>> @pg.custom_jvp
-        ... def product(x, y):
-        ...     return x * y
+        >>> product = pg.custom_jvp(lambda x, y: x * y)
         >>> product.defjvps(lambda t, out, x, y: t * y, lambda t, out, x, y: x * t)
         >>> pg.grad(product, argnums=(0, 1))(2.0, 3.0)
         (3.0, 2.0)
-
-        Raises:
-            TypeError: if some arguments are not differentiated (``nondiff_argnums``); use :meth:`defjvp`.
         """
         if self._nondiff:
-            raise TypeError(f"{self._name}: defjvps takes a rule for each argument; with nondiff_argnums use defjvp")
+            raise TypeError(f"{self._name}: defjvps cannot be used with nondiff_argnums; use defjvp")
 
         def rule(primals: Any, tangents: Any) -> Any:
-            out = self(*primals)  # type: ignore[call-arg]
-            if len(rules) != len(primals):
-                raise GradientError(f"{self._name}: defjvps has {len(rules)} rules for {len(primals)} arguments")
-            parts = [own(t, out, *primals) for own, t in zip(rules, tangents, strict=True) if own is not None]
-            if not parts:
-                return out, optree.tree_map(lambda x: 0 * x, cast("Any", out))
-            return out, functools.reduce(lambda a, b: optree.tree_map(lambda x, y: x + y, a, b), parts)
+            if len(primals) != len(rules):
+                raise GradientError(
+                    f"{self._name}: defjvps got {len(rules)} rules for {len(primals)} arguments; give one for each, or None"
+                )
+            out: Any = self(*primals)  # type: ignore[call-arg]
+            moved: Any = None
+            for t, own in zip(tangents, rules, strict=True):
+                part = None if own is None else own(t, out, *primals)
+                if part is not None:
+                    moved = part if moved is None else optree.tree_map(operator.add, moved, part)
+            return out, optree.tree_map(lambda x: x * 0, out) if moved is None else moved
 
         self.defjvp(rule)
 
-    def __call__(self, *given: P.args, **named: P.kwargs) -> R:
-        args, kwargs = self._by_position(given, named)
-        chosen, leaves, structure = self._differentiable(args)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        called: Sequence[Any] = positional(self._name, self._f, args, kwargs)
+        chosen, leaves, structure = self._differentiable(called)
         leaves = on_one_level(self._name, leaves)
         tracked = _tracked(leaves)
         outside = from_outside(leaves)
-        if (not tracked and not outside) or not get_mode() & GRAD or (outside and id(self) in lowered.get()):
-            return self._f(*args, **kwargs)  # type: ignore[no-any-return]
-        if self._is_transposed(leaves):
-            return self._f(*args, **kwargs)  # type: ignore[no-any-return]
+        if (not tracked and not outside) or not get_mode() & GRAD or _on_tangents(leaves):
+            return self._f(*called)  # type: ignore[no-any-return]
         if self._rule is None:
             raise GradientError(f"custom_jvp: {self._name!r} has no derivative yet; call its defjvp(rule)")
-        rule = self._rule
-        static = [args[i] for i in self._nondiff]
-        with recording(True, leaves), lowering_once(self if outside else None):
-            out = self._f(*self._with(args, chosen, structure, [_plain(x) for x in leaves]), **kwargs)
+        start = next_seq()
+        # Recorded for the sake of what the function closes over: its arguments have no graph.
+        with recording(True, leaves):
+            out = self._f(*self._with(called, chosen, structure, [_plain(x) for x in leaves]))
         outputs, out_structure = flatten(out)
         outputs = [x if isinstance(x, Cell) else asarray(x) for x in outputs]
-        refuse_closures(self._name, outputs, tracked)
+        closed = closed_over(outputs, start)
         if outside:
-            outputs = self._lowered(args, kwargs, chosen, leaves, structure)
+            outputs = self._lowered(called, chosen, leaves, structure)
             if not tracked:
                 return optree.tree_unflatten(out_structure, outputs)  # type: ignore[return-value]
+        shown = [new_tensor(x._value, None, x._device) for x in outputs]
+        along = self._along(called, leaves, structure, tracked, (shown, out_structure, start))
+
+        def pulled(g: list[Any], create_graph: bool) -> list[Any]:
+            return _transposed(along, [leaves[i] for i in tracked], g, create_graph)
+
+        nodes = [leaves[i]._node for i in tracked]
+        made, _ = joint_outputs(self._name, nodes, outputs, pulled, along, closed, refuse_closed(self._name))
+        return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
+
+    def _along(self, args: Any, leaves: list[Any], structure: Any, tracked: list[int], outputs: Any) -> Any:
+        """The rule as a function of the tangents of the tracked arguments."""
+        rule = self._rule
+        assert rule is not None
+        shown, out_structure, start = outputs
 
         def along(t: list[Any], create_graph: bool) -> list[Any]:
             primals = leaves if create_graph else [_plain(x) for x in leaves]
-            moved = [zeros_of(spec_of(x)) if isinstance(x, Cell) else 0.0 for x in leaves]
+            moved = [_zeros(_spec(x)) if isinstance(x, Cell) else 0.0 for x in leaves]
             for i, own in zip(tracked, t, strict=True):
                 if own is not None:
                     moved[i] = own
-            found = rule(
-                *static,
-                tuple(optree.tree_unflatten(structure, primals)),
-                tuple(optree.tree_unflatten(structure, moved)),
-            )
-            return self._tangents(found, outputs, out_structure)
-
-        def pushed(t: list[Any], create_graph: bool) -> list[Any]:
-            with rule_scope(create_graph, leaves):
-                tangents = along(t, create_graph)
-            refuse_dropped(self._name, tangents, create_graph)
+            trees = [tuple(optree.tree_unflatten(structure, x)) for x in (primals, moved)]
+            with recording(True, leaves):
+                found = rule(*self._static_values(args), *trees)
+            tangents = tangent_leaves(self._name, rule, found, out_structure, shown)
+            note_closures(tangents, start)
             return tangents
 
-        def pulled(g: list[Any], create_graph: bool) -> list[Any]:
-            # The rule is linear in the tangents: its vjp at any of them, here 0, is its transpose.
-            with enable_grad():
-                starts = [zeros_of(spec_of(leaves[i])) for i in tracked]
-                for x in starts:
-                    x._node = leaf(x._value, x._device)
-                with transposing(self._origin or self, starts):
-                    moved = along(starts, create_graph)
-            pairs = [(m._node, v) for m, v in zip(moved, g, strict=True) if m._node is not None and v is not None]
-            targets = [x._node for x in starts]
-            found: dict[Any, Any] = {}
-            if pairs:
-                seeds = [v if create_graph else v._value for _, v in pairs]
-                found, _ = pull([n for n, _ in pairs], seeds, targets, create_graph)
-            got = [found.get(n) for n in targets]
-            return [
-                v if v is None or isinstance(v, Cell) else new_saved(v, None, x._device)
-                for v, x in zip(got, starts, strict=True)
-            ]
+        return along
 
-        made, _ = joint_outputs(self._name, [leaves[i]._node for i in tracked], outputs, pulled, pushed)
-        return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
-
-    def _is_transposed(self, leaves: Sequence[Any]) -> bool:
-        """Whether this is a call, in the function's own rule, on a tangent along which the rule is transposed."""
-        own = [starts for key, starts in transposed.get() if key == id(self)]
-        return bool(own) and any(not starts.isdisjoint(reachable(nodes_inside(leaves))) for starts in own)
-
-    def _tangents(self, found: Any, outputs: Sequence[Any], out_structure: Any) -> list[Any]:
-        """The tangents that a rule returned, checked against the outputs."""
-        if not isinstance(found, tuple) or len(found) != 2:
-            raise GradientError(
-                f"{self._name}: the rule of custom_jvp must return a pair (out, tangent), not {described(found)}"
-            )
-        leaves, structure = flatten(found[1])
-        if structure != out_structure:
-            raise GradientError(
-                f"{self._name}: the rule's tangent must have the structure of the output, {out_structure}, not {structure}"
-            )
-        tangents = [x if isinstance(x, Cell) else asarray(x) for x in leaves]
-        for i, (t, x) in enumerate(zip(cast("list[Any]", tangents), outputs, strict=True)):
-            settle(t)
-            if tuple(t.shape) != tuple(x.shape):
-                raise ShapeError(
-                    f"{self._name}: the rule's tangent of output {i} has shape {tuple(t.shape)}, the output {tuple(x.shape)}; "
-                    "they must be equal"
-                )
-        return tangents
-
-    def _lowered(self, args: Any, kwargs: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
+    def _lowered(self, args: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
         """The outputs for arguments inside vmap that a graph from outside leads to."""
         assert self._rule is not None
         given = self._rule
         low = Lowering(leaves)
-        static = [args[i] for i in self._nondiff]
+        static = self._static_values(args)
 
         def f(*inside: Any) -> Any:
             with low.scope():
-                out = self._f(*self._with(args, chosen, structure, low.level_inputs(inside)), **kwargs)
+                out = self._f(*self._with(args, chosen, structure, low.level_inputs(inside)))
                 return low.inside_outputs(flatten(out)[0])
 
         def rule(primals: Any, tangents: Any) -> Any:
@@ -364,10 +555,11 @@ class custom_jvp(_Custom[P, R]):
                     tuple(optree.tree_unflatten(structure, low.level_inputs(v, otherwise)))
                     for v, otherwise in ((primals, lambda x: x), (tangents, lambda x: 0.0))
                 ]
-                return tuple(low.inside_outputs(flatten(v)[0]) for v in given(*static, *trees))
+                pair = pair_of(self._name, given, given(*static, *trees), "output, tangent of the output")
+                return tuple(low.inside_outputs(flatten(v)[0]) for v in pair)
 
         own: Any = custom_jvp(f)
-        own.__name__, own._origin = self._name, self._origin or self
+        own._name = self._name
         own.defjvp(rule)
         return low.level_outputs(own(*low.inside))
 

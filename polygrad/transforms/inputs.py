@@ -122,6 +122,13 @@ class Recorded:
         with enable_grad(), differentiating(self.inputs):
             self.result = f(self.tensors)
         self._outside_grad = outside_grad
+        self.met = False  # whether a rule's closures are part of an outer graph
+
+    def meets(self, closures: Sequence[Node]) -> bool:
+        """Whether what rules close over is part of an outer graph."""
+        if closures and self._outside_grad:
+            self.met = self.met or self._from_outside(closures)
+        return self.met and bool(closures)
 
     def outputs(self, tree: Any) -> tuple[list[Any], Any]:
         """The output leaves as Tensors, and their structure."""
@@ -138,6 +145,10 @@ class Recorded:
         if any(node.parents for node in self.inputs):
             return True
         roots = [x._node for x in tensors if x._node is not None]
+        return self._from_outside(roots)
+
+    def _from_outside(self, roots: Sequence[Node]) -> bool:
+        """Whether leaves that were there before the run lead to nodes."""
         # Leaves made meanwhile are the inputs, and those of transforms inside: nobody asks for their gradients.
         return any(is_leaf(n) and n.seq < self._start for n in reachable(roots, frozenset(self.inputs)))
 

@@ -80,7 +80,7 @@ def jacrev(
                 seeds = [unit if j == k else None for j in range(len(tensors))]
                 found = pulled(run, tensors, seeds, nested)
                 rows.append([conj(g) for g in found] if holomorphic else found)
-            blocks.append(_columns(rows, out, run, flat, nested))
+            blocks.append(_columns(rows, out, run, flat, nested or run.met))
         return _assemble(blocks, structure, shapes, argnums, tree_in_kind(aux, all_raw(args), nested), has_aux)
 
     return returns_in_kind(jacobian, argnums)
@@ -138,7 +138,11 @@ def jacfwd(
             columns.append([_along_last(moved, k, out, x) for k, out in enumerate(tensors)])
         blocks = [
             [
-                in_kind(columns[i][k], given if columns[i][k].shape == () else not hasattr(given, "_node"), nested)
+                in_kind(
+                    columns[i][k],
+                    given if columns[i][k].shape == () else not hasattr(given, "_node"),
+                    nested or run.met,
+                )
                 for i, given in enumerate(flat)
             ]
             for k in range(len(tensors))

@@ -56,6 +56,8 @@ def joint_outputs(
     outputs: Sequence[Any],
     pull: Pull,
     push: Callable[[list[Any], bool], Sequence[Any]] | None,
+    closed: Sequence[Node] = (),
+    refuse: Callable[[Node], None] | None = None,
 ) -> tuple[list[Any], Node]:
     """Tensors on the raw ``outputs``, made by one custom node from the nodes ``inputs``; and that node.
 
@@ -65,12 +67,22 @@ def joint_outputs(
         outputs: Tensors without a graph; those of other than floating dtype stay so.
         pull: backward, see :data:`Pull`.
         push: the same for tangents, or None if the function has no forward mode.
+        closed: other nodes that the outputs depend on.
+        refuse: raises where a derivative by one of these is needed.
     """
     device = outputs[0]._device
+    own_inputs = len(inputs)
+    inputs = [*inputs, *closed]
     n = len(inputs)
+
+    def refused(xp: Any, t: Any, index: int, *_: Any) -> Any:
+        assert refuse is not None
+        refuse(inputs[index])
+
     gather = Op("inputs", lambda xp, /: None, multiple=True)
-    gather.vjps = (_gather_vjp,) * n
-    gather.jvps = (lambda xp, t, index, shape, dtype: _gather_jvp(xp, t, index, shape, dtype, n),) * n
+    gather.vjps = (_gather_vjp,) * own_inputs + (refused,) * len(closed)
+    own_jvp = lambda xp, t, index, shape, dtype: _gather_jvp(xp, t, index, shape, dtype, own_inputs)  # noqa: E731
+    gather.jvps = (own_jvp,) * own_inputs + (refused,) * len(closed)
     gather.sources = ((None, None, None),) * n
     first = _node(
         gather,

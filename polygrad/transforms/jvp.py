@@ -15,6 +15,7 @@ import optree
 from ..core.cell import apart
 from ..core.tape import new_saved, push, reachable
 from .inputs import Recorded, all_raw, cotangent_for, flatten, in_kind, on_tensors, record, tree_in_kind, zeros_for
+from .rules import noted_closures
 from .vjp import _with_aux
 
 __all__ = ["jvp", "linearize"]
@@ -23,8 +24,12 @@ __all__ = ["jvp", "linearize"]
 def pushed(run: Recorded, outputs: Sequence[Any], tangents: Sequence[Any], create_graph: bool) -> list[Any]:
     """The tangents of a run's outputs, as Tensors."""
     start = {n: (t if create_graph else t._value) for n, t in zip(run.inputs, tangents, strict=True)}
-    roots = [x._node for x in outputs if x._node is not None]
-    known = push(reachable(roots, frozenset(run.inputs)), start, create_graph)
+    order = reachable([x._node for x in outputs if x._node is not None], frozenset(run.inputs))
+    with noted_closures() as closures:
+        known = push(order, start, create_graph)
+    if not create_graph and run.meets(closures):  # a rule of one's own closes over what an outer graph differentiates
+        create_graph = True
+        known = push(order, dict(zip(run.inputs, tangents, strict=True)), True)
     results = []
     for x in outputs:
         t = known.get(x._node) if x._node is not None else None
@@ -67,7 +72,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
         found = pushed(run, tensors, checked, deeper)
     kind = _kind(primals, tangents, flat)
     out = optree.tree_unflatten(structure, [in_kind(x, kind, nested) for x in tensors])
-    moved = optree.tree_unflatten(structure, [in_kind(t, kind, deeper) for t in found])
+    moved = optree.tree_unflatten(structure, [in_kind(t, kind, deeper or run.met) for t in found])
     return (out, moved, tree_in_kind(aux, kind, nested)) if has_aux else (out, moved)
 
 
@@ -106,7 +111,7 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> An
         with scope:
             found = pushed(run, tensors, checked, deeper)
         kind = _kind(primals, tangents, flat)
-        return optree.tree_unflatten(structure, [in_kind(t, kind, deeper) for t in found])
+        return optree.tree_unflatten(structure, [in_kind(t, kind, deeper or run.met) for t in found])
 
     kind = _kind(primals, (), flat)
     out = optree.tree_unflatten(structure, [in_kind(x, kind, nested) for x in tensors])

@@ -27,6 +27,7 @@ from .inputs import (
     tree_in_kind,
     zeros_for,
 )
+from .rules import noted_closures
 
 __all__ = ["grad", "value_and_grad", "vjp"]
 
@@ -36,8 +37,14 @@ def pulled(run: Recorded, outputs: Sequence[Any], cotangents: Sequence[Any], cre
     pairs = [(x._node, g) for x, g in zip(outputs, cotangents, strict=True) if x._node is not None and g is not None]
     found: dict[Any, Any] = {}
     if pairs:
-        seeds = [g if create_graph else g._value for _, g in pairs]
-        found, _ = pull([n for n, _ in pairs], seeds, run.inputs, create_graph)
+        nodes = [n for n, _ in pairs]
+        with noted_closures() as closures:
+            found, _ = pull(nodes, [g if create_graph else g._value for _, g in pairs], run.inputs, create_graph)
+        if not create_graph and run.meets(
+            closures
+        ):  # a rule of one's own closes over what an outer graph differentiates
+            create_graph = True
+            found, _ = pull(nodes, [g for _, g in pairs], run.inputs, True)
     results = []
     for tensor, node in zip(run.tensors, run.inputs, strict=True):
         g = found.get(node)
@@ -90,6 +97,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         deeper, scope = on_tensors(nested, checked, tensors)
         with scope:
             found = pulled(run, tensors, checked, deeper)
+        deeper = deeper or run.met
         return tuple(regroup(shapes, [in_kind(g, x, deeper) for g, x in zip(found, flat, strict=True)]))
 
     out = optree.tree_unflatten(structure, [in_kind(x, raw, nested) for x in tensors])
@@ -140,7 +148,7 @@ def value_and_grad(
         if holomorphic:
             check_holomorphic("grad", run.tensors, [out])
             found = [conj(g) for g in found]
-        grads = regroup(shapes, [in_kind(g, x, nested) for g, x in zip(found, flat, strict=True)])
+        grads = regroup(shapes, [in_kind(g, x, nested or run.met) for g, x in zip(found, flat, strict=True)])
         raw = all_raw(args, kwargs)
         shown = value if not isinstance(value, Cell) else in_kind(out, raw, nested)
         gradient = grads[0] if isinstance(argnums, int) else tuple(grads)

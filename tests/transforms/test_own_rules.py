@@ -49,18 +49,21 @@ KINDS = pytest.mark.parametrize("kind", [by_vjp, by_jvp, by_function])
 def test_what_a_function_closes_over_is_not_dropped(kind: Any) -> None:
     with pytest.raises(GradientError, match="closes over"):
         pg.grad(lambda a: kind(a)(a))(2.0)
-    with pytest.raises(GradientError, match="closes over"):
-        pg.grad(lambda a: pg.grad(kind(a))(3.0))(2.0)
+    assert pg.grad(lambda a: pg.grad(kind(a))(3.0))(2.0) == 1.0  # the rule is differentiated by it
     w = pg.asarray(2.0, requires_grad=True)
     with pytest.raises(GradientError, match="closes over"):
-        kind(w)(pg.asarray(3.0, requires_grad=True))
-    kind(w)(pg.asarray(3.0)).backward()  # its own rule is not asked: the graph goes through the function
-    assert w.grad.item() == 3.0  # type: ignore[union-attr]
+        kind(w)(pg.asarray(3.0, requires_grad=True)).backward()
+    if kind is by_function:
+        with pytest.raises(GradientError, match="closes over"):
+            kind(w)(pg.asarray(3.0)).backward()
+    else:
+        kind(w)(pg.asarray(3.0)).backward()  # its own rule is not asked: the graph goes through the function
+        assert w.grad.item() == 3.0  # type: ignore[union-attr]
     assert pg.grad(kind(2.0))(3.0) == 2.0
     assert pg.grad(lambda x: kind(pg.stop_gradient(x))(x))(2.0) == 2.0
 
 
-def test_a_rule_that_closes_over_an_outer_variable_is_refused() -> None:
+def test_a_rule_that_closes_over_an_outer_variable_is_differentiated() -> None:
     def outer(a: Any) -> Any:
         @pg.custom_vjp
         def g(x: Any) -> Any:
@@ -69,8 +72,7 @@ def test_a_rule_that_closes_over_an_outer_variable_is_refused() -> None:
         g.defvjp(lambda x: (x * 1.0, None), lambda _, ct: (ct * a,))
         return pg.grad(g)(3.0)
 
-    with pytest.raises(GradientError, match="outer transform"):
-        pg.grad(outer)(2.0)
+    assert pg.grad(outer)(2.0) == 1.0
     assert outer(2.0) == 2.0
 
 
@@ -154,9 +156,9 @@ def jvp_of(rule: Any) -> Any:
         (lambda: pg.grad(pg.custom_vjp(lambda x: x))(1.0), "defvjp"),
         (lambda: pg.grad(pg.custom_jvp(lambda x: x))(1.0), "defjvp"),
         (vjp_of(lambda x, y: x * y, lambda r, ct: (ct, ct)), "pair"),
-        (vjp_of(lambda x, y: (x * y, None, 1), lambda r, ct: (ct, ct)), "pair.*tuple of 3"),
+        (vjp_of(lambda x, y: (x * y, None, 1), lambda r, ct: (ct, ct)), "tuple of length 3.*pair"),
         (vjp_of(lambda x, y: (x * y, None), lambda r, ct: (ct,)), "1 cotangents for 2"),
-        (vjp_of(lambda x, y: (x * y, None), lambda r, ct: ct), "cotangents for 2"),
+        (vjp_of(lambda x, y: (x * y, None), lambda r, ct: ct), "Tensor for 2 arguments"),
         (vjp_of(lambda x, y: (x * y, None), lambda r, ct: (ct, pg.sum(ct))), "shape"),
         (jvp_of(lambda p, t: t[0] * 2), "pair"),
         (jvp_of(lambda p, t: (p[0] * 2, (t[0], t[0]))), "structure"),
