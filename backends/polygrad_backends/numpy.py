@@ -447,7 +447,8 @@ def _tanh_vjp(np: Any, tanh_slope: Callable[[Any, Any], Any]) -> Callable[[Any, 
     return tanh_vjp
 
 
-def _strong(np: Any) -> dict[str, Callable[[Any, Any], Any]]:
+def _strong(np: Any) -> dict[str, Callable[..., Any]]:
+    """The kernels of strong zeros: a product is looked at, and mended only if a nan is in it."""
     multiply, divide, isnan, array = np.multiply, np.true_divide, np.isnan, np.ndarray
 
     def mended(result: Any, zero: Callable[[], Any]) -> Any:
