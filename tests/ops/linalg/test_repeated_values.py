@@ -23,7 +23,7 @@ def of_values(f: Any, a: Any) -> Any:
 @pytest.mark.parametrize("f", [pg.sqrt, pg.exp, lambda w: 1.0 / w], ids=["sqrt", "exp", "inverse"])
 def test_functions_of_symmetric_matrices(f: Any, repeated: Any) -> None:
     a = (BASIS * np.asarray(repeated)) @ BASIS.T
-    near = (BASIS * (np.asarray(repeated) + [0.0, 1e-4, 2.5e-4])) @ BASIS.T
+    near = (BASIS * np.add(repeated, [0.0, 1e-4, 2.5e-4])) @ BASIS.T
     np.testing.assert_allclose(
         pg.grad(lambda a: of_values(f, a))(a), pg.grad(lambda a: of_values(f, a))(near), rtol=2e-3, atol=2e-3
     )
