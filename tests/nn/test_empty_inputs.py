@@ -23,7 +23,8 @@ def test_along_an_empty_axis(f: Any, executor: Any) -> None:
 
     run = value_and_grad if executor == "eager" else pg.compile(value_and_grad, executor=executor)
     (total, values), grad = run(x)
-    assert total == 0 and grad.shape == (3, 0)
+    assert total == 0
+    assert grad.shape == (3, 0)
     assert values.tolist() == ([-np.inf] * 3 if f is pg.logsumexp else [[]] * 3)
     assert pg.jvp(lambda x: f(x, axis=1), (x,), (x,))[1].shape == np.shape(values)
 
@@ -32,7 +33,8 @@ def test_along_an_empty_axis(f: Any, executor: Any) -> None:
 def test_a_batch_of_nothing_teaches_nothing(kwargs: Any) -> None:
     layer = nn.BatchNorm1d(3, **kwargs)
     assert layer(pg.zeros((0, 3, 2))).shape == (0, 3, 2)
-    assert layer.running_mean.tolist() == [0.0] * 3 and layer.running_var.tolist() == [1.0] * 3
+    assert layer.running_mean.tolist() == [0.0] * 3
+    assert layer.running_var.tolist() == [1.0] * 3
     assert layer.num_batches_tracked.item() == 0
     for other in (nn.GroupNorm(3, 3), nn.InstanceNorm1d(3, affine=True, track_running_stats=True)):
         assert other(pg.zeros((0, 3, 2))).shape == (0, 3, 2)
@@ -50,7 +52,8 @@ def test_losses_of_targets_that_do_not_count(executor: Any) -> None:
     ):
         f = pg.value_and_grad(loss)
         value, grad = (f if executor == "eager" else pg.compile(f, executor=executor))(pg.ones((2, 2)))
-        assert np.isnan(value.item()) and grad.tolist() == [[0.0, 0.0]] * 2
+        assert np.isnan(value.item())
+        assert grad.tolist() == [[0.0, 0.0]] * 2
         assert pg.jvp(loss, (pg.ones((2, 2)),), (pg.ones((2, 2)),))[1].item() == 0
 
 
@@ -62,7 +65,8 @@ def test_ctc_of_nothing() -> None:
     blank = F.ctc_loss(scores, [[], []], [3, 0], [0, 0], reduction="none")
     np.testing.assert_allclose(blank.tolist(), [3 * np.log(4), 0.0])
     pg.sum(blank).backward()
-    assert np.isfinite(logits.grad.numpy()).all() and not logits.grad[:, 1, :].numpy().any()
+    assert np.isfinite(logits.grad.numpy()).all()
+    assert not logits.grad[:, 1, :].numpy().any()
     assert F.ctc_loss(pg.zeros((0, 2, 4)), [], [0, 0], [0, 0], reduction="none").tolist() == [0.0, 0.0]
 
 
@@ -78,7 +82,9 @@ def test_convolutions_of_no_channels(executor: Any) -> None:
         run = pg.value_and_grad(lambda x, w, f=f: (pg.sum(f(x, w)), f(x, w)), (0, 1), has_aux=True)
         run = run if executor == "eager" else pg.compile(run, executor=executor)
         (total, out), grads = run(pg.zeros(x), pg.zeros(w))
-        assert total.item() == 0 and out.shape == shape and [g.shape for g in grads] == [x, w]
+        assert total.item() == 0
+        assert out.shape == shape
+        assert [g.shape for g in grads] == [x, w]
 
 
 def test_arguments_of_convolutions_may_be_arrays() -> None:
@@ -110,7 +116,9 @@ def test_jacobians_of_what_does_not_move() -> None:
     x = np.asarray([-1.0, 2.0])
     for f in (lambda x: x > 0, lambda x: pg.astype(x, "int64"), lambda x: pg.argsort(x)):
         for jacobian in (pg.jacfwd(f)(x), pg.jacrev(f)(x)):
-            assert jacobian.dtype == np.float64 and not jacobian.any() and jacobian.shape == (2, 2)
+            assert jacobian.dtype == np.float64
+            assert not jacobian.any()
+            assert jacobian.shape == (2, 2)
 
 
 def test_sequential_schedules_nest() -> None:
