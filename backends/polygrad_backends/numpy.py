@@ -159,6 +159,7 @@ class NumpyBackend(Backend):
 
         def deviation(method: Callable[..., Any]) -> Callable[..., Any]:
             def over(x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+                x = np.asarray(x)  # a graph's 0-d values may be NumPy's scalars
                 if x.dtype is half:
                     return over(x.astype(single), axis, correction, keepdims).astype(half)
                 return method(x, axis, ddof=correction, keepdims=keepdims)
@@ -448,6 +449,7 @@ def _tanh_vjp(np: Any, tanh_slope: Callable[[Any, Any], Any]) -> Callable[[Any, 
 
 
 def _strong(np: Any) -> dict[str, Callable[..., Any]]:
+    """The kernels of strong zeros: a product is looked at, and mended only if a nan is in it."""
     multiply, divide, isnan, array = np.multiply, np.true_divide, np.isnan, np.ndarray
 
     def mended(result: Any, zero: Callable[[], Any]) -> Any:

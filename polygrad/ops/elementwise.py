@@ -248,8 +248,17 @@ def sqrt(xp: Namespace, x: Raw, /) -> Raw:
     return xp.sqrt(x)
 
 
-# At (0, 0) the minimum norm is 0.
-@binary((lambda xp, out, x1, x2: xp.hypot_slope(x1, x2, out), lambda xp, out, x1, x2: xp.hypot_slope(x2, x1, out)))
+# At (0, 0) the minimum norm is 0. An infinite argument has slope 1 and hides the other one; two share the diagonal's,
+# as atan2(inf, inf) is pi / 4.
+def _hypot_slope(xp: Namespace, out: Raw, mine: Raw, other: Raw) -> Raw:
+    mine, other = xp.asarray(mine), xp.asarray(other)
+    own = xp.astype(xp.isinf(mine), out.dtype)
+    count = own + xp.astype(xp.isinf(other), out.dtype)
+    at_infinity = xp.sign(mine) * own / xp.sqrt(xp.where(count == 0, xp.ones_like(count), count))
+    return xp.where(count > 0, at_infinity, xp.hypot_slope(mine, other, out))
+
+
+@binary((lambda xp, out, x1, x2: _hypot_slope(xp, out, x1, x2), lambda xp, out, x1, x2: _hypot_slope(xp, out, x2, x1)))
 def hypot(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``sqrt(x1 ** 2 + x2 ** 2)`` without overflow."""
     return xp.hypot(x1, x2)

@@ -163,6 +163,12 @@ SPACES: Final = (
 """What ops ask of the sub-namespaces; of vectors only what does not depend on their signs and phases is compared."""
 
 
+def _zeros_and_nan(xp: Any, s: Any) -> tuple[Any, Any]:
+    """Cotangents that are 0 where their slopes are nan."""
+    taken = s["x"] > 0
+    return xp.where(taken, s["y"], xp.zeros_like(s["y"])), xp.where(taken, s["x"], xp.full_like(s["x"], float("nan")))
+
+
 def _square(xp: Any, s: Any) -> Any:
     return s["x"][:, :3] + 4 * xp.eye(3, dtype=s["x"].dtype)
 
@@ -282,16 +288,10 @@ KERNELS: Final[dict[str, Callable[[Any, Any], tuple[Any, ...]]]] = {
     ),
     "sigmoid": lambda xp, s: (8 * s["x"],),
     "sigmoid_slope": lambda xp, s: (8 * s["x"],),
-    "strong_multiply": lambda xp, s: (
-        xp.where(s["x"] > 0, s["y"], 0 * s["y"]),
-        1 / xp.where(s["x"] > 0, s["x"], 0 * s["x"]),
-    ),
-    "strong_product": lambda xp, s: (
-        xp.where(s["x"] > 0, s["y"], 0 * s["y"]),
-        1 / xp.where(s["x"] > 0, s["x"], 0 * s["x"]),
-    ),
-    "divide_linear": lambda xp, s: (s["y"], xp.where(s["x"] > 0, s["y"], 0 * s["y"]), s["x"] + 3.0),
-    "strong_divide": lambda xp, s: (xp.where(s["x"] > 0, s["y"], 0 * s["y"]), xp.where(s["x"] > 0, s["x"], 0 * s["x"])),
+    "strong_multiply": lambda xp, s: _zeros_and_nan(xp, s),
+    "strong_product": lambda xp, s: _zeros_and_nan(xp, s),
+    "strong_divide": lambda xp, s: _zeros_and_nan(xp, s),
+    "divide_linear": lambda xp, s: (*_zeros_and_nan(xp, s), s["x"]),
     "relu": lambda xp, s: (s["x"],),
     "relu_linear": lambda xp, s: (s["y"], xp.maximum(s["x"], xp.zeros_like(s["x"]))),
     "adjoint": lambda xp, s: (s["x"],),

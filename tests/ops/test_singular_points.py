@@ -307,3 +307,16 @@ def test_mixed_precision_gradients_have_their_inputs_dtype() -> None:
     a, b = np.ones(3, np.float32), np.ones(3, np.float64)
     ga, gb = pg.grad(lambda a, b: pg.sum(a * b), argnums=(0, 1))(a, b)
     assert (ga.dtype, gb.dtype) == (np.float32, np.float64)
+
+
+def test_norms_of_infinite_components() -> None:
+    """An infinite component hides the finite ones; several count alike."""
+    x = np.asarray([np.inf, 2.0, -np.inf])
+    for ord in (1.5, 2.0, 3.0):
+        share = 0.5 ** (1 - 1 / ord)
+        grad = pg.grad(lambda x, ord=ord: pg.linalg.vector_norm(x, ord=ord))
+        np.testing.assert_allclose(grad(x), [share, 0.0, -share])
+        np.testing.assert_allclose(grad(x[1:]), [0.0, -1.0])
+    np.testing.assert_array_equal(pg.grad(pg.linalg.matrix_norm)(np.asarray([[np.inf, 2.0]])), [[1.0, 0.0]])
+    for a, b, want in ((np.inf, 2.0, [1.0, 0.0]), (2.0, -np.inf, [0.0, -1.0]), (np.inf, np.inf, [0.5**0.5] * 2)):
+        np.testing.assert_allclose(pg.grad(pg.hypot, (0, 1))(a, b), want)

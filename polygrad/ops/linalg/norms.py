@@ -43,6 +43,15 @@ def _power_slope(xp: Namespace, x: Raw, out: Raw, p: float) -> Raw:
     return xp.sign(x) * xp.where(zero, xp.zeros_like(ratio), ratio ** (p - 1))
 
 
+# Infinite entries hide the finite ones, and count alike.
+def _at_infinity(xp: Namespace, x: Raw, out: Raw, axes: Axes, p: float) -> tuple[Raw, Raw]:
+    """Entries and a norm with the same slopes that are finite: of infinite ones their signs."""
+    hit = xp.astype(xp.isinf(x), x.dtype)
+    count = xp.sum(hit, axis=axes, keepdims=True)
+    infinite = xp.isinf(out) & (count > 0)
+    return xp.where(infinite, xp.sign(x) * hit, x), xp.where(infinite, count ** (1 / p), out)
+
+
 def _norm_slope(xp: Namespace, x: Raw, out: Raw, axes: Axes, p: float, keepdims: bool) -> Raw:
     """The gradient of the norm by ``x``."""
     out = kept(xp, out, x.shape, tuple(i + x.ndim for i in axes), keepdims)
@@ -50,6 +59,8 @@ def _norm_slope(xp: Namespace, x: Raw, out: Raw, axes: Axes, p: float, keepdims:
         return xp.zeros_like(x)
     if p == 1 or not axes:
         return xp.sign(x)
+    if p > 1 and p != math.inf and not is_complex(xp, x):
+        x, out = _at_infinity(xp, x, out, axes, p)
     if p == 2:
         zero = out == 0
         return xp.where(zero, xp.zeros_like(x), x / xp.where(zero, xp.ones_like(out), out))

@@ -39,20 +39,20 @@ def _inverse_gaps(xp: Namespace, w: Raw) -> Raw:
 _ROUNDING = 64
 
 
-def _meets(xp: Namespace, m: Raw, w: Raw) -> Raw:
-    """Where two values are equal and the component ``m`` vanishes, both up to rounding."""
+def _meets(xp: Namespace, m: Raw, w: Raw, of: Raw) -> Raw:
+    """Where two values are equal and the component ``m`` vanishes, both up to rounding: that of ``w`` and of ``of``,
+    from which the components were made."""
     least = _ROUNDING * xp.finfo(w.dtype).eps
     close = xp.abs(w[..., None, :] - w[..., :, None]) <= least * xp.max(xp.abs(w), axis=-1, keepdims=True)[..., None]
-    magnitude = xp.abs(m)
-    vanishes = magnitude <= least * xp.max(magnitude, axis=(-2, -1), keepdims=True)
+    vanishes = xp.abs(m) <= least * xp.max(xp.abs(of), axis=(-2, -1), keepdims=True)
     return close & vanishes & (xp.eye(w.shape[-1], dtype=w.dtype) == 0)
 
 
-def _by_gaps(xp: Namespace, gaps: Raw, m: Raw, w: Raw, instead: Raw = 0.0) -> Raw:
+def _by_gaps(xp: Namespace, gaps: Raw, m: Raw, w: Raw, of: Raw, instead: Raw = 0.0) -> Raw:
     """``gaps * m`` for inverse gaps, and ``instead`` where that is 0 / 0."""
     if w.shape[-1] == 0:
         return gaps * m
-    met = _meets(xp, m, w)
+    met = _meets(xp, m, w, of)
     zero = xp.zeros_like(m)
     plain = xp.where(met, xp.zeros_like(gaps), gaps) * xp.where(met, zero, m)
     return xp.where(met, zero + instead, plain)
@@ -114,7 +114,7 @@ def _eigh_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
         return hermitised(xp, xp.matmul(v * of_values[..., None, :], xp.adjoint(v)))
     k = xp.matmul(xp.adjoint(v), of_vectors)
     h = (k + xp.adjoint(k)) / 2  # of k, the rest counts: h times gaps is antisymmetric
-    inner = _by_gaps(xp, _inverse_gaps(xp, w), k - h, w, _of_repeated(xp, of_values, h))
+    inner = _by_gaps(xp, _inverse_gaps(xp, w), k - h, w, k, _of_repeated(xp, of_values, h))
     if of_values is not None:
         inner = inner + _on_diagonal(xp, of_values, v.dtype)
     return hermitised(xp, xp.matmul(v, xp.matmul(inner, xp.adjoint(v))))
@@ -123,7 +123,7 @@ def _eigh_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
 def _eigh_jvp(xp: Namespace, t: Raw, out: Raw) -> Raw:
     w, v = out
     p = xp.matmul(xp.adjoint(v), xp.matmul(hermitised(xp, t), v))
-    return [xp.real(xp.linalg.diagonal(p)), xp.matmul(v, _by_gaps(xp, _inverse_gaps(xp, w), p, w))]
+    return [xp.real(xp.linalg.diagonal(p)), xp.matmul(v, _by_gaps(xp, _inverse_gaps(xp, w), p, w, p))]
 
 
 @op(vjps=[_eigh_vjp], jvps=[_eigh_jvp], multiple=True)
@@ -186,7 +186,7 @@ def _eig_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
     radial = xp.astype(xp.real(xp.linalg.diagonal(k)), v.dtype)
     k = k - xp.matmul(adjoint, v) * radial[..., None, :]
     instead = 0.0 if of_values is None else _of_repeated(xp, of_values, xp.zeros_like(k))
-    inner = _by_gaps(xp, xp.conj(_inverse_gaps(xp, w)), k, w, instead)
+    inner = _by_gaps(xp, xp.conj(_inverse_gaps(xp, w)), k, w, k, instead)
     if of_values is not None:
         inner = inner + _on_diagonal(xp, of_values, v.dtype)
     return xp.linalg.solve(adjoint, xp.matmul(inner, adjoint))
@@ -195,7 +195,7 @@ def _eig_vjp(xp: Namespace, g: Raw, out: Raw) -> Raw:
 def _eig_jvp(xp: Namespace, t: Raw, out: Raw) -> Raw:
     w, v = out
     p = xp.linalg.solve(v, xp.matmul(xp.astype(t, v.dtype), v))
-    c = _by_gaps(xp, _inverse_gaps(xp, w), p, w)
+    c = _by_gaps(xp, _inverse_gaps(xp, w), p, w, p)
     moved = xp.matmul(v, c)
     radial = xp.real(xp.linalg.diagonal(xp.matmul(xp.adjoint(v), moved)))
     return [xp.linalg.diagonal(p), moved - v * xp.astype(radial, v.dtype)[..., None, :]]
@@ -275,7 +275,9 @@ def _turned(xp: Namespace, of_u: Raw, of_v: Raw, of_s: Raw, s: Raw) -> Raw:
     parts = [0.0 if k.__class__ is float else (k - xp.adjoint(k)) / 2 for k in (of_u, of_v)]
     known = of_v if of_u.__class__ is float else of_u
     instead = _of_repeated(xp, of_s, (known + xp.adjoint(known)) / 2)
-    return _by_gaps(xp, _inverse_gaps(xp, s), parts[0] + parts[1], s, instead) + _by_sums(xp, parts[0] - parts[1], s)
+    return _by_gaps(xp, _inverse_gaps(xp, s), parts[0] + parts[1], s, known, instead) + _by_sums(
+        xp, parts[0] - parts[1], s
+    )
 
 
 def _beyond(xp: Namespace, basis: Raw, x: Raw) -> Raw:
@@ -325,7 +327,7 @@ def _svd_jvp(xp: Namespace, t: Raw, out: Raw) -> Raw:
     moved = xp.matmul(t, v)
     p = xp.matmul(xp.adjoint(u), moved)
     columns, q = s[..., None, :], xp.adjoint(p)
-    both = _by_gaps(xp, _inverse_gaps(xp, s), (p + q) / 2, s)
+    both = _by_gaps(xp, _inverse_gaps(xp, s), (p + q) / 2, s, p)
     one = _by_sums(xp, (p - q) / 2, s)
     du, dv = both + one, both - one
     if is_complex(xp, u):
