@@ -52,6 +52,9 @@ def compile_graph(
     np: Any, graph: Graph, device: Any, planned: type[Plan] | None = None
 ) -> Callable[..., tuple[Any, ...]]:
     """A function of the graph's inputs, for any thread at any time."""
+    if any(a.__class__ is not np.ndarray for a in graph.constants.values()):
+        # Machine code reads the memory of arrays, which NumPy's scalars do not have.
+        graph = graph.with_(constants={v: np.asarray(a) for v, a in graph.constants.items()})
     with no_collection:
         plan = (planned or Plan)(np, graph, device)
     # Machine code is made at once: what it cannot do is known before the first run.

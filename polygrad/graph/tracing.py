@@ -235,6 +235,8 @@ class Trace:
 
     def constant(self, array: Any) -> Traced:
         """An array that the graph holds, by reference."""
+        if array.__class__ is not self.inner.array_type:  # a library's scalar
+            array = self.inner.backend.as_raw(array, self.inner)
         made = self.value(array.shape, array.dtype)
         self.constants[made.value] = array
         return made

@@ -242,3 +242,11 @@ def test_the_text_is_readable_and_reasons_are_told(monkeypatch: pytest.MonkeyPat
 def test_text_that_llvm_refuses() -> None:
     with pytest.raises(RuntimeError, match="parsing error"):
         engine.Machine("define nonsense")
+
+
+def test_constants_that_are_scalars_of_numpy() -> None:
+    """They have no array's memory to be read: the process ended in a segmentation fault."""
+    number = np.float64(2.5)
+    f = pg.compile(lambda x: x * 2 * number + pg.sum(x) * number, executor="native")
+    x = pg.asarray(np.arange(5.0))
+    np.testing.assert_allclose(f(x).numpy(), np.arange(5.0) * 5 + 25)
