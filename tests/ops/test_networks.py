@@ -12,6 +12,7 @@ import test_table
 import polygrad as pg
 from polygrad.core.op import OPS
 from polygrad.core.tape import reachable
+from polygrad.ops.strong import ON_TENSORS
 from polygrad.testing import check_grads
 
 _rng = np.random.default_rng(8)
@@ -40,6 +41,9 @@ CASES: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "softplus": (lambda x: net.softplus_beyond(x, 1.5, 2.0), [X]),
     "threshold": (lambda x: net.threshold(x, 0.1, -2.0), [X]),
     "selu": (lambda x: net.elu(x, 1.7, 1.05, 1.0), [X]),
+    "strong product": (ON_TENSORS["strong_product"], drawn((2, 3), (2, 3))),
+    "strong multiply": (ON_TENSORS["strong_multiply"], drawn((2, 3), (2, 3))),
+    "strong divide": (ON_TENSORS["strong_divide"], drawn((2, 3), (2, 3))),
     "attention": (lambda q, k: net.attention_weights(q, k, scale=0.7), drawn((2, 3), (4, 3))),
     "masked attention": (net.attention_weights, drawn((2, 3), (4, 3), (2, 4))),
     "linear": (net.linear, drawn((2, 3), (4, 3))),
