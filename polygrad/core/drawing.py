@@ -117,15 +117,13 @@ class Draws:
     @contextmanager
     def repeated(self) -> Iterator[None]:
         """The scope of a second run. The generators themselves do not move."""
-        tokens = [
-            (variable, variable.set(value))
-            for variable, value in ((_recording, ()), (_replay, Replay(self)), (scoped, self._scoped))
-        ]
+        recorded, replayed, generator = _recording.set(()), _replay.set(Replay(self)), scoped.set(self._scoped)
         try:
             yield
         finally:
-            for variable, token in tokens:
-                variable.reset(token)
+            scoped.reset(generator)
+            _replay.reset(replayed)
+            _recording.reset(recorded)
 
 
 class Replay:

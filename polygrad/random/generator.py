@@ -111,7 +111,7 @@ class Generator:
     def _acting(self) -> Generator:
         """What draws in this one's place."""
         replay = drawing.replay()
-        return self if replay is None else replay.stand_in(self)  # type: ignore[no-any-return]
+        return self if replay is None else replay.stand_in(self)
 
     def _noted(self) -> Generator:
         """What draws in this one's place, after its state was noted for second runs."""
