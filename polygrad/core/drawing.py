@@ -117,13 +117,13 @@ class Draws:
     @contextmanager
     def repeated(self) -> Iterator[None]:
         """The scope of a second run. The generators themselves do not move."""
-        recording, replay, scope = _recording.set(()), _replay.set(Replay(self)), scoped.set(self._scoped)
+        recorded, replayed, generator = _recording.set(()), _replay.set(Replay(self)), scoped.set(self._scoped)
         try:
             yield
         finally:
-            _recording.reset(recording)
-            _replay.reset(replay)
-            scoped.reset(scope)
+            scoped.reset(generator)
+            _replay.reset(replayed)
+            _recording.reset(recorded)
 
 
 class Replay:

@@ -475,7 +475,8 @@ class custom_jvp(_Custom[P, R]):
                 raise GradientError(
                     f"{self._name}: defjvps got {len(rules)} rules for {len(primals)} arguments; give one for each, or None"
                 )
-            out: Any = self(*primals)  # type: ignore[call-arg]
+            call: Callable[..., Any] = self
+            out = call(*primals)
             moved: Any = None
             for t, own in zip(tangents, rules, strict=True):
                 part = None if own is None else own(t, out, *primals)

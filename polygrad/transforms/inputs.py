@@ -251,7 +251,7 @@ def on_tensors(nested: bool, given: Iterable[Any], values: Iterable[Any]) -> tup
     given are of a vmap that the values know nothing of; and the scope to run them in."""
     pairs = [(g, x) for g, x in zip(given, values, strict=True) if g is not None]
     graph = nested or any(tracked(g) for g, _ in pairs)
-    above = any(g._device is not x._device for g, x in pairs)
+    above = any(g._device is not (x.device if isinstance(x, Node) else x._device) for g, x in pairs)
     if nested or any(g._node is not None for g, _ in pairs):
         return True, nullcontext()
     return above, nullcontext() if graph or not above else no_grad()

@@ -78,7 +78,7 @@ def jacrev(
             rows = []
             for unit in _unit_vectors(out):
                 seeds = [unit if j == k else None for j in range(len(tensors))]
-                found = pulled(run, tensors, seeds, nested)
+                found = pulled(run, [x._node for x in tensors], seeds, nested)
                 rows.append([conj(g) for g in found] if holomorphic else found)
             blocks.append(_columns(rows, out, run, flat, nested or run.met))
         return _assemble(blocks, structure, shapes, argnums, tree_in_kind(aux, all_raw(args), nested), has_aux)

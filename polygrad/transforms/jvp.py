@@ -21,18 +21,29 @@ from .vjp import _with_aux
 __all__ = ["jvp", "linearize"]
 
 
-def pushed(run: Recorded, outputs: Sequence[Any], tangents: Sequence[Any], create_graph: bool) -> list[Any]:
-    """The tangents of a run's outputs, as Tensors."""
+def pushed(
+    run: Recorded,
+    outputs: Sequence[Any],
+    tangents: Sequence[Any],
+    create_graph: bool,
+    roots: Sequence[Any] | None = None,
+) -> list[Any]:
+    """The tangents of a run's outputs, as Tensors.
+
+    Args:
+        roots: the outputs' nodes, where they may have others by now.
+    """
+    roots = [x._node for x in outputs] if roots is None else roots
     start = {n: (t if create_graph else t._value) for n, t in zip(run.inputs, tangents, strict=True)}
-    order = reachable([x._node for x in outputs if x._node is not None], frozenset(run.inputs))
+    order = reachable([n for n in roots if n is not None], frozenset(run.inputs))
     with noted_closures() as closures:
         known = push(order, start, create_graph)
     if not create_graph and run.meets(closures):  # a rule of one's own closes over what an outer graph differentiates
         create_graph = True
         known = push(order, dict(zip(run.inputs, tangents, strict=True)), True)
     results = []
-    for x in outputs:
-        t = known.get(x._node) if x._node is not None else None
+    for x, node in zip(outputs, roots, strict=True):
+        t = known.get(node) if node is not None else None
         if t is None:
             t = zeros_for(x)
         else:  # several outputs may have one tangent
@@ -101,15 +112,16 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> An
     value, aux = _with_aux("linearize", run.result, has_aux)
     tensors, structure = run.outputs(value)
     nested = run.nested(tensors)
+    roots = [x._node for x in tensors]  # a trace that reaches the outputs gives them other nodes
 
     def jvp_fn(*tangents: Any) -> Any:
         if len(tangents) != len(shapes):
             raise TypeError(f"linearize: {len(shapes)} primals but {len(tangents)} tangents")
         given = [t for s, tree in zip(shapes, tangents, strict=True) for t in s.flatten_up_to(tree)]
         checked = [cotangent_for("linearize", t, x, "a tangent") for t, x in zip(given, run.tensors, strict=True)]
-        deeper, scope = on_tensors(nested, checked, run.tensors)
+        deeper, scope = on_tensors(nested, checked, run.inputs)
         with scope:
-            found = pushed(run, tensors, checked, deeper)
+            found = pushed(run, tensors, checked, deeper, roots)
         kind = _kind(primals, tangents, flat)
         return optree.tree_unflatten(structure, [in_kind(t, kind, deeper or run.met) for t in found])
 

@@ -32,9 +32,14 @@ from .rules import noted_closures
 __all__ = ["grad", "value_and_grad", "vjp"]
 
 
-def pulled(run: Recorded, outputs: Sequence[Any], cotangents: Sequence[Any], create_graph: bool) -> list[Any]:
-    """The cotangents of a run's inputs, as Tensors."""
-    pairs = [(x._node, g) for x, g in zip(outputs, cotangents, strict=True) if x._node is not None and g is not None]
+def pulled(run: Recorded, roots: Sequence[Any], cotangents: Sequence[Any], create_graph: bool) -> list[Any]:
+    """The cotangents of a run's inputs, as Tensors.
+
+    Args:
+        roots: the nodes of the outputs, None for those without a graph.
+        cotangents: of the outputs, or None.
+    """
+    pairs = [(n, g) for n, g in zip(roots, cotangents, strict=True) if n is not None and g is not None]
     found: dict[Any, Any] = {}
     if pairs:
         nodes = [n for n, _ in pairs]
@@ -87,16 +92,19 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     tensors, structure = run.outputs(value)
     nested = run.nested(tensors)
     raw = all_raw(*primals)
+    roots = [x._node for x in tensors]  # a trace that reaches the outputs gives them other nodes
 
     def vjp_fn(cotangent: Any) -> tuple[Any, ...]:
         given = structure.flatten_up_to(cotangent)
         checked = [
-            None if g is None or x._node is None else cotangent_for("vjp", g, x, "a cotangent")
-            for g, x in zip(given, tensors, strict=True)
+            None if g is None or n is None else cotangent_for("vjp", g, x, "a cotangent")
+            for g, x, n in zip(given, tensors, roots, strict=True)
         ]
-        deeper, scope = on_tensors(nested, checked, tensors)
+        deeper, scope = on_tensors(
+            nested, checked, [x if n is None else n for x, n in zip(tensors, roots, strict=True)]
+        )
         with scope:
-            found = pulled(run, tensors, checked, deeper)
+            found = pulled(run, roots, checked, deeper)
         deeper = deeper or run.met
         return tuple(regroup(shapes, [in_kind(g, x, deeper) for g, x in zip(found, flat, strict=True)]))
 
@@ -144,7 +152,7 @@ def value_and_grad(
         out = _scalar(value, holomorphic)
         nested = run.nested([out])
         one = new_tensor(out._device.unit(out._value), None, out._device)
-        found = pulled(run, [out], [one], nested)
+        found = pulled(run, [out._node], [one], nested)
         if holomorphic:
             check_holomorphic("grad", run.tensors, [out])
             found = [conj(g) for g in found]

@@ -144,6 +144,17 @@ def test_second_runs_in_threads_do_not_meet() -> None:
     assert_equal([x.grad.tolist() for x in xs if x.grad is not None], [(2 * y).tolist() for y in ys])
 
 
+def test_a_derivative_from_outside_draws_its_own_numbers_in_a_static_graph() -> None:
+    for wrap in (lambda f: f, pg.checkpoint):
+        f = wrap(lambda x: F.dropout(x, 0.5, True) * x)
+        y, pull = pg.vjp(f, pg.asarray(np.ones(50)))
+        z, push = pg.linearize(f, pg.asarray(np.ones(50)))
+        pulled, pushed = pg.compile(lambda g, pull=pull: pull(g)[0]), pg.compile(lambda t, push=push: push(t))
+        for _ in range(3):
+            assert_equal([pulled(pg.ones(50)).tolist()], [(2 * y).tolist()])
+            assert_equal([pushed(pg.ones(50)).tolist()], [(2 * z).tolist()])
+
+
 # -- generators in a trace -------------------------------------------------------------------------------
 
 
