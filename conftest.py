@@ -11,6 +11,7 @@ import datetime
 import gc
 import inspect
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from polygrad_backends.native.engine import reason as native_reason
 
 import polygrad as pg
 from polygrad.errors import BackendError
@@ -80,16 +82,17 @@ def pytest_report_header() -> str:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Name each library that is missing, and each other reason to skip, once."""
-    reporter = terminalreporter
-    missing = [f"{name}: {reason}" for name, reason in pg.backends().items() if reason is not None]
-    counts = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reporter.stats.get("skipped", ()))
-    if missing or counts:
-        reporter.section("not tested")
-    for line in missing:
-        reporter.write_line(line)
-    for reason, n in counts.most_common():
-        if reason not in missing:
-            reporter.write_line(f"{reason} ({n} {'test' if n == 1 else 'tests'})")
+    counts: Counter[str] = Counter({reason: 0 for reason in pg.backends().values() if reason is not None})
+    for report in terminalreporter.stats.get("skipped", ()):
+        reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if library := re.match(r"could not import '(\w+)'|(\w+) is not installed", reason):
+            name = f"{library[1] or library[2]} is not installed"
+            reason = next((known for known in counts if known.startswith(name)), name)
+        counts[reason] += 1
+    if counts:
+        terminalreporter.section("not tested")
+    for reason, n in counts.items():
+        terminalreporter.write_line(f"{reason} ({n} {'test' if n == 1 else 'tests'})" if n else reason)
 
 
 def _in_sample(nodeid: str, device: str) -> bool:
@@ -163,8 +166,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+def _params(item: pytest.Item) -> dict[str, Any]:
+    return item.callspec.params if hasattr(item, "callspec") else {}
+
+
 def _is_left_out(item: pytest.Item, seen: Counter[Any]) -> bool:
-    params = item.callspec.params if hasattr(item, "callspec") else {}
+    params = _params(item)
     if "device" not in params:  # of a test kept to backends that were not chosen there is nothing to skip
         return "NOTSET" in item.name and "device" in getattr(item, "fixturenames", ())
     for part in () if _ALL_CASES else item.iter_markers("part"):
@@ -178,12 +185,16 @@ def _is_left_out(item: pytest.Item, seen: Counter[Any]) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that a device does without are left out, not skipped."""
+    """Leave out tests that a device does without; skip those of the executor "native" where it cannot run."""
     seen: Counter[Any] = Counter()
     left_out = {i for i in items if _is_left_out(i, seen)}
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [i for i in items if i not in left_out]
+    if (missing := native_reason()) is not None:
+        for item in items:
+            if "native" in _params(item).values():
+                item.add_marker(pytest.mark.skip(reason=missing))
 
 
 def pytest_collection_finish() -> None:

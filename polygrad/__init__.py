@@ -175,7 +175,8 @@ if TYPE_CHECKING:
     from .ops.selection import diag, one_hot, segment_sum, sliding_window_view
     from .ops.special.elementary import softplus
     from .transforms.checkpoint import checkpoint
-    from .transforms.custom import Function, custom_jvp, custom_vjp, stop_gradient
+    from .transforms.custom import custom_jvp, custom_vjp, stop_gradient
+    from .transforms.function import Function
     from .transforms.jacobians import hessian, hvp, jacfwd, jacrev
     from .transforms.jvp import jvp, linearize
     from .transforms.vjp import grad, value_and_grad, vjp
@@ -439,7 +440,7 @@ nan = float("nan")
 
 _LAZY = frozenset({"data", "fft", "graph", "io", "linalg", "neural", "nn", "optim", "random", "special", "testing"})
 _FROM = {  # public functions of modules imported on first use: some need optree, which costs 17 ms
-    "Function": "transforms.custom",
+    "Function": "transforms.function",
     "allclose": "ops.closeness",
     "Spec": "graph.compiled",
     "checkpoint": "transforms.checkpoint",

@@ -10,35 +10,24 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from os import sep
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ..errors import DetachError, DetachWarning
-from .node import Node
+from .node import Node, reaches
 
-__all__ = ["differentiating", "is_differentiated", "is_differentiating", "leave"]
+__all__ = ["differentiating", "is_differentiated", "leave"]
 
 _PACKAGE: Final = str(Path(__file__).parent.parent) + sep
 _INSTALLED: Final = str(Path(contextlib.__file__).parent) + sep  # Python's own modules
 
-
-class _Running(NamedTuple):
-    """The transforms that run: the nodes of their inputs, and the number of the first of these."""
-
-    inputs: frozenset[Node]
-    start: int
-
-
-_running: ContextVar[_Running | None] = ContextVar("polygrad_differentiating", default=None)
+_running: ContextVar[frozenset[Node] | None] = ContextVar("polygrad_differentiating", default=None)
+"""The nodes of the inputs of the transforms that run."""
 
 
 @contextmanager
 def differentiating(inputs: Iterable[Node]) -> Iterator[None]:
     """The scope in which a transform runs the function that it differentiates."""
-    outer = _running.get()
-    nodes = frozenset(inputs)
-    start = min((n.seq for n in nodes), default=sys.maxsize)
-    inner = _Running(nodes, start) if outer is None else _Running(outer.inputs | nodes, min(outer.start, start))
-    token = _running.set(inner)
+    token = _running.set((_running.get() or frozenset()) | frozenset(inputs))
     try:
         yield
     except DetachError:
@@ -63,11 +52,6 @@ def _detach_error(error: BaseException | None) -> DetachError | None:
     return None
 
 
-def is_differentiating() -> bool:
-    """Whether a transform is running the function that it differentiates."""
-    return _running.get() is not None
-
-
 def is_differentiated(tensor: Any) -> bool:
     """Whether a tensor depends on what a running transform differentiates with respect to."""
     running = _running.get()
@@ -75,16 +59,7 @@ def is_differentiated(tensor: Any) -> bool:
         return False
     if tensor._node is None:
         return bool(tensor._device.backend.carries_graph(tensor._value))
-    stack: list[Any] = [tensor._node]
-    seen: set[Any] = set()
-    while stack:
-        node = stack.pop()
-        if node in running.inputs:
-            return True
-        if node.seq > running.start and node not in seen:
-            seen.add(node)
-            stack.extend(p for p in node.parents if p is not None)
-    return False
+    return reaches([tensor._node], running)
 
 
 def leave(tensor: Any, what: str, instead: str, *, warn: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +11,18 @@ from .locks import ForkLock
 if TYPE_CHECKING:
     from .op import Op
 
-__all__ = ["LEAF", "Node", "NodeExtra", "add_pin", "carry_retained", "extra_of", "is_leaf", "leaf", "next_seq"]
+__all__ = [
+    "LEAF",
+    "Node",
+    "NodeExtra",
+    "add_pin",
+    "carry_retained",
+    "extra_of",
+    "is_leaf",
+    "leaf",
+    "next_seq",
+    "reaches",
+]
 
 next_seq = count().__next__
 
@@ -83,6 +94,23 @@ def extra_of(node: Node) -> NodeExtra:
 
 
 _making: Final = ForkLock()
+
+
+def reaches(nodes: Iterable[Node], targets: Collection[Node]) -> bool:
+    """Whether one of the nodes depends on one of the targets."""
+    if not targets:
+        return False
+    start = min(node.seq for node in targets)
+    stack = list(nodes)
+    seen: set[Node] = set()
+    while stack:
+        node = stack.pop()
+        if node in targets:
+            return True
+        if node.seq > start and node not in seen:
+            seen.add(node)
+            stack += [p for p in node.parents if p is not None]
+    return False
 
 
 def carry_retained(before: Node | None, after: Node | None) -> None:

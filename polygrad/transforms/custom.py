@@ -1,10 +1,9 @@
-"""Derivatives of one's own: ``Function`` (PyTorch's habit), ``custom_vjp`` and ``custom_jvp`` (JAX's)."""
+"""Functions with derivatives of their own, JAX's habit: ``custom_vjp`` and ``custom_jvp``."""
 
 from __future__ import annotations
 
 import functools
 import operator
-import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -13,8 +12,7 @@ import optree
 
 from ..core.cell import Cell, new_tensor, settle
 from ..core.modes import GRAD, enable_grad, get_mode
-from ..core.node import leaf, next_seq
-from ..core.op import item_node
+from ..core.node import leaf, next_seq, reaches
 from ..core.tape import new_saved, pull
 from ..errors import GradientError
 from ..ops.creation import asarray
@@ -31,201 +29,16 @@ from .rules import (
     pair_of,
     positional,
     refuse_closed,
+    signature_of,
+    spec_of,
     tangent_leaves,
+    zeros_of,
 )
 
-__all__ = ["Context", "Function", "custom_jvp", "custom_vjp", "stop_gradient"]
+__all__ = ["custom_jvp", "custom_vjp", "stop_gradient"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Context:
-    """What :class:`Function` keeps from ``forward`` for ``backward``; set any attribute on it."""
-
-    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
-        self.needs_input_grad = needs_input_grad
-        self._inputs: list[Any] = []
-        self._outputs: list[Any] = []
-        self._saved: list[Any] = []
-        self._remade: Callable[[int], Any] | None = None
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        """Keep inputs, outputs or other Tensors (or None); they come back by :attr:`saved_tensors`."""
-        self._saved = list(tensors)
-
-    @property
-    def saved_tensors(self) -> tuple[Any, ...]:
-        """What ``save_for_backward`` kept; under ``create_graph`` inputs and outputs carry their graph."""
-        made = []
-        for kind, value in self._saved:
-            made.append(self._remade(value) if kind == "output" and self._remade is not None else value)
-        return tuple(made)
-
-    def _seal(self, plain: Sequence[Any], tracked: Sequence[Any], outputs: Sequence[Any]) -> None:
-        """Remember inputs as the tracked ones, and outputs by number: a reference would be a cycle."""
-        sealed = []
-        for x in self._saved:
-            where = next((i for i, y in enumerate(outputs) if y is x), None)
-            which = next((i for i, y in enumerate(plain) if y is x), None)
-            if where is not None:
-                sealed.append(("output", where))
-            else:
-                sealed.append(("value", tracked[which] if which is not None else x))
-        self._saved = sealed
-
-
-class Function:
-    """A differentiable function with a derivative of your own.
-
-    Subclass it with static methods ``forward(ctx, *args)`` and ``backward(ctx, *grads)``, and call
-    ``apply``. ``forward`` sees Tensors without a graph; ``backward`` gets one gradient for each output and
-    returns one for each argument of ``forward``, None for those without. An optional ``jvp(ctx, *tangents)``
-    gives forward mode.
-
-    >>> import polygrad as pg
-    >>> class Cube(pg.Function):
-    ...     @staticmethod
-    ...     def forward(ctx, x):
-    ...         ctx.save_for_backward(x)
-    ...         return x * x * x
-    ...     @staticmethod
-    ...     def backward(ctx, g):
-    ...         (x,) = ctx.saved_tensors
-    ...         return g * 3 * x * x
-    >>> x = pg.asarray(2.0, requires_grad=True)
-    >>> Cube.apply(x).backward()
-    >>> x.grad
-    tensor(12., dtype=float64)
-    """
-
-    @staticmethod
-    def forward(ctx: Any, *args: Any) -> Any:
-        """Compute the outputs: a Tensor or a tuple of them."""
-        raise NotImplementedError("a Function needs a static method forward(ctx, *args)")
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        """Compute the arguments' gradients from the outputs'."""
-        raise NotImplementedError("a Function needs a static method backward(ctx, *grads)")
-
-    jvp: Any = None
-
-    @classmethod
-    def apply(cls, *args: Any) -> Any:
-        """Call the function; the graph has one node for it."""
-        for x in args:
-            if isinstance(x, Cell):
-                settle(x)
-        args = tuple(on_one_level(cls.__name__, args))
-        tracked = [i for i, x in enumerate(args) if isinstance(x, Cell) and x._node is not None]
-        ctx = Context(tuple(i in tracked for i in range(len(args))))
-        plain = [new_saved(x._value, None, x._device) if isinstance(x, Cell) else x for x in args]
-        start = next_seq()
-        # Recorded for the sake of what forward closes over: its arguments have no graph.
-        with recording(bool(get_mode() & GRAD), args):
-            result = cls.forward(ctx, *plain)
-        if result is None:
-            raise GradientError(f"{cls.__name__}.forward returned None; it must return a Tensor or a tuple of Tensors")
-        several = isinstance(result, tuple)
-        outputs = [x if isinstance(x, Cell) else asarray(x) for x in (result if several else (result,))]
-        closed = closed_over(outputs, start)
-        if from_outside(args):
-            outputs = cls._lowered(args)
-            result = tuple(outputs) if several else outputs[0]
-        ctx._seal(plain, args, outputs)
-        if not (tracked or closed) or not get_mode() & GRAD:
-            return result
-        made = cls._joined(ctx, args, tracked, outputs, (start, closed))
-        return tuple(made) if several else made[0]
-
-    @classmethod
-    def _lowered(cls, args: Sequence[Any]) -> list[Any]:
-        """The outputs for arguments inside vmap that a graph from outside leads to."""
-        low = Lowering(args)
-
-        def fwd(*inside: Any) -> Any:
-            with low.scope():
-                given = low.level_inputs(inside)
-                ctx = Context(tuple(isinstance(x, Cell) for x in given))
-                result = cls.forward(ctx, *given)
-                outputs = list(result) if isinstance(result, tuple) else [result]
-                ctx._seal((), (), ())
-                return low.inside_outputs(outputs), ctx
-
-        def bwd(ctx: Context, g: list[Any]) -> Any:
-            with low.scope():
-                found = cls.backward(ctx, *low.level_outputs(g))
-                return low.inside_cotangents(found if isinstance(found, tuple) else (found,))
-
-        own: Any = custom_vjp(lambda *inside: fwd(*inside)[0])
-        own._name = cls.__name__
-        own.defvjp(fwd, bwd)
-        return low.level_outputs(own(*low.inside))
-
-    @classmethod
-    def _joined(
-        cls, ctx: Context, args: Sequence[Any], tracked: list[int], outputs: list[Any], closures: tuple[int, list[Any]]
-    ) -> list[Any]:
-        name = cls.__name__
-        start, closed = closures
-
-        def pulled(g: list[Any], create_graph: bool) -> list[Any]:
-            grads = [_zeros(x) if v is None else v for v, x in zip(g, specs, strict=True)]
-            with recording(True, args):
-                found = cls.backward(ctx, *grads)
-            if found is None:
-                raise GradientError(
-                    f"{name}.backward returned None for the {len(args)} arguments of forward; return one gradient for each, as "
-                    "in (None,) where there is none"
-                )
-            found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
-            if len(found) != len(args):
-                raise GradientError(
-                    f"{name}.backward returned {len(found)} gradients for the {len(args)} arguments of forward; return one "
-                    "for each, None where there is none"
-                )
-            note_closures(found, start)
-            return [cotangent_like(f"{name}.backward", found[i], args_specs[i], i, True) for i in tracked]
-
-        def pushed(t: list[Any], create_graph: bool) -> list[Any]:
-            tangents: list[Any] = [None] * len(args)
-            for i, own in zip(tracked, t, strict=True):
-                tangents[i] = own
-            with recording(True, args):
-                found = cls.jvp(ctx, *tangents)
-            moved = list(found) if isinstance(found, tuple) else [found]
-            note_closures(moved, start)
-            structure = flatten([0] * len(outputs))[1]
-            return tangent_leaves(name, cls.jvp, (None, moved), structure, outputs_like)
-
-        specs = [(tuple(x._value.shape), x._value.dtype, x._device) for x in outputs]
-        args_specs = {i: (tuple(args[i]._value.shape), args[i]._value.dtype, args[i]._device) for i in tracked}
-        nodes = [args[i]._node for i in tracked]
-        outputs_like = [new_tensor(x._value, None, x._device) for x in outputs]
-        made, node = joint_outputs(
-            name, nodes, outputs, pulled, pushed if cls.jvp is not None else None, closed, refuse_closed(name)
-        )
-        values = [x._value for x in outputs]
-        alive = weakref.ref(node)  # the node holds the context: a reference back would be a cycle
-
-        def remade(i: int) -> Any:
-            own = alive()
-            inexact = values[i].dtype in specs[i][2].inexact_dtypes
-            return new_saved(
-                values[i], item_node(own, i, values[i]) if own is not None and inexact else None, specs[i][2]
-            )
-
-        ctx._remade = remade
-        return made
-
-
-def _zeros(spec: Any) -> Any:
-    shape, dtype, device = spec
-    return new_tensor(device.raw.zeros(shape, dtype=dtype), None, device)
-
-
-# -- JAX's habits ------------------------------------------------------------------------------------
 
 
 class _Custom(Generic[P, R]):
@@ -234,6 +47,7 @@ class _Custom(Generic[P, R]):
     def __init__(self, f: Callable[P, R], nondiff_argnums: int | Sequence[int] = ()) -> None:
         functools.update_wrapper(self, f)  # type: ignore[arg-type]
         self._f: Callable[..., Any] = f
+        self._signature = signature_of(f)
         self._nondiff = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
         self._name = name_of(f)
 
@@ -305,7 +119,7 @@ class custom_vjp(_Custom[P, R]):
         self._rules = (fwd, bwd)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        called: Sequence[Any] = positional(self._name, self._f, args, kwargs)
+        called: Sequence[Any] = positional(self._name, self._signature, args, kwargs)
         chosen, leaves, structure = self._differentiable(called)
         leaves = on_one_level(self._name, leaves)
         tracked = _tracked(leaves)
@@ -327,24 +141,24 @@ class custom_vjp(_Custom[P, R]):
             outputs = self._lowered(called, chosen, leaves, structure)
             if not tracked:
                 return optree.tree_unflatten(out_structure, outputs)  # type: ignore[return-value]
-        specs = [(tuple(x._value.shape), x._value.dtype, x._device) for x in outputs]
+        specs = [spec_of(x) for x in outputs]
 
         def pulled(g: list[Any], create_graph: bool) -> list[Any]:
-            own = residuals
+            saved = residuals
             if create_graph:  # the residuals must carry the inputs' graph
                 with enable_grad():
-                    own = self._pair(fwd(*self._with(called, chosen, structure, leaves)))[1]
-            grads = [_zeros(x) if v is None else v for v, x in zip(g, specs, strict=True)]
+                    saved = self._pair(fwd(*self._with(called, chosen, structure, leaves)))[1]
+            grads = [zeros_of(x) if v is None else v for v, x in zip(g, specs, strict=True)]
             with recording(True, leaves):
-                found = bwd(*self._static_values(called), own, optree.tree_unflatten(out_structure, grads))
-            cotangents = cotangent_leaves(self._name, bwd, found, structure)
+                result = bwd(*self._static_values(called), saved, optree.tree_unflatten(out_structure, grads))
+            cotangents = cotangent_leaves(self._name, bwd, result, structure)
             note_closures(cotangents, start)
             what = f"{self._name}: the backward function {name_of(bwd)}"
-            return [cotangent_like(what, cotangents[i], _spec(leaves[i]), i) for i in tracked]
+            return [cotangent_like(what, cotangents[i], spec_of(leaves[i]), i) for i in tracked]
 
         nodes = [leaves[i]._node for i in tracked]
-        made, _ = joint_outputs(self._name, nodes, outputs, pulled, None, closed, refuse_closed(self._name))
-        return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
+        joined, _ = joint_outputs(self._name, nodes, outputs, pulled, None, closed, refuse_closed(self._name))
+        return optree.tree_unflatten(out_structure, joined)  # type: ignore[return-value]
 
     def _pair(self, result: Any) -> tuple[Any, Any]:
         assert self._rules is not None
@@ -353,30 +167,26 @@ class custom_vjp(_Custom[P, R]):
     def _lowered(self, args: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
         """The outputs for arguments inside vmap that a graph from outside leads to."""
         assert self._rules is not None
-        given_fwd, given_bwd = self._rules
+        user_fwd, user_bwd = self._rules
         low = Lowering(leaves)
         static = self._static_values(args)
 
         def fwd(*inside: Any) -> Any:
             with low.scope():
-                out, residuals = self._pair(given_fwd(*self._with(args, chosen, structure, low.level_inputs(inside))))
+                out, residuals = self._pair(user_fwd(*self._with(args, chosen, structure, low.level_inputs(inside))))
                 outputs, out_structure = flatten(out)
                 return low.inside_outputs(outputs), (residuals, out_structure)
 
-        def bwd(kept: Any, g: list[Any]) -> Any:
-            residuals, out_structure = kept
+        def bwd(saved: Any, g: list[Any]) -> Any:
+            residuals, out_structure = saved
             with low.scope():
-                found = given_bwd(*static, residuals, optree.tree_unflatten(out_structure, low.level_outputs(g)))
-                return low.inside_cotangents(cotangent_leaves(self._name, given_bwd, found, structure))
+                result = user_bwd(*static, residuals, optree.tree_unflatten(out_structure, low.level_outputs(g)))
+                return low.inside_cotangents(cotangent_leaves(self._name, user_bwd, result, structure))
 
-        own: Any = custom_vjp(lambda *inside: fwd(*inside)[0])
-        own._name = self._name
-        own.defvjp(fwd, bwd)
-        return low.level_outputs(own(*low.inside))
-
-
-def _spec(x: Any) -> Any:
-    return tuple(x._value.shape), x._value.dtype, x._device
+        inner: Any = custom_vjp(lambda *inside: fwd(*inside)[0])
+        inner._name = self._name
+        inner.defvjp(fwd, bwd)
+        return low.level_outputs(inner(*low.inside))
 
 
 _transposing: ContextVar[frozenset[Any]] = ContextVar("polygrad_transposing", default=frozenset())
@@ -388,28 +198,19 @@ def _on_tangents(leaves: Sequence[Any]) -> bool:
     targets = _transposing.get()
     if not targets:
         return False
-    start = min(node.seq for node in targets)
-    stack: list[Any] = []
+    nodes: list[Any] = []
     for x in leaves:
         while isinstance(x, Cell):
             if x._node is not None:
-                stack.append(x._node)
+                nodes.append(x._node)
             x = getattr(x._value, "value", None) if is_level(x._device) else None
-    seen: set[Any] = set()
-    while stack:
-        node = stack.pop()
-        if node in targets:
-            return True
-        if node.seq > start and node not in seen:
-            seen.add(node)
-            stack += [p for p in node.parents if p is not None]
-    return False
+    return reaches(nodes, targets)
 
 
 def _transposed(along: Any, inputs: list[Any], g: list[Any], create_graph: bool) -> list[Any]:
     """Cotangents through a rule that is linear in its tangents: its vjp at any of them, here 0."""
     with enable_grad():
-        starts = [_zeros(_spec(x)) for x in inputs]
+        starts = [zeros_of(spec_of(x)) for x in inputs]
         for x in starts:
             x._node = leaf(x._value, x._device)
         targets = [x._node for x in starts]
@@ -419,14 +220,14 @@ def _transposed(along: Any, inputs: list[Any], g: list[Any], create_graph: bool)
         finally:
             _transposing.reset(token)
     pairs = [(m._node, v) for m, v in zip(moved, g, strict=True) if m._node is not None and v is not None]
-    found: dict[Any, Any] = {}
+    grads: dict[Any, Any] = {}
     if pairs:
         seeds = [v if create_graph else v._value for _, v in pairs]
-        found, _ = pull([n for n, _ in pairs], seeds, targets, create_graph)
-    got = [found.get(n) for n in targets]
+        grads, _ = pull([n for n, _ in pairs], seeds, targets, create_graph)
+    cotangents = [grads.get(n) for n in targets]
     return [
         v if v is None or isinstance(v, Cell) else new_saved(v, None, x._device)
-        for v, x in zip(got, starts, strict=True)
+        for v, x in zip(cotangents, starts, strict=True)
     ]
 
 
@@ -478,8 +279,8 @@ class custom_jvp(_Custom[P, R]):
             call: Callable[..., Any] = self
             out = call(*primals)
             moved: Any = None
-            for t, own in zip(tangents, rules, strict=True):
-                part = None if own is None else own(t, out, *primals)
+            for t, partial in zip(tangents, rules, strict=True):
+                part = None if partial is None else partial(t, out, *primals)
                 if part is not None:
                     moved = part if moved is None else optree.tree_map(operator.add, moved, part)
             return out, optree.tree_map(lambda x: x * 0, out) if moved is None else moved
@@ -487,7 +288,7 @@ class custom_jvp(_Custom[P, R]):
         self.defjvp(rule)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        called: Sequence[Any] = positional(self._name, self._f, args, kwargs)
+        called: Sequence[Any] = positional(self._name, self._signature, args, kwargs)
         chosen, leaves, structure = self._differentiable(called)
         leaves = on_one_level(self._name, leaves)
         tracked = _tracked(leaves)
@@ -514,8 +315,8 @@ class custom_jvp(_Custom[P, R]):
             return _transposed(along, [leaves[i] for i in tracked], g, create_graph)
 
         nodes = [leaves[i]._node for i in tracked]
-        made, _ = joint_outputs(self._name, nodes, outputs, pulled, along, closed, refuse_closed(self._name))
-        return optree.tree_unflatten(out_structure, made)  # type: ignore[return-value]
+        joined, _ = joint_outputs(self._name, nodes, outputs, pulled, along, closed, refuse_closed(self._name))
+        return optree.tree_unflatten(out_structure, joined)  # type: ignore[return-value]
 
     def _along(self, args: Any, leaves: list[Any], structure: Any, tracked: list[int], outputs: Any) -> Any:
         """The rule as a function of the tangents of the tracked arguments."""
@@ -525,14 +326,14 @@ class custom_jvp(_Custom[P, R]):
 
         def along(t: list[Any], create_graph: bool) -> list[Any]:
             primals = leaves if create_graph else [_plain(x) for x in leaves]
-            moved = [_zeros(_spec(x)) if isinstance(x, Cell) else 0.0 for x in leaves]
-            for i, own in zip(tracked, t, strict=True):
-                if own is not None:
-                    moved[i] = own
+            moved = [zeros_of(spec_of(x)) if isinstance(x, Cell) else 0.0 for x in leaves]
+            for i, tangent in zip(tracked, t, strict=True):
+                if tangent is not None:
+                    moved[i] = tangent
             trees = [tuple(optree.tree_unflatten(structure, x)) for x in (primals, moved)]
             with recording(True, leaves):
-                found = rule(*self._static_values(args), *trees)
-            tangents = tangent_leaves(self._name, rule, found, out_structure, shown)
+                result = rule(*self._static_values(args), *trees)
+            tangents = tangent_leaves(self._name, rule, result, out_structure, shown)
             note_closures(tangents, start)
             return tangents
 
@@ -541,7 +342,7 @@ class custom_jvp(_Custom[P, R]):
     def _lowered(self, args: Any, chosen: list[int], leaves: list[Any], structure: Any) -> list[Any]:
         """The outputs for arguments inside vmap that a graph from outside leads to."""
         assert self._rule is not None
-        given = self._rule
+        user_rule = self._rule
         low = Lowering(leaves)
         static = self._static_values(args)
 
@@ -556,13 +357,13 @@ class custom_jvp(_Custom[P, R]):
                     tuple(optree.tree_unflatten(structure, low.level_inputs(v, otherwise)))
                     for v, otherwise in ((primals, lambda x: x), (tangents, lambda x: 0.0))
                 ]
-                pair = pair_of(self._name, given, given(*static, *trees), "output, tangent of the output")
+                pair = pair_of(self._name, user_rule, user_rule(*static, *trees), "output, tangent of the output")
                 return tuple(low.inside_outputs(flatten(v)[0]) for v in pair)
 
-        own: Any = custom_jvp(f)
-        own._name = self._name
-        own.defjvp(rule)
-        return low.level_outputs(own(*low.inside))
+        inner: Any = custom_jvp(f)
+        inner._name = self._name
+        inner.defjvp(rule)
+        return low.level_outputs(inner(*low.inside))
 
 
 def stop_gradient(x: Any) -> Any:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ..core.cell import Cell
+from ..core.cell import Cell, new_tensor
 from ..core.node import Node
 from ..errors import DTypeError, GradientError, ShapeError
 from ..ops.creation import asarray
@@ -16,10 +16,8 @@ from .inputs import flatten
 
 __all__ = [
     "closed_over", "cotangent_leaves", "cotangent_like", "frontier", "name_of", "note_closures", "noted_closures", "pair_of",
-    "positional", "refuse_closed", "tangent_leaves",
+    "positional", "refuse_closed", "signature_of", "spec_of", "tangent_leaves", "zeros_of",
 ]  # fmt: skip
-
-_NAMED = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def name_of(rule: Any) -> str:
@@ -27,20 +25,28 @@ def name_of(rule: Any) -> str:
     return str(getattr(rule, "__name__", None) or repr(rule))
 
 
-def positional(name: str, f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """All arguments of a call by position, with those that ``f`` has defaults for.
+def signature_of(f: Callable[..., Any]) -> inspect.Signature | None:
+    """A function's signature, or None where Python does not know it."""
+    try:
+        return inspect.signature(f)
+    except (TypeError, ValueError):
+        return None
+
+
+def positional(
+    name: str, signature: inspect.Signature | None, args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[Any, ...]:
+    """All arguments of a call by position, with those that have defaults.
 
     Raises:
-        TypeError: if an argument has no position, or the arguments are not ``f``'s.
+        TypeError: if an argument has no position, or the arguments are not the function's.
     """
-    try:
-        signature = inspect.signature(f)
-    except (TypeError, ValueError):
+    if signature is None:
         if kwargs:
             raise TypeError(
                 f"{name}: was called with {', '.join(kwargs)} by name, but has no signature to find their positions; pass them "
                 "by position"
-            ) from None
+            )
         return tuple(args)
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
@@ -50,6 +56,17 @@ def positional(name: str, f: Callable[..., Any], args: Sequence[Any], kwargs: di
             f"let {name} take them by position"
         )
     return bound.args
+
+
+def spec_of(x: Any) -> Any:
+    """A Tensor's shape, dtype and device."""
+    return tuple(x._value.shape), x._value.dtype, x._device
+
+
+def zeros_of(spec: Any) -> Any:
+    """Zeros of a shape, dtype and device."""
+    shape, dtype, device = spec
+    return new_tensor(device.raw.zeros(shape, dtype=dtype), None, device)
 
 
 # -- closures ---------------------------------------------------------------------------------------------
@@ -139,9 +156,9 @@ def cotangent_leaves(name: str, rule: Any, result: Any, structure: Any) -> list[
             "tuple with one cotangent for each differentiable argument, None for zero"
         )
     leaves: list[Any] = []
-    for i, (child, own) in enumerate(zip(children, result, strict=True)):
+    for i, (child, cotangent) in enumerate(zip(children, result, strict=True)):
         try:
-            part = [None] * child.num_leaves if own is None else child.flatten_up_to(own)
+            part = [None] * child.num_leaves if cotangent is None else child.flatten_up_to(cotangent)
             leaves.extend(part)
             if any(isinstance(x, (dict, list, tuple)) for x in part):
                 raise TypeError(f"a {_kind(next(x for x in part if isinstance(x, (dict, list, tuple))))} for an array")
@@ -195,7 +212,7 @@ def tangent_leaves(name: str, rule: Any, result: Any, structure: Any, outputs: S
         )
     tensors = []
     for i, (t, x) in enumerate(zip(leaves, outputs, strict=True)):
-        spec = (tuple(x._value.shape), x._value.dtype, x._device)
+        spec = spec_of(x)
         tensor: Any = t if isinstance(t, Cell) else asarray(t, dtype=_weak(t, spec))
         if tuple(tensor._value.shape) != spec[0]:
             raise ShapeError(

@@ -59,8 +59,6 @@ def values(kept: Any) -> Any:
 @pytest.mark.parametrize("how", KEPT)
 def test_what_is_kept_keeps_its_numbers(how: str, executor: str) -> None:
     """Counts of references, as Python 3.14 lends them, gave five kept results as [3, 3, 7, 7, 9]."""
-    if executor == "native":
-        pytest.importorskip("llvmlite")
     f = pg.compile(lambda x: x * 2.0 + 1.0, executor=executor)
     kept = []
     for i in range(5):

@@ -1220,8 +1220,6 @@ EXECUTORS = pytest.mark.parametrize("executor", ["planned", "native"])
 @EXECUTORS
 @pytest.mark.parametrize("kind", GUARDED, ids=lambda kind: kind.name)
 def test_a_change_is_seen(kind: Kind, executor: str) -> None:
-    if executor == "native":
-        pytest.importorskip("llvmlite")
     f, change = kind.make()
     compiled = pg.compile(f, executor=executor)
     x = pg.asarray([4.0])
@@ -1250,8 +1248,6 @@ def test_the_table_changes_what_the_function_gives(kind: Kind) -> None:
 @EXECUTORS
 @pytest.mark.parametrize("kind", REFUSED, ids=lambda kind: kind.name)
 def test_what_each_run_would_do_anew_is_refused(kind: Kind, executor: str) -> None:
-    if executor == "native":
-        pytest.importorskip("llvmlite")
     f, _ = kind.make()
     compiled = f if isinstance(f, Compiled) else pg.compile(f, executor=executor)
     eager = 0  # calls that put something new somewhere, as caches do

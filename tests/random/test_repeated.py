@@ -28,8 +28,6 @@ BODIES: dict[str, Wrap] = {
 
 
 def steps(body: Any, wrap: Wrap, executor: str | None) -> list[Any]:
-    if executor == "native":
-        pytest.importorskip("llvmlite")
     pg.random.manual_seed(5)
     OWN.manual_seed(3)
     x = pg.asarray(np.linspace(0.5, 1.5, 6), requires_grad=True)
@@ -98,9 +96,6 @@ STATE = pg.random.Generator(1).get_state()
     ],
 )
 def test_seeds_are_set_at_each_run(seed: Any, executor: str) -> None:
-    if executor == "native":
-        pytest.importorskip("llvmlite")
-
     def f() -> Any:
         seed()
         return pg.random.normal((3,)) * 2
