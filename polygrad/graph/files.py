@@ -22,7 +22,7 @@ from ..core.cell import Cell, new_tensor
 from ..core.kernels import GENERIC
 from ..dtypes import BY_NAME, DType
 from ..errors import NoRuleError, StateError
-from ..ops.classes import InRange
+from ..ops.classes import AreProbabilities, InRange
 from ..ops.creation import asarray
 from .arrays import OPERATORS
 from .derivatives import replayed
@@ -119,10 +119,12 @@ def _described(instruction: Instruction, device: Device) -> dict[str, Any]:
             return {"dtype": device.backend.to_dtype(tree).name, "native": True}
         if isinstance(tree, Check) and isinstance(tree.f, InRange):
             return {"in range": [tree.f.name, tree.f.n, tree.f.ignore]}
+        if isinstance(tree, Check) and isinstance(tree.f, AreProbabilities):
+            return {"probabilities": tree.f.name}
         if isinstance(tree, Check):
             raise TypeError(
                 f"save: the graph checks values by a Python function at each run ({tree!r}), which is no data; only checks "
-                "that integers are in a range can be saved"
+                "that integers are in a range, or numbers probabilities, can be saved"
             )
         if tree is None or type(tree) in (bool, int, float, complex, str):
             return tree
@@ -423,6 +425,8 @@ class _Reader:
                     return self.device.backend.to_native_dtype(name) if native else BY_NAME[name]
                 case {"in range": [str(name), int(n), None | int() as ignore]}:
                     return Check(InRange(name, n, ignore), self.device)
+                case {"probabilities": str(name)}:
+                    return Check(AreProbabilities(name), self.device)
         raise self.fault(f"{op} takes an argument of no known kind: {str(a)[:80]}")
 
 

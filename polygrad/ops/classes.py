@@ -19,7 +19,7 @@ from .half import in_single, single
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["InRange", "binary_entropy", "check_classes", "check_indices", "class_cross_entropy"]
+__all__ = ["AreProbabilities", "InRange", "binary_entropy", "check_classes", "check_indices", "class_cross_entropy"]
 
 
 def _targets(xp: Namespace, target: Raw, ignore: int, axis: int) -> tuple[Raw, Raw]:
@@ -107,10 +107,7 @@ def is_traced(x: Any) -> bool:
 
 def at_each_run(check: Callable[[Any], None], x: Any) -> None:
     """Have a check made of a tensor at each run of the static graph that is being traced."""
-    if x._device.backend.to_dtype(x._value.dtype).kind in "iu":
-        x._device.backend.trace.check(check, x)
-    else:
-        _outside("", "targets and indices must be integers", x, 0, None)
+    x._device.backend.trace.check(check, x)
 
 
 _HOST = 1  # DLPack's number for memory of the host
@@ -137,12 +134,42 @@ class InRange:
             check_classes(self.name, x, self.n, self.ignore)
 
 
+@dataclass(frozen=True)
+class AreProbabilities:
+    """What each run of a static graph checks of floating numbers: that they are 0 to 1, or nan.
+
+    Attributes:
+        name: of the function, for the error.
+    """
+
+    name: str
+
+    def __call__(self, x: Any) -> None:
+        check_probabilities(self.name, x)
+
+
+def check_probabilities(name: str, x: Any) -> None:
+    """Refuse numbers that are no probabilities, looked at on the host only."""
+    if is_traced(x):
+        at_each_run(AreProbabilities(name), x)
+        return
+    if not _is_at_hand(x):
+        return
+    xp, raw = x._device.raw, x._value
+    if bool(xp.any((raw < 0) | (raw > 1))):
+        raise ValueError(
+            f"{name}: the input ranges from {float(xp.min(raw)):g} to {float(xp.max(raw)):g}, but must be probabilities, 0 to 1; "
+            "of logits take binary_cross_entropy_with_logits"
+        )
+
+
 def check_classes(name: str, target: Any, classes: int, ignore: int) -> None:
     """Refuse targets that are no class. They are looked at on the host only: elsewhere it would mean to wait."""
+    _refuse_others(name, "targets must be integer classes", target)
     if is_traced(target):
         at_each_run(InRange(name, classes, ignore), target)
         return
-    outside = _outside(name, "targets must be integer classes", target, classes, ignore)
+    outside = _outside(target, classes, ignore)
     if outside is not None:
         raise IndexError(
             f"{name}: the targets range from {outside[0]} to {outside[1]}, but the classes of the input are 0 to "
@@ -152,21 +179,30 @@ def check_classes(name: str, target: Any, classes: int, ignore: int) -> None:
 
 def check_indices(name: str, indices: Any, n: int) -> None:
     """Refuse indices that are none of 0 to n - 1, looked at on the host only."""
+    _refuse_others(name, "indices must be integers", indices)
     if is_traced(indices):
         at_each_run(InRange(name, n, None), indices)
         return
-    outside = _outside(name, "indices must be integers", indices, n, None)
+    outside = _outside(indices, n, None)
     if outside is not None:
         raise IndexError(f"{name}: the indices range from {outside[0]} to {outside[1]}, but must be 0 to {n - 1}")
 
 
-def _outside(name: str, rule: str, target: Any, n: int, ignore: int | None) -> tuple[int, int] | None:
+def _refuse_others(name: str, rule: str, x: Any) -> None:
+    if x._device.backend.to_dtype(x._value.dtype).kind not in "iu":
+        raise DTypeError(f"{name}: the {rule}, not {x.dtype}")
+
+
+def _is_at_hand(x: Any) -> bool:
+    """Whether a tensor's values can be read without waiting for a device or a library's scheduler."""
+    return not x._device.backend.lazy and 0 not in x._value.shape and x.__dlpack_device__()[0] == _HOST
+
+
+def _outside(target: Any, n: int, ignore: int | None) -> tuple[int, int] | None:
     """The least and largest of some indices where one of them is not 0 to n - 1 (nor ignored)."""
-    backend, raw = target._device.backend, target._value
-    if backend.to_dtype(raw.dtype).kind not in "iu":
-        raise DTypeError(f"{name}: the {rule}, not {target.dtype}")
-    if backend.lazy or 0 in raw.shape or target.__dlpack_device__()[0] != _HOST:
+    if not _is_at_hand(target):
         return None
+    raw = target._value
     xp = target._device.raw
     low, high = int(xp.min(raw)), int(xp.max(raw))
     if low >= 0 and high < n:
@@ -213,20 +249,23 @@ def class_cross_entropy(
 
 # -- of two classes ----------------------------------------------------------------------------------
 # PyTorch's bounds: logarithms are not below -100, the slope's denominator not below 1e-12. So a probability of exactly
-# 0 or 1 that is wrong has a large loss and a large slope, not infinite ones.
+# 0 or 1 that is wrong has a large loss and a large slope, not infinite ones. Of numbers outside [0, 1], which are refused
+# on the host, the loss and the slopes are nan.
 
 _NARROWEST = 9.999999960041972e-13  # 1e-12 in float32, as in PyTorch
 _LEAST = 3.720075976020836e-44  # exp(-100)
 
 
 def _log(xp: Namespace, p: Raw) -> Raw:
-    kept = p > _LEAST
-    return xp.where(kept, xp.log(xp.where(kept, p, xp.ones_like(p))), xp.full_like(p, -100.0))
+    inside = p > _LEAST
+    least = xp.where(p >= 0, xp.full_like(p, -100.0), xp.full_like(p, float("nan")))
+    return xp.where(inside, xp.log(xp.where(inside, p, xp.ones_like(p))), least)
 
 
 def _input_slope(xp: Namespace, x: Raw, target: Raw) -> Raw:
     spread = (1 - x) * x
-    return (x - target) / xp.where(spread > _NARROWEST, spread, xp.full_like(spread, _NARROWEST))
+    least = xp.where(spread >= 0, xp.full_like(spread, _NARROWEST), xp.full_like(spread, float("nan")))
+    return (x - target) / xp.where(spread > _NARROWEST, spread, least)
 
 
 def _input_linear(xp: Namespace, g: Raw, x: Raw, target: Raw) -> Raw:
@@ -248,5 +287,11 @@ def binary_entropy(x: ArrayLike, target: ArrayLike, /) -> Tensor:
     >>> import polygrad as pg
     >>> pg.neural.binary_entropy(pg.asarray([0.5, 0.0]), pg.asarray([1.0, 1.0]))
     tensor([  0.69314718, 100.        ], dtype=float64)
+
+    Raises:
+        ValueError: if a number of ``x`` is outside 0 to 1; where looking would mean to wait (on a GPU) its loss is nan.
     """
-    return apply(_binary_entropy, together("binary_entropy", (x, target)))
+    x, target = together("binary_entropy", (x, target))
+    if x._value.dtype in x._device.inexact_dtypes:
+        check_probabilities("binary_cross_entropy", x)
+    return apply(_binary_entropy, (x, target))

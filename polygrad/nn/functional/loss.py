@@ -161,6 +161,7 @@ def binary_cross_entropy(input: pg.Tensor, target: Any, weight: Any = None, redu
 
     Raises:
         ShapeError: if the shapes differ.
+        ValueError: if the input is outside 0 to 1 (on a GPU the loss is nan).
 
     >>> import polygrad as pg
     >>> pg.nn.functional.binary_cross_entropy(pg.asarray([0.5, 0.0]), pg.asarray([1.0, 0.0]), reduction="none")
