@@ -85,7 +85,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     counts: Counter[str] = Counter({reason: 0 for reason in pg.backends().values() if reason is not None})
     for report in terminalreporter.stats.get("skipped", ()):
         reason = str(report.longrepr[2]).removeprefix("Skipped: ")
-        if library := re.match(r"could not import '(\w+)'|(\w+) is not installed", reason):
+        if library := re.match(r"(?:\w+: )?could not import '(\w+)'|(?:\w+: )?(\w+) is not installed", reason):
             name = f"{library[1] or library[2]} is not installed"
             reason = next((known for known in counts if known.startswith(name)), name)
         counts[reason] += 1

@@ -362,8 +362,9 @@ class _Reader:
         )
         if not fits or kwargs or outputs or several:
             raise self.fault("a check is of one value, by a range, and makes nothing")
-        if args[1].dtype.kind not in "iu":
-            raise self.fault(f"a check of integers is made of {args[1].type}")
+        kinds, of = ("iu", "integers") if isinstance(args[0].f, InRange) else ("f", "probabilities")
+        if args[1].dtype.kind not in kinds:
+            raise self.fault(f"a check of {of} is made of {args[1].type}")
         return Instruction("check", args, (), (), effect=True)
 
     def _follows(self, instruction: Instruction, number: bool) -> None:

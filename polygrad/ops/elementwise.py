@@ -258,7 +258,20 @@ def _hypot_slope(xp: Namespace, out: Raw, mine: Raw, other: Raw) -> Raw:
     return xp.where(count > 0, at_infinity, xp.hypot_slope(mine, other, out))
 
 
-@binary((lambda xp, out, x1, x2: _hypot_slope(xp, out, x1, x2), lambda xp, out, x1, x2: _hypot_slope(xp, out, x2, x1)))
+def _hypot_linear(xp: Namespace, g: Raw, out: Raw, mine: Raw, other: Raw) -> Raw:
+    tip = xp.kink(xp.asarray(mine)) + xp.kink(xp.asarray(other))  # outside of the product: see linalg/norms.py
+    return xp.where(out == 0, tip, xp.strong_multiply(g, _hypot_slope(xp, out, mine, other)))
+
+
+def _hypot_first(xp: Namespace, g: Raw, out: Raw, x1: Raw, x2: Raw) -> Raw:
+    return _hypot_linear(xp, g, out, x1, x2)
+
+
+def _hypot_second(xp: Namespace, g: Raw, out: Raw, x1: Raw, x2: Raw) -> Raw:
+    return _hypot_linear(xp, g, out, x2, x1)
+
+
+@binary(vjps=(_hypot_first, _hypot_second), jvps=(_hypot_first, _hypot_second))
 def hypot(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``sqrt(x1 ** 2 + x2 ** 2)`` without overflow."""
     return xp.hypot(x1, x2)
@@ -372,12 +385,16 @@ def atanh(xp: Namespace, x: Raw, /) -> Raw:
 # -- magnitude, sign, rounding -----------------------------------------------------------------------
 
 
+# A complex magnitude is a cone: at its tip the slope is chosen, outside of the product (linalg/norms.py).
 def _abs_vjp(xp: Namespace, g: Raw, x: Raw) -> Raw:
-    return g * phase(xp, x)
+    return xp.where(x == 0, xp.kink(x), g * phase(xp, x)) if is_complex(xp, x) else g * phase(xp, x)
 
 
 def _abs_jvp(xp: Namespace, t: Raw, x: Raw) -> Raw:
-    return xp.real(xp.conj(phase(xp, x)) * t) if is_complex(xp, x) else t * phase(xp, x)
+    if not is_complex(xp, x):
+        return t * phase(xp, x)
+    slope = xp.where(x == 0, xp.kink(x), phase(xp, x))
+    return xp.real(xp.strong_multiply(t, xp.conj(slope)))
 
 
 @unary(vjp=_abs_vjp, jvp=_abs_jvp)

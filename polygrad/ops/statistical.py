@@ -22,6 +22,7 @@ from .data_types import astype
 from .elementwise import positive
 from .half import in_single, over_count, single
 from .manipulation import normal_axes, normal_axis
+from .strong import tip
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -162,11 +163,20 @@ def _std_slope(xp: Namespace, out: Raw, x: Raw, axes: Axes, correction: float, k
     scale = _over(1.0, count(x.shape, axes) - correction)
     zero = out == 0
     safe = xp.where(zero, xp.ones_like(out), out)
-    return xp.where(zero, xp.zeros_like(x), _centred(xp, x, axes) / safe * scale)
+    chosen = xp.zeros_like(x) if count(x.shape, axes) == 1 else tip(xp, x, axes)
+    return xp.where(zero, chosen, _centred(xp, x, axes) / safe * scale)
+
+
+# Where std is 0 the choice stands outside of the product, as for norms (``linalg/norms.py``).
+def _std_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, correction: float, keepdims: bool) -> Raw:
+    slopes = _std_slopes_times(xp, g, out, x, axes, correction, keepdims)
+    if count(x.shape, axes) == 1:  # always 0
+        return slopes
+    return xp.where(kept(xp, out, x.shape, axes, keepdims) == 0, tip(xp, x, axes), slopes)
 
 
 @in_single
-def _std_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, correction: float, keepdims: bool) -> Raw:
+def _std_slopes_times(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, correction: float, keepdims: bool) -> Raw:
     slope = _std_slope(xp, out, x, axes, correction, keepdims)
     return xp.strong_multiply(kept(xp, g, x.shape, axes, keepdims), slope)
 

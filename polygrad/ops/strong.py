@@ -1,4 +1,4 @@
-"""Strong zeros: a cotangent or tangent that is exactly 0 stays 0 through a slope that is infinite or nan.
+"""Strong zeros and kinks: a cotangent or tangent that is exactly 0 stays 0 through a slope that is infinite or nan.
 
 What ``where`` did not take gets a cotangent of 0, and 0 times an infinite slope would be nan. These products and
 quotients are 0 there, and ``g * slope`` and ``g / x`` elsewhere. They have rules of their own, with strong zeros again.
@@ -7,16 +7,16 @@ quotients are 0 there, and ``g * slope`` and ``g / x`` elsewhere. They have rule
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ..core.declare import binary
+from ..core.declare import binary, unary
 from ..core.kernels import kernel
 from ..typing import Namespace, Raw
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["ON_TENSORS", "quotient"]
+__all__ = ["ON_TENSORS", "quotient", "tip"]
 
 
 @kernel
@@ -90,7 +90,34 @@ def _strong_divide(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     return xp.strong_divide(x1, x2)
 
 
-ON_TENSORS: Final[dict[str, Callable[[Any, Any], Tensor]]] = {
+# -- the tips of cones ---------------------------------------------------------------------------------
+# A norm, a deviation, a complex magnitude at 0: the slope is chosen, 0, and its own slope does not exist. It is nan, so
+# that a second derivative is never 0 in silence.
+
+
+@kernel
+def kink(xp: Namespace, x: Raw) -> Raw:
+    """Zeros like ``x``, whose derivative is nan."""
+    return xp.zeros_like(x)
+
+
+def tip(xp: Namespace, x: Raw, axes: tuple[int, ...]) -> Raw:
+    """The slopes, 0, at the tip of a cone over some axes: each depends on every entry."""
+    each = xp.kink(x)
+    return each + xp.sum(each, axis=axes, keepdims=True)
+
+
+def _undefined(xp: Namespace, g: Raw) -> Raw:
+    return xp.strong_multiply(g, float("nan"))
+
+
+@unary(vjp=_undefined, jvp=_undefined)
+def _kink(xp: Namespace, x: Raw, /) -> Raw:
+    return xp.kink(x)
+
+
+ON_TENSORS: Final[dict[str, Callable[..., Tensor]]] = {
+    "kink": _kink,
     "strong_divide": _strong_divide,
     "strong_multiply": _strong_multiply,
     "strong_product": _strong_product,

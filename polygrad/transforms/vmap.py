@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import optree
 
-from ..core.cell import Cell, new_tensor, settle
+from ..core.cell import Cell, enter, new_tensor, settle
 from ..core.leaving import differentiating
-from ..core.modes import GRAD, get_mode
+from ..core.modes import GRAD, TRACE, get_mode
 from ..errors import ShapeError, VmapError
 from ..ops.creation import asarray, to_tensor
 from ..ops.manipulation import broadcast_to, expand_dims, moveaxis
@@ -143,6 +143,8 @@ def _checked(leaves: list[Any], axes: list[Any], names: list[str], axis_size: in
             x = to_tensor(x)
         if array:
             settle(x)
+            if get_mode() & TRACE:
+                enter(x)
         if axis is not None:
             if not array:
                 raise TypeError(

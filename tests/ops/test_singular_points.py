@@ -207,7 +207,7 @@ def test_both_of_two(f: Any, a: float, b: float, expected: Any, device: pg.Devic
         (pg.abs, 0.0, 0.0),
         (pg.relu, 0.0, 0.0),
         (lambda x: pg.maximum(x, 1.0), 1.0, 0.0),
-        (lambda x: pg.hypot(x, 0.0), 0.0, 0.0),
+        (lambda x: pg.hypot(x, 0.0), 0.0, NAN),
         (lambda x: pg.clip(x, 0.0, 1.0), 1.0, 0.0),
         (lambda x: x**2, 0.0, 2.0),
         (lambda x: pg.pow(x, 2.0), 0.0, 2.0),
@@ -320,3 +320,68 @@ def test_norms_of_infinite_components() -> None:
     np.testing.assert_array_equal(pg.grad(pg.linalg.matrix_norm)(np.asarray([[np.inf, 2.0]])), [[1.0, 0.0]])
     for a, b, want in ((np.inf, 2.0, [1.0, 0.0]), (2.0, -np.inf, [0.0, -1.0]), (np.inf, np.inf, [0.5**0.5] * 2)):
         np.testing.assert_allclose(pg.grad(pg.hypot, (0, 1))(a, b), want)
+
+
+# -- tips of cones ---------------------------------------------------------------------------------------
+# The slope was a choice, so that the second derivative is nan: never 0 in silence, as that of |x|^2, which is 2, would be.
+
+_NORM = pg.linalg.vector_norm
+CONES: dict[str, Any] = {
+    "norm": _NORM,
+    "square": lambda x: _NORM(x) ** 2,
+    "bell": lambda x: pg.exp(-(_NORM(x) ** 2)),
+    "ord 3": lambda x: _NORM(x, ord=3) ** 3,
+    "ord 1.5": lambda x: _NORM(x, ord=1.5) ** 2,
+    "ord 0.5": lambda x: _NORM(x, ord=0.5) ** 2,
+    "frobenius": lambda x: pg.linalg.matrix_norm(x[None]) ** 2,
+    "spectral": lambda x: pg.linalg.matrix_norm(x[None], ord=2) ** 2,
+    "nuclear": lambda x: pg.linalg.matrix_norm(x[None], ord="nuc") ** 2,
+    "hypot": lambda x: pg.hypot(x[0], x[1]) ** 2,
+    "complex abs": lambda x: pg.abs(x[0] + 1j * x[1]) ** 2,
+    "std": lambda x: pg.std(x) ** 2,
+    "beside": lambda x: _NORM(x) * (3 + _NORM(x + 1)),
+    "distance": lambda x: pg.sum(pg.nn.functional.pairwise_distance(x[None], pg.zeros((1, 2)), eps=0.0)) ** 2,
+}
+SECOND: dict[str, Any] = {
+    "hessian": pg.hessian,
+    "reverse over reverse": lambda f: pg.jacrev(pg.jacrev(f)),
+    "forward over forward": lambda f: pg.jacfwd(pg.jacfwd(f)),
+    "compiled": lambda f: pg.compile(pg.hessian(f)),
+    "vmap": lambda f: lambda x: pg.vmap(pg.hessian(f))(x[None])[0],
+}
+
+
+@pytest.mark.parametrize("second", SECOND)
+@pytest.mark.parametrize("name", CONES)
+def test_the_slope_at_the_tip_of_a_cone_has_no_slope(name: str, second: str) -> None:
+    x = np.zeros(2)
+    np.testing.assert_array_equal(pg.grad(CONES[name])(x), 0.0)
+    h = np.asarray(SECOND[second](CONES[name])(x))
+    assert np.isnan(h).any(axis=0).all(), h
+    assert np.isnan(np.diagonal(h)).any(), h
+    x = np.asarray([0.6, -0.8])  # elsewhere it has one
+    assert np.isfinite(SECOND[second](CONES[name])(x)).all()
+
+
+def test_other_rows_know_nothing_of_a_tip() -> None:
+    x = np.asarray([[0.0, 0.0], [3.0, 4.0]])
+    for square in (lambda x: pg.sum(_NORM(x, axis=1) ** 2), lambda x: pg.sum(pg.std(x, axis=1, correction=1) ** 2) * 2):
+        for second in (pg.hessian, SECOND["reverse over reverse"]):
+            h = second(square)(x)
+            assert np.isnan(h[0, :, 0, :]).all()
+            assert not np.isnan(h[1]).any()
+            assert not h[0, :, 1].any()
+    h = pg.hessian(lambda x: pg.sum(_NORM(x, axis=1) ** 2))(x)
+    np.testing.assert_allclose(h[1, :, 1, :], 2 * np.eye(2), atol=1e-12)
+
+
+def test_lengths_with_a_least_one_are_smooth_at_zero() -> None:
+    functional, x = pg.nn.functional, np.zeros((1, 2))
+    h = pg.hessian(lambda x: pg.sum(functional.normalize(x, eps=0.5) * x))(x)
+    np.testing.assert_array_equal(h[0, :, 0], 4.0 * np.eye(2))
+    h = pg.hessian(lambda x: pg.sum(functional.cosine_similarity(x, pg.ones((1, 2)))))(x)
+    np.testing.assert_array_equal(h, np.zeros((1, 2, 1, 2)))
+
+
+def test_the_deviation_of_one_number_is_always_zero() -> None:
+    np.testing.assert_array_equal(pg.hessian(lambda x: pg.std(x) ** 2 + pg.std(x))(np.asarray([3.0])), [[0.0]])

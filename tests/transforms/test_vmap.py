@@ -490,3 +490,22 @@ def test_no_garbage_is_left() -> None:
     finally:
         tracemalloc.stop()
         gc.enable()
+
+
+def test_a_traced_vmap_maps_tensors_from_outside() -> None:
+    x, outside = pg.asarray([1.0, 2.0]), pg.asarray([3.0, 4.0])
+
+    def both(x: Any) -> Any:
+        return pg.vmap(lambda a, b: a * b + outside[0])(x, outside)
+
+    def only(x: Any) -> Any:
+        return pg.vmap(lambda b: b * x[0])(outside)
+
+    def nested(x: Any) -> Any:
+        return pg.vmap(lambda a: pg.vmap(lambda b, c: a * b * c)(outside, x))(outside)
+
+    for f in (both, only, nested):
+        for g in (f, pg.jacrev(f), pg.jacfwd(f)):
+            np.testing.assert_array_equal(np.asarray(pg.compile(g)(x)), np.asarray(g(x)))
+    with pytest.raises(VmapError, match="different devices: cpu and strict"):
+        pg.vmap(lambda a, b: a)(x, pg.ones(2, device="strict"))

@@ -31,6 +31,14 @@ def pairwise_distance(x1: pg.Tensor, x2: Any, p: float = 2.0, eps: float = 1e-6,
     return pg.linalg.vector_norm(x1 - x2 + eps, axis=-1, ord=p, keepdims=keepdim)
 
 
+def _lengths(x: pg.Tensor, p: float, dim: int | tuple[int, ...], eps: float) -> pg.Tensor:
+    """``max(|x|, eps)`` along ``dim``, kept; constant about 0, where the norm itself has no second derivative."""
+    if eps > 0:
+        zero = pg.all(x == 0, axis=dim, keepdims=True)
+        x = pg.where(zero, 0.0, x)
+    return pg.maximum(pg.linalg.vector_norm(x, axis=dim, ord=p, keepdims=True), eps)
+
+
 def cosine_similarity(x1: pg.Tensor, x2: Any, dim: int = 1, eps: float = 1e-8) -> pg.Tensor:
     """The cosine of the angle between vectors along ``dim``, ``x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))``; the
     shapes broadcast.
@@ -42,9 +50,7 @@ def cosine_similarity(x1: pg.Tensor, x2: Any, dim: int = 1, eps: float = 1e-8) -
     x1, x2 = _fitting("cosine_similarity", x1, x2)
     if x1.shape != x2.shape:  # what is repeated along dim has a larger norm
         x1, x2 = pg.broadcast_arrays(x1, x2)
-    n1 = pg.maximum(pg.linalg.vector_norm(x1, axis=dim, keepdims=True), eps)
-    n2 = pg.maximum(pg.linalg.vector_norm(x2, axis=dim, keepdims=True), eps)
-    return pg.sum((x1 / n1) * (x2 / n2), axis=dim)
+    return pg.sum((x1 / _lengths(x1, 2.0, dim, eps)) * (x2 / _lengths(x2, 2.0, dim, eps)), axis=dim)
 
 
 def normalize(input: pg.Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12) -> pg.Tensor:
@@ -54,4 +60,4 @@ def normalize(input: pg.Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, 
     >>> pg.nn.functional.normalize(pg.asarray([[3.0, 4.0]]))
     tensor([[0.6, 0.8]], dtype=float64)
     """
-    return input / pg.maximum(pg.linalg.vector_norm(input, axis=dim, ord=p, keepdims=True), eps)
+    return input / _lengths(input, p, dim, eps)

@@ -13,10 +13,13 @@ from ...typing import ArrayLike, Namespace, Raw
 from ..elementwise import abs as abs_
 from ..half import in_single, single
 from ..manipulation import expand_dims, normal_axes
+from ..searching import where
 from ..statistical import kept
 from ..statistical import max as max_
 from ..statistical import min as min_
 from ..statistical import sum as sum_
+from ..strong import tip
+from ..utility import any as any_
 from .arguments import is_complex, matrix, square
 from .solving import inv
 from .spectra import svdvals
@@ -33,14 +36,14 @@ Axes = tuple[int, ...]
 # entry is 0, and where out is 0. Of entries that tie for the largest (or smallest) each has an equal share.
 
 
-def _power_slope(xp: Namespace, x: Raw, out: Raw, p: float) -> Raw:
+def _power_slope(xp: Namespace, x: Raw, out: Raw, axes: Axes, p: float) -> Raw:
     a = xp.abs(x)
-    zero = out == 0
+    at_tip = zero = out == 0
     ratio = a / xp.where(zero, xp.ones_like(out), out)
     if p < 1:  # an entry of 0 would have an infinite factor
         zero = zero | (a == 0)
         ratio = xp.where(zero, xp.ones_like(ratio), ratio)
-    return xp.sign(x) * xp.where(zero, xp.zeros_like(ratio), ratio ** (p - 1))
+    return xp.where(at_tip, tip(xp, x, axes), xp.sign(x) * xp.where(zero, xp.zeros_like(ratio), ratio ** (p - 1)))
 
 
 # Infinite entries hide the finite ones, and count alike.
@@ -63,16 +66,26 @@ def _norm_slope(xp: Namespace, x: Raw, out: Raw, axes: Axes, p: float, keepdims:
         x, out = _at_infinity(xp, x, out, axes, p)
     if p == 2:
         zero = out == 0
-        return xp.where(zero, xp.zeros_like(x), x / xp.where(zero, xp.ones_like(out), out))
+        return xp.where(zero, tip(xp, x, axes), x / xp.where(zero, xp.ones_like(out), out))
     if p in (math.inf, -math.inf):
         a = xp.abs(x)
         chosen = xp.astype((a == out) | ((a != a) & (out != out)), a.dtype)
         return xp.sign(x) * (chosen / xp.sum(chosen, axis=axes, keepdims=True))
-    return _power_slope(xp, x, out, p)
+    return _power_slope(xp, x, out, axes, p)
+
+
+# At 0 the norm is the tip of a cone: the slope is chosen, and has none of its own (``ops/strong.py``). The choice stands
+# outside of the product: a square's cotangent 2 |x| is 0 there as well.
+def _norm_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, p: float, keepdims: bool) -> Raw:
+    slopes = _slopes_times(xp, g, out, x, axes, p, keepdims)
+    if p in (0, 1, math.inf, -math.inf) or not axes:
+        return slopes
+    zero = kept(xp, out, x.shape, tuple(i + x.ndim for i in axes), keepdims) == 0
+    return xp.where(zero, tip(xp, x, axes), slopes)
 
 
 @in_single
-def _norm_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, p: float, keepdims: bool) -> Raw:
+def _slopes_times(xp: Namespace, g: Raw, out: Raw, x: Raw, axes: Axes, p: float, keepdims: bool) -> Raw:
     slope = _norm_slope(xp, x, out, axes, p, keepdims)
     return xp.strong_multiply(kept(xp, g, x.shape, tuple(i + x.ndim for i in axes), keepdims), slope)
 
@@ -133,6 +146,12 @@ def vector_norm(
 # Through the singular values' magnitudes: those of 0 have slope 0, so that all norms have slope 0 at 0.
 
 
+def _magnitudes(x: Any) -> Tensor:
+    """The singular values as norms, so that one of 0 is a tip; of a matrix of zeros in every direction."""
+    s = p_norm(expand_dims(svdvals(x), axis=-1), (-1,), 2.0, False)
+    return where(any_(x != 0, axis=(-2, -1))[..., None], s, p_norm(x, (-2, -1), 2.0, False)[..., None])
+
+
 def matrix_norm(
     x: ArrayLike, /, *, keepdims: bool = False, ord: float | Literal["fro", "nuc"] | None = "fro"
 ) -> Tensor:
@@ -165,11 +184,11 @@ def matrix_norm(
         raise ValueError(f"matrix_norm: ord must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")
     shape = tuple(x._value.shape)
     if ord == "nuc":
-        made = sum_(abs_(svdvals(x)), axis=-1)
+        made = sum_(_magnitudes(x), axis=-1)
     elif 0 in shape[-2:]:
         raise ShapeError(f"matrix_norm: ord={ord} of a matrix of no elements (shape {shape}) is not defined")
     elif ord in (2, -2):
-        made = (max_ if ord > 0 else min_)(abs_(svdvals(x)), axis=-1)
+        made = (max_ if ord > 0 else min_)(_magnitudes(x), axis=-1)
     else:
         sums = sum_(abs_(x), axis=-2 if ord in (1, -1) else -1)
         made = (max_ if ord > 0 else min_)(sums, axis=-1)
@@ -188,7 +207,7 @@ def cond(x: ArrayLike, /, *, ord: float | Literal["fro", "nuc"] | None = None) -
         x = matrix("cond", x)
         if 0 in x._value.shape[-2:]:
             raise ShapeError(f"cond: a matrix of no elements (shape {tuple(x._value.shape)}) has none")
-        s = abs_(svdvals(x))
+        s = _magnitudes(x)
         largest, smallest = max_(s, axis=-1), min_(s, axis=-1)
         return smallest / largest if ord == -2 else largest / smallest
     x = square("cond", x)
