@@ -13,6 +13,7 @@ from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad_backends import host
 
 from .numpy_networks import network_kernels
+from .numpy_strong import strong_kernels
 from .numpy_threads import one_blas_thread
 from .read_only import ReadOnly
 from .special import scipy_special
@@ -68,7 +69,7 @@ class NumpyBackend(Backend):
             "scatter_add": self._scatter_add,
             "sliding_windows": np.lib.stride_tricks.sliding_window_view,
             "matmul_2d": np.ndarray.dot,  # half the overhead of matmul, and the same BLAS
-            **_strong(np),
+            **strong_kernels(np),
             "sum_leading": _sum_leading(np),
             "tanh_slope": slope,
             "tanh_vjp": _tanh_vjp(np, slope),
@@ -410,11 +411,12 @@ def _tanh(np: Any) -> Callable[[Any], Any]:
     return lambda x: tanh(x) if x.dtype.kind != "c" else host.tanh(np, x)
 
 
-def _tanh_slope(np: Any, generic: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _tanh_slope(np: Any, generic: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     subtract, array = np.subtract, np.ndarray
     one = {d: np.ones((), d) for d in (np.dtype("float32"), np.dtype("float64"))}  # quicker than a Python number
 
-    def tanh_slope(out: Any, x: Any) -> Any:
+    def tanh_slope(out: Any, x: Any, g: Any = None) -> Any:
+        """The slope, for a product with ``g`` 0 where it is nan and ``g`` is 0."""
         # 1 - tanh^2 loses digits in the tails only: there, and only there, the exact form is worth its price.
         if out.dtype.kind == "c":
             return generic(out, x)
@@ -425,59 +427,30 @@ def _tanh_slope(np: Any, generic: Callable[[Any, Any], Any]) -> Callable[[Any, A
                 return slope
         else:
             subtract(one.get(slope.dtype, 1), slope, slope)
-        if slope.item(slope.argmin()) > 1e-3:  # the quickest way to the least element; nan counts as least
+        least = slope.item(slope.argmin())  # the quickest way to the least element; nan counts as least
+        if least > 1e-3:
             return slope
         tail = slope <= 1e-3
         e = np.exp(-np.abs(x[tail]))
         sech = 2 * e / (1 + e * e)
         slope[tail] = sech * sech
+        if least != least and g is not None:
+            slope[np.isnan(slope) & np.equal(g, 0)] = 0
         return slope
 
     return tanh_slope
 
 
-def _tanh_vjp(np: Any, tanh_slope: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
+def _tanh_vjp(np: Any, tanh_slope: Callable[..., Any]) -> Callable[[Any, Any, Any], Any]:
     multiply = np.multiply
 
     def tanh_vjp(g: Any, out: Any, x: Any) -> Any:
-        slope = tanh_slope(out, x)
-        if g.dtype is not slope.dtype or g.shape != slope.shape:
-            return g * slope
-        return multiply(slope, g, slope)
+        if g.shape != out.shape:
+            g = np.broadcast_to(g, out.shape)
+        slope = tanh_slope(out, x, g)
+        return multiply(slope, g, slope) if g.dtype is slope.dtype else g * slope
 
     return tanh_vjp
-
-
-def _strong(np: Any) -> dict[str, Callable[..., Any]]:
-    """The kernels of strong zeros: a product is looked at, and mended only if a nan is in it."""
-    multiply, divide, isnan, array = np.multiply, np.true_divide, np.isnan, np.ndarray
-
-    def mended(result: Any, zero: Callable[[], Any]) -> Any:
-        """``result``, and 0 where it is nan and ``zero()`` holds."""
-        if result.__class__ is not array or result.dtype.kind == "c" or result.size == 0:
-            if not isnan(result).any():
-                return result
-        else:
-            least = result.item(result.argmin())  # the quickest way to a nan, which counts as least
-            if least == least:
-                return result
-        return np.where(isnan(result) & zero(), result.dtype.type(0), result)
-
-    def divide_linear(g: Any, out: Any, x: Any) -> Any:
-        result = multiply(g, out)
-        if result.__class__ is array:
-            divide(result, x, result)
-            np.negative(result, result)
-        else:
-            result = -divide(result, x)
-        return mended(result, lambda: np.equal(g, 0))
-
-    return {
-        "divide_linear": divide_linear,
-        "strong_multiply": lambda g, slope: mended(multiply(g, slope), lambda: np.equal(g, 0)),
-        "strong_product": lambda a, b: mended(multiply(a, b), lambda: np.equal(a, 0) | np.equal(b, 0)),
-        "strong_divide": lambda g, x: mended(divide(g, x), lambda: np.equal(g, 0)),
-    }
 
 
 def _sum_leading(np: Any) -> Callable[[Any, int], Any]:

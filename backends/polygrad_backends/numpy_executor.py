@@ -18,6 +18,7 @@ from polygrad.graph import ELEMENTWISE, REARRANGED, Graph, Instruction, Program,
 
 from .numpy_blocks import LINE, Group, Scratch, Step, grouped, inputs_of
 from .numpy_source import Source, is_product, reduction, surely_fresh
+from .numpy_strong import PLAIN_OF, carries_nan
 from .numpy_threads import one_blas_thread, threads
 
 __all__ = ["Plan", "compile_graph", "threads"]
@@ -27,6 +28,7 @@ _UFUNCS: Final = {
     "equal": "equal", "not_equal": "not_equal", "less": "less", "less_equal": "less_equal", "greater": "greater",
     "greater_equal": "greater_equal", "tanh": "tanh",
 }  # fmt: skip
+_PLACED: Final = frozenset("divide_linear strong_divide strong_multiply strong_product tanh_vjp".split())
 _MAKES_ORDER: Final = frozenset(
     """
     linalg.cholesky linalg.inv linalg.solve linalg.solve_triangular gru_backward gru_forward lstm_backward
@@ -219,13 +221,27 @@ class Plan:
         name = getattr(f, "__name__", "")
         return name if isinstance(f, self.np.ufunc) and f.nout == 1 and getattr(self.np, name, None) is f else None
 
-    def is_tanh_vjp(self, instruction: Instruction) -> bool:
-        """Whether it is that kernel, of arrays that are all alike."""
-        if instruction.op != "tanh_vjp":
+    def is_placed(self, instruction: Instruction) -> bool:
+        """Whether a kernel of the backend can write the result into a place (``numpy_strong.py``)."""
+        if instruction.op not in _PLACED or instruction.kwargs:
             return False
         (out,) = instruction.outputs
-        plain = out in self.ordered and out.dtype is not None and out.dtype.kind == "f" and out.shape != ()
-        return plain and all(v.shape == out.shape and v.dtype is out.dtype for v in instruction.inputs)
+        if out not in self.ordered or out.dtype is None or out.dtype.kind not in "fc" or out.shape == ():
+            return False
+        alike = all(v.shape == out.shape and v.dtype is out.dtype for v in instruction.inputs)
+        if instruction.op == "tanh_vjp":
+            return alike and out.dtype.kind == "f"
+        return alike or all(v.shape in ((), out.shape) and v.dtype is out.dtype for v in instruction.inputs)
+
+    def mended(self, group: Group) -> list[Value]:
+        """The results of a group that a nan would reach of a product with strong zeros: if they have none, plain products
+        give the same. None of them where that is not known, or costs as much as it saves."""
+        strong = [i for i in group.instructions if i.op in PLAIN_OF]
+        if len(strong) < 2 or any(not self.is_placed(i) or not _is_real(i.outputs[0]) for i in strong):
+            return []
+        tainted = carries_nan(group.instructions)
+        results = [v for v in self.external(group) if tainted is not None and v in tainted]
+        return results if len(results) < len(strong) else []
 
     def is_column_sum(self, instruction: Instruction) -> bool:
         """Whether it sums the columns of a matrix that is in C order."""
@@ -248,7 +264,7 @@ class Plan:
             or self.is_column_sum(step)
             or batched
             or reduction(step) is not None
-            or self.is_tanh_vjp(step)
+            or self.is_placed(step)
         ):
             return list(step.outputs)
         return list(step.outputs) if self.ufunc(step) else []
@@ -389,9 +405,11 @@ class Plan:
             return False
         if not isinstance(step, Group):
             return self.ufunc(step) is not None and not is_product(step)
+        if self.mended(step):  # it may have to be computed once more
+            return False
         reads = [i for i, instruction in enumerate(step.instructions) if v in instruction.inputs]
         (writes,) = [i for i, instruction in enumerate(step.instructions) if out in instruction.outputs]
-        return reads[-1] <= writes and not self.is_tanh_vjp(step.instructions[writes])
+        return reads[-1] < writes or (reads[-1] == writes and not self.is_placed(step.instructions[writes]))
 
     def _assign(self) -> None:
         returned = {v for v in self.graph.outputs if v is not None}
@@ -409,6 +427,10 @@ class Plan:
                 dying.setdefault(max(self._ends.get(v, i), i), []).append(v)
             for v in dying.pop(i, []):
                 free.add(self.place[v])
+
+
+def _is_real(v: Value) -> bool:
+    return v.dtype is not None and v.dtype.kind == "f"
 
 
 class _Free:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from polygrad.graph import FRESH, REARRANGED, Instruction, Value, Writer
@@ -12,6 +13,7 @@ from .numpy_blocks import BLOCK_BYTES, LINE, MANY_BYTES, Group, Step, block_of, 
 
 if TYPE_CHECKING:
     from .numpy_executor import Plan
+from .numpy_strong import PLAIN_OF, has_nan, placed_kernels
 
 __all__ = ["Source", "is_product", "is_static_key", "reduction", "surely_fresh"]
 
@@ -87,7 +89,8 @@ class Source(Writer):
         self._scalars: dict[Any, str] = {}
         scope = {
             "copy": plan.device.backend.copy, "np": np, "as_raw": np.asarray, "blocks": blocks,
-            "flat": lambda x: x.reshape(-1), "empty": np.empty, "zeros": np.zeros, "tanh_vjp": _tanh_vjp(np), "lend": lend,
+            "flat": lambda x: x.reshape(-1), "empty": np.empty, "zeros": np.zeros, "lend": lend,
+            "has_nan": has_nan, **{f"into_{name}": f for name, f in placed_kernels(np).items()},
         }  # fmt: skip
         super().__init__(plan.graph, plan.device, scope)
 
@@ -182,9 +185,8 @@ class Source(Writer):
         elif self.plan.is_column_sum(instruction):  # as the backend's kernel does it
             ones = self._constant(self.np.ones(args[0].shape[0], self.plan.native(args[0])))
             call = f"{ones}.dot({self.argument(args[0])}{place})"
-        elif instruction.op == "tanh_vjp" and into is not None:
-            one = self._scalar(1, made[0].dtype)
-            call = f"tanh_vjp({', '.join(map(self.argument, args))}{place}, {one})"
+        elif into is not None and self.plan.is_placed(instruction):
+            call = f"into_{instruction.op}({', '.join(map(self.argument, args))}{place})"
         elif instruction.op == "matmul" and into is not None:
             call = f"{self._function('matmul')}({', '.join(map(self.argument, args))}{place})"
         elif instruction.op == "scatter_add" and (lines := self._scatter(instruction)):
@@ -320,7 +322,7 @@ class Source(Writer):
         outs = [v for v in external if v not in sums]
         for v in outs:
             self._place(v, lines)
-        body, scratch = self._body(group, outs, sums)
+        body, scratch = self._bodies(group, outs, sums)
         parameters = [f"x{v.number}" for v in (*whole, *outs)] + [f"x{v.number}" for v in scalars]
         partials = [f"p{v.number}" for v in sums]
         head = f"def block{number}(at, {', '.join([*parameters, *partials, *[f't{i}' for i in range(len(scratch))]])}):"
@@ -346,15 +348,40 @@ class Source(Writer):
                 lines.append(f"{self.names[v]} = {self.names[v]} / {group.size}")
         return lines
 
-    def _body(self, group: Group, outs: Sequence[Value], sums: dict[Value, Instruction]) -> tuple[list[str], list[Any]]:
-        """The lines of one block, and the dtypes of its scratch arrays."""
-        last = {v: i for i, instruction in enumerate(group.instructions) for v in instruction.inputs}
-        names: dict[Value, str] = {v: f"x{v.number}" for v in (*inputs_of(group), *outs)}
+    def _bodies(
+        self, group: Group, outs: Sequence[Value], sums: dict[Value, Instruction]
+    ) -> tuple[list[str], list[Any]]:
+        """The lines of one block, and the dtypes of its scratch arrays.
+
+        Products with strong zeros are plain ones unless a nan came of them: then the block is computed once more.
+        """
         scratch: list[Any] = []
+        mended = self.plan.mended(group)
+        if not mended:
+            return self._body(group, group.instructions, outs, sums, scratch), scratch
+        plain = [i if i.op not in PLAIN_OF else replace(i, op=PLAIN_OF[i.op]) for i in group.instructions]
+        lines = self._body(group, plain, outs, sums, scratch)
+        found = [f"p{v.number}[at] != p{v.number}[at]" if v in sums else f"has_nan(x{v.number})" for v in mended]
+        again = self._body(group, group.instructions, outs, sums, scratch)
+        return [*lines, f"if {' or '.join(found)}:", *("    " + line for line in again)], scratch
+
+    def _body(
+        self,
+        group: Group,
+        instructions: Sequence[Instruction],
+        outs: Sequence[Value],
+        sums: dict[Value, Instruction],
+        scratch: list[Any],
+    ) -> list[str]:
+        """The lines of some instructions on one block; what scratch arrays they need besides is added."""
+        last = {v: i for i, instruction in enumerate(instructions) for v in instruction.inputs}
+        names: dict[Value, str] = {v: f"x{v.number}" for v in (*inputs_of(group), *outs)}
         free: dict[Any, list[int]] = {}
+        for i, kind in enumerate(scratch):
+            free.setdefault(kind, []).append(i)
         lines: list[str] = []
         own = self.names
-        for i, instruction in enumerate(group.instructions):
+        for i, instruction in enumerate(instructions):
             (out,) = instruction.outputs
             self.names = {**own, **names}
             if out in sums:
@@ -364,7 +391,7 @@ class Source(Writer):
                 continue
             in_place = self.plan.ufunc(instruction) is not None
             dying = [v for v in dict.fromkeys(instruction.inputs) if last[v] == i and names.get(v, "").startswith("t")]
-            into_place = in_place or self.plan.is_tanh_vjp(instruction)
+            into_place = in_place or self.plan.is_placed(instruction)
             for v in dying if in_place else ():  # a ufunc may write over what it reads
                 free.setdefault(self.plan.native(v), []).append(int(names[v][1:]))
             if out not in names and into_place:
@@ -383,7 +410,7 @@ class Source(Writer):
                 names[out] = f"y{out.number}"
                 lines.append(f"{names[out]} = {self.call(instruction)}")
         self.names = own
-        return lines, scratch
+        return lines
 
 
 def is_static_key(key: Any) -> bool:
@@ -403,20 +430,3 @@ def _selects_array(key: Any, ndim: int) -> bool:
     """Whether a key gives a view that is an array, not one of NumPy's scalars."""
     entries = key if isinstance(key, tuple) else (key,)
     return is_static_key(key) and (Ellipsis in entries or sum(type(k) is int for k in entries) < ndim)
-
-
-def _tanh_vjp(np: Any) -> Callable[..., None]:
-    """The backend's kernel, writing into a place: the same steps, so the same bits."""
-    multiply, subtract, exp, flatnonzero = np.multiply, np.subtract, np.exp, np.flatnonzero
-
-    def into(g: Any, out: Any, x: Any, place: Any, one: Any) -> None:
-        multiply(out, out, place)
-        subtract(one, place, place)
-        if place.size and not place.item(place.argmin()) > 1e-3:  # digits are lost there, and only there
-            tail = flatnonzero(place <= 1e-3)
-            e = exp(-abs(x.take(tail)))
-            sech = 2 * e / (1 + e * e)
-            place.put(tail, sech * sech)
-        multiply(place, g, place)
-
-    return into

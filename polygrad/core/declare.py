@@ -46,7 +46,7 @@ def from_partial(partial: Rule, finite: bool = False) -> tuple[Rule, Rule, Rule]
 
 def _square(f: Callable[..., Any], derivative: Rule) -> Op:
     """The op of f(x, x)."""
-    vjp, conjugated, jvp = from_partial(derivative, finite=True)
+    vjp, conjugated, jvp = from_partial(derivative)
 
     def forward(xp: Any, x: Any, /) -> Any:
         return f(xp, x, x)

@@ -19,6 +19,10 @@ Rule = Callable[["_Known", Instruction], "Value | Instruction | None"]
 """A Value that is the same as what the instruction makes, an instruction that makes it more cheaply, or None."""
 
 
+_TINY: Final = 1e-7
+"""Smaller constants might become 0 in half precision, or divided by a count."""
+
+
 class _Known:
     """What is known of values while the instructions are gone through in order."""
 
@@ -35,6 +39,26 @@ class _Known:
         if i is None:
             return False
         return i.op == "ones" or (i.op == "broadcast_to" and self.is_one(i.args[0]))
+
+    def is_never_zero(self, x: Any) -> bool:
+        """Whether every element is the same number, which is not 0."""
+        i = self.made.get(x) if x.__class__ is Value else None
+        if i is None:
+            return x.__class__ in (int, float) and abs(x) > _TINY
+        match i.op, i.args:
+            case "ones", _:
+                return True
+            case "full", (_, number, *_):
+                return number.__class__ in (int, float) and abs(number) > _TINY
+            case "broadcast_to" | "reshape" | "negative" | "astype", (source, *_):
+                return source.__class__ is Value and self.is_never_zero(source)
+            case "multiply" | "divide", (a, b):
+                return self._is_count(b) and self.is_never_zero(a)
+        return False
+
+    @staticmethod
+    def _is_count(x: Any) -> bool:
+        return x.__class__ in (int, float) and 1e-9 < abs(x) < 1e9
 
     def before(self, x: Any, *ops: str) -> Instruction | None:
         """The instruction that made ``x``, if it is one of these, with no options."""
@@ -89,9 +113,28 @@ def _multiply(known: _Known, i: Instruction) -> Value | Instruction | None:
     return None
 
 
+# Of a number that is not 0 (the cotangent of a sum or mean) the product with strong zeros is the plain one.
+_PLAIN_OF: Final = {"strong_multiply": "multiply", "strong_divide": "divide"}
+
+
 def _strong(known: _Known, i: Instruction) -> Value | Instruction | None:
     a, b = i.args
-    return a if _plain(i.outputs[0]) and _alike(a, i.outputs[0]) and known.is_one(b) else None
+    (out,) = i.outputs
+    if _plain(out) and _alike(a, out) and known.is_one(b):
+        return a  # type: ignore[no-any-return]
+    if known.is_never_zero(a):
+        return replace(i, op=_PLAIN_OF[i.op])
+    c, d = known.negated(a), known.negated(b)
+    return replace(i, args=(c, d)) if c is not None and d is not None else None
+
+
+def _divide_linear(known: _Known, i: Instruction) -> Value | Instruction | None:
+    g, result, x = i.args
+    (out,) = i.outputs
+    if not known.is_never_zero(g):
+        return None
+    product = known.new(out, "multiply", g, result)
+    return replace(i, op="negative", args=(known.new(out, "divide", product, x),))
 
 
 def _divide(known: _Known, i: Instruction) -> Value | Instruction | None:
@@ -227,6 +270,7 @@ _RULES: Final[dict[str, Rule]] = {
     "matrix_transpose": _transpose, "permute_dims": _transpose, "astype": _astype, "abs": _abs,
     "bitwise_invert": _invert, "logical_not": _invert, "maximum": _extreme, "minimum": _extreme,
     "relu_linear": _relu_linear, "strong_multiply": _strong, "strong_divide": _strong,
+    "divide_linear": _divide_linear,
 }  # fmt: skip
 
 

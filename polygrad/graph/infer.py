@@ -24,7 +24,7 @@ ELEMENTWISE: Final = frozenset(
     floordiv greater greater_equal hypot imag isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp
     logical_and logical_not logical_or logical_xor maximum minimum mod multiply negative nextafter not_equal positive pow
     power real reciprocal relu relu_linear remainder round sigmoid sigmoid_slope sign signbit sin sinh sqrt square
-    strong_divide strong_multiply strong_product
+    divide_linear strong_divide strong_multiply strong_product
     subtract tan tanh tanh_slope tanh_vjp trunc where floor_quotient
     """.split()
 )

@@ -21,7 +21,7 @@ LARGE_BYTES: Final = 1 << 18
 _CHEAP: Final = frozenset(
     """
     abs add divide equal greater greater_equal less less_equal logical_and logical_not logical_or maximum minimum multiply
-    negative not_equal reciprocal relu relu_linear sign sqrt square strong_divide strong_multiply
+    negative not_equal reciprocal relu relu_linear sign sqrt square divide_linear strong_divide strong_multiply
     strong_product subtract where
     """.split()
 )

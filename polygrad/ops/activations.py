@@ -38,7 +38,7 @@ def _activation(name: str, f: Function, slope: Function) -> Callable[..., Tensor
     names = list(code.co_varnames[1 : code.co_argcount])
 
     def linear(xp: Namespace, g: Raw, *args: Any) -> Raw:
-        return g * slope(xp, *args)
+        return xp.strong_multiply(g, slope(xp, *args))
 
     linear.needs = names  # type: ignore[attr-defined]
     f.__name__ = name
@@ -188,16 +188,21 @@ def gelu_parts(xp: Namespace, x: Raw) -> tuple[Raw, Raw]:
     return x * share, share + x * _density(xp, x)
 
 
+def _bend(xp: Namespace, x: Raw) -> Raw:
+    """The slope's slope."""
+    return _density(xp, x) * (2 - x * x)
+
+
 def _gelu_vjp(xp: Namespace, g: list[Any], out: list[Any], x: Raw) -> Raw:
-    made = None if g[0] is None else g[0] * out[1]
+    made = None if g[0] is None else xp.strong_multiply(g[0], out[1])
     if g[1] is None:
         return made
-    bend = g[1] * _density(xp, x) * (2 - x * x)
+    bend = xp.strong_multiply(g[1], _bend(xp, x))
     return bend if made is None else made + bend
 
 
 def _gelu_jvp(xp: Namespace, t: Raw, out: list[Any], x: Raw) -> list[Raw]:
-    return [t * out[1], t * _density(xp, x) * (2 - x * x)]
+    return [xp.strong_multiply(t, out[1]), xp.strong_multiply(t, _bend(xp, x))]
 
 
 @op(name="gelu", vjps=[_gelu_vjp], jvps=[_gelu_jvp], multiple=True)

@@ -17,7 +17,7 @@ from ..core.kernels import ON_TENSORS, kernel
 from ..typing import ArrayLike, Namespace, Raw
 from .data_types import as_same_dtype
 from .manipulation import view_of
-from .strong import quotient
+from .strong import product, quotient
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -62,11 +62,11 @@ def subtract(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
 
 @binary(
     (lambda xp, x2: x2, lambda xp, x1: x1),
-    real_vjps=(lambda xp, g, x2: g * x2, lambda xp, g, x1: g * x1),
+    real_vjps=(lambda xp, g, x2: product(xp, g, x2), lambda xp, g, x1: product(xp, g, x1)),
+    jvps=(lambda xp, t, x2: product(xp, t, x2), lambda xp, t, x1: product(xp, t, x1)),
     scalars=True,
     direct=operator.mul,
     square=lambda xp, x: x + x,
-    finite=True,
 )
 def multiply(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """``x1 * x2``, element by element."""
@@ -121,7 +121,7 @@ def reciprocal(xp: Namespace, x: Raw, /) -> Raw:
     return 1 / x
 
 
-@unary(derivative=lambda xp, x: 2 * x, finite=True)
+@unary(derivative=lambda xp, x: 2 * x)
 def square(xp: Namespace, x: Raw, /) -> Raw:
     """``x * x``, element by element."""
     return x * x
@@ -166,12 +166,11 @@ def _static_pow(xp: Namespace, x: Raw, /, p: float) -> Raw:
     return x**p
 
 
-# The slope p x^(p-1) is finite for p >= 1, and for others has a pole at 0.
 def _static_pow_linear(xp: Namespace, g: Raw, x: Raw, p: float) -> Raw:
     if p == 0:
         return xp.zeros_like(g)
     slope = p * static_power(xp, x, p - 1)
-    return g * slope if p >= 1 and p % 1 == 0 else xp.strong_multiply(g, slope)
+    return xp.strong_multiply(g, slope)
 
 
 def static_power(xp: Namespace, x: Raw, p: float) -> Raw:
@@ -191,13 +190,13 @@ def power(x1: ArrayLike, x2: ArrayLike) -> Tensor:
 power.operator = power  # type: ignore[attr-defined]
 
 
-@unary(derivative=lambda xp, out: out, finite=True)
+@unary(derivative=lambda xp, out: out)
 def exp(xp: Namespace, x: Raw, /) -> Raw:
     """``e ** x``, element by element."""
     return xp.exp(x)
 
 
-@unary(derivative=lambda xp, x: xp.exp(x), finite=True)  # out + 1 loses the tail: exp(-100) is not 0
+@unary(derivative=lambda xp, x: xp.exp(x))  # out + 1 loses the tail: exp(-100) is not 0
 def expm1(xp: Namespace, x: Raw, /) -> Raw:
     """``e ** x - 1``, exact near 0."""
     return xp.expm1(x)
@@ -280,13 +279,13 @@ def hypot(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
 # -- trigonometry and hyperbolics --------------------------------------------------------------------
 
 
-@unary(derivative=lambda xp, x: xp.cos(x), finite=True)
+@unary(derivative=lambda xp, x: xp.cos(x))
 def sin(xp: Namespace, x: Raw, /) -> Raw:
     """The sine of ``x`` in radians."""
     return xp.sin(x)
 
 
-@unary(derivative=lambda xp, x: -xp.sin(x), finite=True)
+@unary(derivative=lambda xp, x: -xp.sin(x))
 def cos(xp: Namespace, x: Raw, /) -> Raw:
     """The cosine of ``x`` in radians."""
     return xp.cos(x)
@@ -303,13 +302,13 @@ def tan(xp: Namespace, x: Raw, /) -> Raw:
     return xp.tan(x)
 
 
-@unary(derivative=lambda xp, x: xp.cosh(x), finite=True)
+@unary(derivative=lambda xp, x: xp.cosh(x))
 def sinh(xp: Namespace, x: Raw, /) -> Raw:
     """The hyperbolic sine."""
     return xp.sinh(x)
 
 
-@unary(derivative=lambda xp, x: xp.sinh(x), finite=True)
+@unary(derivative=lambda xp, x: xp.sinh(x))
 def cosh(xp: Namespace, x: Raw, /) -> Raw:
     """The hyperbolic cosine."""
     return xp.cosh(x)
@@ -318,7 +317,6 @@ def cosh(xp: Namespace, x: Raw, /) -> Raw:
 @unary(
     derivative=lambda xp, out, x: xp.tanh_slope(out, x),
     real_vjp=lambda xp, g, out, x: xp.tanh_vjp(g, out, x),
-    finite=True,
 )
 def tanh(xp: Namespace, x: Raw, /) -> Raw:
     """The hyperbolic tangent."""
@@ -387,12 +385,13 @@ def atanh(xp: Namespace, x: Raw, /) -> Raw:
 
 # A complex magnitude is a cone: at its tip the slope is chosen, outside of the product (linalg/norms.py).
 def _abs_vjp(xp: Namespace, g: Raw, x: Raw) -> Raw:
-    return xp.where(x == 0, xp.kink(x), g * phase(xp, x)) if is_complex(xp, x) else g * phase(xp, x)
+    slopes = xp.strong_multiply(g, phase(xp, x))
+    return xp.where(x == 0, xp.kink(x), slopes) if is_complex(xp, x) else slopes
 
 
 def _abs_jvp(xp: Namespace, t: Raw, x: Raw) -> Raw:
     if not is_complex(xp, x):
-        return t * phase(xp, x)
+        return xp.strong_multiply(t, phase(xp, x))
     slope = xp.where(x == 0, xp.kink(x), phase(xp, x))
     return xp.real(xp.strong_multiply(t, xp.conj(slope)))
 
@@ -446,7 +445,6 @@ def trunc(xp: Namespace, x: Raw, /) -> Raw:
 # The magnitude's slope is sign(x1) * sign(result), the sign argument's is 0.
 @binary(
     (lambda xp, out, x1: xp.sign(x1) * xp.sign(out), lambda xp, out: xp.zeros_like(out)),
-    finite=True,
 )
 def copysign(xp: Namespace, x1: Raw, x2: Raw, /) -> Raw:
     """The magnitude of ``x1`` with the sign of ``x2``."""

@@ -55,8 +55,8 @@ ON_TENSORS["relu"] = relu
 
 
 @op(
-    vjps=[lambda xp, g, x: g * xp.sigmoid_slope(x)],
-    jvps=[lambda xp, t, x: t * xp.sigmoid_slope(x)],
+    vjps=[lambda xp, g, x: xp.strong_multiply(g, xp.sigmoid_slope(x))],
+    jvps=[lambda xp, t, x: xp.strong_multiply(t, xp.sigmoid_slope(x))],
     name="sigmoid",
 )
 def _sigmoid(xp: Namespace, x: Raw, /) -> Raw:
@@ -242,14 +242,15 @@ def _less_largest(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
     sum to 1."""
     top = _largest(xp, out, axes)
     several = xp.sum(xp.astype(top, g.dtype), axis=axes, keepdims=True)
+    several = xp.where(several == 0, xp.ones_like(several), several)  # none is the largest of nan
     return g - xp.sum(xp.where(top, g, xp.zeros_like(g)), axis=axes, keepdims=True) / several
 
 
 # The Jacobian diag(s) - s s^T is symmetric: both modes are g s - s sum(g s).
 @in_single
 def _softmax_linear(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
-    weighted = _less_largest(xp, g, out, axes) * out
-    return weighted - out * xp.sum(weighted, axis=axes, keepdims=True)
+    weighted = xp.strong_multiply(_less_largest(xp, g, out, axes), out)
+    return weighted - xp.strong_multiply(xp.sum(weighted, axis=axes, keepdims=True), out)
 
 
 @op(vjps=[_softmax_linear], jvps=[_softmax_linear])
@@ -285,7 +286,7 @@ def softmax(x: ArrayLike, /, *, axis: int | tuple[int, ...] = -1) -> Tensor:
 
 # A gradient sums to 0: what the one largest element gets is what all others lose.
 def _log_softmax_vjp(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
-    made = g - xp.exp(out) * xp.sum(g, axis=axes, keepdims=True)
+    made = g - xp.strong_multiply(xp.sum(g, axis=axes, keepdims=True), xp.exp(out))
     top = _largest(xp, out, axes)
     alone = top & (xp.sum(xp.astype(top, xp.int64), axis=axes, keepdims=True) == 1)
     others = xp.where(alone, xp.zeros_like(made), made)
@@ -294,7 +295,7 @@ def _log_softmax_vjp(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
 
 def _log_softmax_jvp(xp: Namespace, t: Raw, out: Raw, axes: Axes) -> Raw:
     t = _less_largest(xp, t, out, axes)
-    return t - xp.sum(xp.exp(out) * t, axis=axes, keepdims=True)
+    return t - xp.sum(xp.strong_multiply(t, xp.exp(out)), axis=axes, keepdims=True)
 
 
 def _log_softmax_guarded(rule: Callable[..., Any]) -> Callable[..., Any]:

@@ -72,7 +72,7 @@ def sum_at(xp: Namespace, size: int, positions: Raw, values: Raw) -> Raw:
 @kernel
 def tanh_vjp(xp: Namespace, g: Raw, out: Raw, x: Raw) -> Raw:
     """The cotangent of tanh's real argument."""
-    return g * xp.tanh_slope(out, x)
+    return xp.strong_multiply(g, xp.tanh_slope(out, x))
 
 
 @kernel

@@ -115,7 +115,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 def _matmul_first(xp: Namespace, g: Raw, x1_ndim: int, x2: Raw) -> Raw:
     n1, n2 = x1_ndim, x2.ndim
     if n1 == 1 and n2 == 1:
-        return g * xp.conj(x2)
+        return xp.strong_multiply(g, xp.conj(x2))
     if n2 == 1:  # (..., n, k) @ (k) = (..., n)
         return xp.expand_dims(g, axis=-1) * xp.conj(x2)
     if n1 == 1:  # (k) @ (..., k, m) = (..., m)
@@ -256,8 +256,8 @@ def tensordot(x1: ArrayLike, x2: ArrayLike, /, *, axes: int | tuple[Any, Any] = 
 # out = sum conj(x1) x2: conjugate-linear in x1, so that its cotangent is conj(g) x2.
 @op(
     vjps=[
-        lambda xp, g, x2, axis: xp.conj(xp.expand_dims(g, axis=axis)) * x2,
-        lambda xp, g, x1, axis: xp.expand_dims(g, axis=axis) * x1,
+        lambda xp, g, x2, axis: xp.strong_multiply(xp.conj(xp.expand_dims(g, axis=axis)), x2),
+        lambda xp, g, x1, axis: xp.strong_multiply(xp.expand_dims(g, axis=axis), x1),
     ],
     jvps=[
         lambda xp, t, x2, axis: xp.vecdot(t, x2, axis=axis),

@@ -290,12 +290,12 @@ def _others(xp: Namespace, x: Raw, axes: Axes) -> Raw:
 
 def _prod_vjp(xp: Namespace, g: Raw, x: Raw, axes: Axes, dtype: Any, keepdims: bool) -> Raw:
     x = x if dtype is None else xp.astype(x, dtype)
-    return kept(xp, g, x.shape, axes, keepdims) * xp.conj(_others(xp, x, axes))
+    return xp.strong_multiply(kept(xp, g, x.shape, axes, keepdims), xp.conj(_others(xp, x, axes)))
 
 
 def _prod_jvp(xp: Namespace, t: Raw, x: Raw, axes: Axes, dtype: Any, keepdims: bool) -> Raw:
     x = x if dtype is None else xp.astype(x, dtype)
-    return xp.sum(_others(xp, x, axes) * t, axis=axes, keepdims=keepdims)
+    return xp.sum(xp.strong_multiply(t, _others(xp, x, axes)), axis=axes, keepdims=keepdims)
 
 
 @op(vjps=[_prod_vjp], jvps=[_prod_jvp])
@@ -369,7 +369,7 @@ def linear_scan(xp: Namespace, a: Raw, b: Raw, axis: int) -> Raw:
     while step < n:
         head, tail = (*before, slice(0, n - step), ...), (*before, slice(n - step, n), ...)
         ahead = (*before, slice(step, n), ...)
-        b = xp.concat([b[head] + a[head] * b[ahead], b[tail]], axis=axis)
+        b = xp.concat([b[head] + xp.strong_multiply(b[ahead], a[head]), b[tail]], axis=axis)
         a = xp.concat([a[head] * a[ahead], xp.zeros_like(a[tail])], axis=axis)
         step *= 2
     return b
@@ -386,7 +386,7 @@ def _cumulative_prod_vjp(xp: Namespace, g: Raw, x: Raw, axis: int, dtype: Any, i
     before, n = (slice(None),) * axis, x.shape[axis]
     shifted = xp.concat([x[(*_behind(axis), ...)], xp.zeros_like(x[(*before, slice(0, 1), ...)])], axis=axis)
     exclusive = xp.cumulative_prod(x, axis=axis, include_initial=True)[(*before, slice(0, n), ...)]
-    return exclusive * linear_scan(xp, shifted, g, axis)
+    return xp.strong_multiply(linear_scan(xp, shifted, g, axis), exclusive)
 
 
 # dP[i] = P[i-1] t[i] + x[i] dP[i-1], the same recurrence in the other direction.
@@ -396,7 +396,7 @@ def _cumulative_prod_jvp(xp: Namespace, t: Raw, x: Raw, axis: int, dtype: Any, i
         return 0 * xp.cumulative_prod(t, axis=axis, include_initial=include_initial)
     before, n = (slice(None),) * axis, x.shape[axis]
     exclusive = xp.cumulative_prod(x, axis=axis, include_initial=True)[(*before, slice(0, n), ...)]
-    flipped = linear_scan(xp, xp.flip(x, axis=axis), xp.flip(exclusive * t, axis=axis), axis)
+    flipped = linear_scan(xp, xp.flip(x, axis=axis), xp.flip(xp.strong_multiply(t, exclusive), axis=axis), axis)
     made = xp.flip(flipped, axis=axis)
     if include_initial:
         first = xp.zeros((*made.shape[:axis], 1, *made.shape[axis + 1 :]), dtype=made.dtype)

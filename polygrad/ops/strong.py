@@ -16,7 +16,7 @@ from ..typing import Namespace, Raw
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["ON_TENSORS", "quotient", "tip"]
+__all__ = ["ON_TENSORS", "product", "quotient", "tip"]
 
 
 @kernel
@@ -44,6 +44,12 @@ def strong_divide(xp: Namespace, g: Raw, x: Raw) -> Raw:
 def divide_linear(xp: Namespace, g: Raw, out: Raw, x: Raw) -> Raw:
     """``-(g * out) / x``, and 0 where ``g`` is 0: what ``out = y / x`` makes of a change of ``x``."""
     return -quotient(xp, xp.strong_multiply(g, out), x)
+
+
+def product(xp: Namespace, g: Raw, slope: Raw) -> Raw:
+    """``strong_multiply``, or a plain product with a Python number that is finite."""
+    plain = isinstance(slope, (int, float)) and slope - slope == 0
+    return g * slope if plain else xp.strong_multiply(g, slope)
 
 
 def quotient(xp: Namespace, g: Raw, x: Raw) -> Raw:

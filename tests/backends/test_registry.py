@@ -44,6 +44,17 @@ class ToyArray:
     def __add__(self, other: object) -> "ToyArray":
         return ToyArray(self.values + getattr(other, "values", other))
 
+    def __and__(self, other: object) -> "ToyArray":
+        return ToyArray(self.values & getattr(other, "values", other))
+
+    def __eq__(self, other: object) -> "ToyArray":  # type: ignore[override]
+        return ToyArray(self.values == getattr(other, "values", other))
+
+    def __ne__(self, other: object) -> "ToyArray":  # type: ignore[override]
+        return ToyArray(self.values != getattr(other, "values", other))
+
+    __hash__ = object.__hash__
+
 
 class ToyBackend(Backend):
     name = "toy"
@@ -64,7 +75,7 @@ class ToyBackend(Backend):
 
             return call
 
-        names = ("zeros", "ones", "sum", "exp", "broadcast_to", "reshape", "asarray")
+        names = ("zeros", "ones", "sum", "exp", "broadcast_to", "reshape", "asarray", "where", "zeros_like")
         return RawNamespace(np, **{name: lifted(name) for name in names})
 
     def native_devices(self):

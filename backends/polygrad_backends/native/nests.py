@@ -73,9 +73,9 @@ def _sign(v: Lanes, x: str) -> str:
 
 
 def _mended(v: Lanes, result: str, g: str) -> str:
-    """A product or quotient of ``g``, and 0 where it is nan and ``g`` is 0."""
+    """A product or quotient of ``g``, and 0 where ``g`` is 0."""
     zero = v.number(0.0)
-    return v.choose(v.compare("uno", result, result), v.choose(v.compare("equal", g, zero), zero, result), result)
+    return v.choose(v.compare("equal", g, zero), zero, result)
 
 
 _ARITHMETIC: Final[dict[str, Emit]] = {
@@ -94,10 +94,11 @@ _ARITHMETIC: Final[dict[str, Emit]] = {
     "strong_multiply": lambda v, g, slope: _mended(v, v.mul(g, slope), g),
     "strong_product": lambda v, a, b: _mended(v, _mended(v, v.mul(a, b), a), b),
     "strong_divide": lambda v, g, x: _mended(v, v.div(g, x), g),
+    "divide_linear": lambda v, g, out, x: _mended(v, v.neg(v.div(v.mul(g, out), x)), g),
     "relu": lambda v, x: v.extreme("greater", x, v.number(0.0)),
     "relu_linear": lambda v, g, out: v.choose(v.compare("less_equal", out, v.number(0.0)), v.number(0.0), g),
     "tanh_slope": tanh_slope,
-    "tanh_vjp": lambda v, g, out, x: v.mul(tanh_slope(v, out, x), g),
+    "tanh_vjp": lambda v, g, out, x: _mended(v, v.mul(tanh_slope(v, out, x), g), g),
     **FUNCTIONS,
 }  # fmt: skip
 _PAIRS: Final = {"gelu_parts": gelu_parts}
@@ -182,6 +183,7 @@ _WEIGHTS: Final = {
     "sigmoid_slope": 14,
     "divide": 3,
     "strong_divide": 3,
+    "divide_linear": 3,
     "gelu_parts": 36,
 }
 

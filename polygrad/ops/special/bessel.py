@@ -279,11 +279,13 @@ def _airy_slopes(out: tuple[Raw, ...], x: Raw) -> tuple[Raw, ...]:
 
 
 def _airy_vjp(xp: Namespace, g: list[Raw], out: tuple[Raw, ...], x: Raw) -> Raw:
-    return summed([None if c is None else c * s for c, s in zip(g, _airy_slopes(out, x), strict=True)])
+    return summed(
+        [None if c is None else xp.strong_multiply(c, s) for c, s in zip(g, _airy_slopes(out, x), strict=True)]
+    )
 
 
 def _airy_jvp(xp: Namespace, t: Raw, out: tuple[Raw, ...], x: Raw) -> list[Raw]:
-    return [t * s for s in _airy_slopes(out, x)]
+    return [xp.strong_multiply(t, s) for s in _airy_slopes(out, x)]
 
 
 @op(vjps=[_airy_vjp], jvps=[_airy_jvp], multiple=True)

@@ -178,14 +178,16 @@ def summed(parts: list[Any]) -> Any:
 
 def _vjp_of(slopes: Any) -> Any:
     def vjp(xp: Namespace, g: list[Raw], x: Raw) -> Raw:
-        return summed([None if c is None else c * slope for c, slope in zip(g, slopes(xp, x), strict=True)])
+        return summed(
+            [None if c is None else xp.strong_multiply(c, slope) for c, slope in zip(g, slopes(xp, x), strict=True)]
+        )
 
     return vjp
 
 
 def _jvp_of(slopes: Any) -> Any:
     def jvp(xp: Namespace, t: Raw, x: Raw) -> list[Raw]:
-        return [t * slope for slope in slopes(xp, x)]
+        return [xp.strong_multiply(t, slope) for slope in slopes(xp, x)]
 
     return jvp
 

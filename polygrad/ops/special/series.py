@@ -147,8 +147,8 @@ def _lambertw_slope(xp: Namespace, out: Raw) -> Raw:
 
 
 @op(
-    vjps=[lambda xp, g, out: g * xp.conj(_lambertw_slope(xp, out))],
-    jvps=[lambda xp, t, out: t * _lambertw_slope(xp, out)],
+    vjps=[lambda xp, g, out: xp.strong_multiply(g, xp.conj(_lambertw_slope(xp, out)))],
+    jvps=[lambda xp, t, out: xp.strong_multiply(t, _lambertw_slope(xp, out))],
 )
 def _lambertw(xp: Namespace, z: Raw, /, k: int, tol: float) -> Raw:
     return like(xp, xp.special.lambertw(z, k, tol), z)
