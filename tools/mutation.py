@@ -1,11 +1,13 @@
-"""Plants small errors in a copy of the package and reports which of them the tests do not notice.
+"""Plant small errors in a copy of the package and report which of them the tests do not notice.
 
-    python tools/mutation.py --count 200 --seed 1
+    python tools/mutation.py --record /tmp/lines          # once: which tests run which lines, some ten minutes
+    python tools/mutation.py --lines /tmp/lines --count 200 --seed 1 --jobs 2
 
 Each mutant is one change of one expression: a sign, a factor, a missing ``conj``, an axis, a comparison. It is planted in the
-derivative rules, the passes over graphs or the kernels of a copy of the checkout. The tests of that room run until the
-first failure; what they do not notice is tried against the whole default run with ``--all``. A survivor is either a missing
-test, or equivalent: list those in ``EQUIVALENT`` with the reason.
+derivative rules, the passes over graphs or the kernels of a copy of the checkout. Then tests that execute the statement run
+until the first failure: tests that do not execute it cannot notice. Of many tests at most ``--most`` run, taken in turn from
+the test functions, so that a survivor of more may still be noticed by the whole run. A survivor is either a missing test, or
+equivalent: list those in ``EQUIVALENT`` with the reason.
 """
 
 from __future__ import annotations
@@ -20,10 +22,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Final
+
+from coverage import CoverageData
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -42,21 +50,6 @@ WHERE: Final = (
     "backends/polygrad_backends/native/*.py",
 )
 """What is mutated: rules, passes and kernels, not messages, layers or the command line."""
-
-TESTS: Final = {
-    "polygrad/ops/special/": ["tests/ops/test_special.py", "tests/ops/test_higher_derivatives.py", "tests/ops"],
-    "polygrad/ops/linalg/": ["tests/ops/linalg", "tests/ops"],
-    "polygrad/ops/": ["tests/ops", "tests/mistakes", "tests/nn", "tests/core"],
-    "polygrad/graph/": ["tests/graph"],
-    "polygrad/transforms/": ["tests/transforms", "tests/ops/test_table.py"],
-    "polygrad/core/": ["tests/core", "tests/transforms", "tests/mistakes"],
-    "backends/polygrad_backends/native/": [
-        "tests/backends/test_native_executor.py", "tests/backends/test_native_functions.py",
-        "tests/backends/test_native_recurrent.py", "tests/graph/test_machine_code.py", "tests/graph",
-    ],
-    "backends/": ["tests/backends", "tests/ops", "tests/nn", "tests/graph"],
-}  # fmt: skip
-"""The tests of each room, the likeliest first; the first prefix that fits counts."""
 
 EQUIVALENT: Final[dict[str, str]] = {}
 """Mutants that change no result, by ``file:line old -> new``, with the reason."""
@@ -77,6 +70,7 @@ class Mutant:
         start, end: the offsets of the text that is replaced.
         old, new: the text.
         line: where it is.
+        lines: the first and last line of its statement.
         kind: ``sign``, ``factor``, ``conj``, ``axis`` or ``comparison``.
     """
 
@@ -86,6 +80,7 @@ class Mutant:
     old: str
     new: str
     line: int
+    lines: tuple[int, int]
     kind: str
 
     @property
@@ -104,6 +99,19 @@ class _Finder(ast.NodeVisitor):
             starts.append(starts[-1] + len(line))
         self._starts = starts
         self._bytes = text.encode()
+        self._statement = (1, 1)
+
+    def visit(self, node: ast.AST) -> None:
+        """Visit a node, with its statement known."""
+        outer = self._statement
+        if isinstance(node, ast.stmt) and node.end_lineno is not None and not hasattr(node, "body"):
+            self._statement = (node.lineno, node.end_lineno)
+        elif isinstance(node, ast.expr) and hasattr(node, "lineno") and node.end_lineno is not None:
+            first, last = self._statement
+            if not first <= node.lineno <= last:  # the head of a compound statement
+                self._statement = (node.lineno, node.end_lineno)
+        super().visit(node)
+        self._statement = outer
 
     def _span(self, node: ast.expr) -> tuple[int, int]:
         assert node.end_lineno is not None
@@ -115,7 +123,7 @@ class _Finder(ast.NodeVisitor):
 
     def _add(self, start: int, end: int, new: str, line: int, kind: str) -> None:
         old = self._bytes[start:end].decode()
-        self.found.append(Mutant(self.file, start, end, old, new, line, kind))
+        self.found.append(Mutant(self.file, start, end, old, new, line, self._statement, kind))
 
     def _text(self, node: ast.expr) -> str:
         start, end = self._span(node)
@@ -198,87 +206,164 @@ def chosen(count: int, seed: int) -> list[Mutant]:
     return random.Random(seed).sample(everything, min(count, len(everything)))
 
 
-def _tests_of(file: str) -> list[str]:
-    return next(tests for prefix, tests in TESTS.items() if file.startswith(prefix))
+# -- which tests run which lines ---------------------------------------------------------------------
 
 
-def _notices(copy: Path, arguments: list[str], timeout: float) -> bool:
-    """Whether a run of the tests fails, or does not end."""
-    path = os.pathsep.join([str(copy), str(copy / "backends")])
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "--no-header",
-        "-p",
-        "no:cacheprovider",
-        *arguments,
+def record(copy: Path, file: Path) -> None:
+    """Run the tests on NumPy with coverage's contexts, and write which tests executed each line."""
+    settings = copy / "coverage.ini"
+    settings.write_text(f"[run]\nsource =\n    {copy / 'polygrad'}\n    {copy / 'backends'}\n")
+    arguments = [
+        "-n",
+        "2",
+        "--backend",
+        "numpy",
+        f"--cov-config={settings}",
+        "--cov",
+        "--cov-context=test",
+        "--cov-report=",
     ]
+    subprocess.run(_command(arguments), cwd=copy, env=_environment(copy), check=False)
+    data = CoverageData(str(copy / ".coverage"))
+    data.read()
+    lines: dict[str, dict[int, list[str]]] = {}
+    tests: dict[str, int] = {}
+    for name in data.measured_files():
+        found = data.contexts_by_lineno(name)
+        lines[Path(name).relative_to(copy).as_posix()] = {
+            line: sorted({tests.setdefault(c.partition("|")[0], len(tests)) for c in contexts if c})
+            for line, contexts in found.items()
+        }
+    file.write_text(json.dumps({"tests": list(tests), "lines": lines}))
+
+
+class Tests:
+    """The tests that execute a statement.
+
+    Args:
+        file: what ``record`` wrote.
+        most: how many of them to run.
+    """
+
+    def __init__(self, file: Path, most: int) -> None:
+        found = json.loads(file.read_text())
+        self._names, self._lines, self._most = found["tests"], found["lines"], most
+
+    def of(self, mutant: Mutant) -> list[str]:
+        """The tests to run, one of each test function first."""
+        by_line = self._lines.get(mutant.file, {})
+        first, last = mutant.lines
+        numbers = {n for line in range(first, last + 1) for n in by_line.get(str(line), ())}
+        if not numbers:  # constants and defaults are made when the module is imported
+            numbers = {n for executed in by_line.values() for n in executed}
+        functions: dict[str, list[str]] = {}
+        for name in sorted(self._names[n] for n in numbers):
+            functions.setdefault(name.partition("[")[0], []).append(name)
+        rounds = zip_longest(*functions.values())
+        return [name for turn in rounds for name in turn if name is not None][: self._most]
+
+
+def _environment(copy: Path) -> dict[str, str]:
+    path = os.pathsep.join([str(copy), str(copy / "backends")])
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "POLYGRAD_SAMPLE": "mutation"}
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    quiet = ["-q", "--no-header", "-p", "no:cacheprovider"]
+    return [sys.executable, "-W", "ignore", "-m", "pytest", *quiet, *arguments]
+
+
+def _notices(copy: Path, tests: list[str], timeout: float) -> bool:
+    """Whether a run of the tests fails, or does not end."""
+    (copy / "tests.txt").write_text("\n".join(tests))
     try:
-        run = subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=timeout)
+        run = subprocess.run(
+            _command(["-x", "--backend", "numpy", "@tests.txt"]),
+            cwd=copy, env=_environment(copy), capture_output=True, timeout=timeout,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         return True
+    if run.returncode not in (0, 1, 2):
+        raise RuntimeError(f"pytest ended with {run.returncode}:\n{run.stdout.decode()[-2000:]}")
     return run.returncode != 0
 
 
-def caught(copy: Path, mutant: Mutant, everything: bool, timeout: float) -> bool:
-    """Whether the tests notice a mutant; the copy is as it was afterwards."""
+def caught(copy: Path, mutant: Mutant, tests: list[str], timeout: float) -> bool:
+    """Whether tests notice a mutant; the copy is as it was afterwards."""
+    if not tests:
+        return False
     path = copy / mutant.file
     original = path.read_bytes()
     path.write_bytes(original[: mutant.start] + mutant.new.encode() + original[mutant.end :])
     try:
-        for test in _tests_of(mutant.file):
-            if (copy / test).exists() and _notices(copy, [test, "--backend", "numpy"], timeout):
-                return True
-        return everything and _notices(copy, ["-n", "2"], timeout)
+        return _notices(copy, tests, timeout)
     finally:
         path.write_bytes(original)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Plant mutants, and report those that nobody notices; 1 if fewer than 95 % are noticed."""
+def _copied(folder: Path) -> Path:
+    for name in _COPIED:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conftest.py", "pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "mkdocs.yml"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="run the tests once and write which lines they execute"
+    )
+    parser.add_argument("--lines", type=Path, metavar="FILE", help="what --record wrote")
     parser.add_argument("--count", type=int, default=200, help="how many mutants (200)")
     parser.add_argument("--seed", type=int, default=0, help="which ones (0)")
     parser.add_argument("--first", type=int, default=0, help="leave out so many, to go on with an earlier sample (0)")
-    parser.add_argument("--all", action="store_true", help="try survivors against the whole default run of the tests")
-    parser.add_argument("--timeout", type=float, default=900.0, help="seconds for one run of tests (900)")
+    parser.add_argument("--most", type=int, default=300, help="tests run for one mutant (300)")
+    parser.add_argument("--jobs", type=int, default=1, help="mutants tried at the same time (1)")
+    parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one run of tests (300)")
     parser.add_argument("--out", type=Path, help="a file for a line of JSON for each mutant")
     options = parser.parse_args(arguments)
-    tally: Counter[str] = Counter()
-    survivors = []
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder)
-        for name in _COPIED:
-            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("conftest.py", "pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "mkdocs.yml"):
-            shutil.copy(ROOT / name, copy / name)
-        for mutant in chosen(options.count, options.seed)[options.first :]:
-            start = time.perf_counter()
-            noticed = mutant.name in EQUIVALENT or caught(copy, mutant, options.all, options.timeout)
-            tally["caught" if noticed else "survived"] += 1
-            if not noticed:
-                survivors.append(mutant)
-            line = {
-                "caught": noticed,
-                "mutant": mutant.name,
-                "kind": mutant.kind,
-                "s": round(time.perf_counter() - start, 1),
-            }
-            print(json.dumps(line), flush=True)
-            if options.out is not None:
-                with options.out.open("a") as out:
-                    out.write(json.dumps(line) + "\n")
-    total = sum(tally.values())
-    print(f"{tally['caught']} of {total} caught ({100 * tally['caught'] / max(total, 1):.1f} %)")
-    for mutant in survivors:
-        print(f"  survived: {mutant.name} ({mutant.kind})")
-    return 0 if tally["caught"] >= 0.95 * total else 1
+    if (options.record is None) == (options.lines is None):
+        parser.error("give one of --record and --lines")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Plant mutants, and report those that nobody notices; 1 if fewer than 95 % are noticed."""
+    options = _arguments(arguments)
+    if options.record is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            record(_copied(Path(folder)), options.record)
+        return 0
+    tests = Tests(options.lines, options.most)
+    free: SimpleQueue[Path] = SimpleQueue()
+
+    def tried(mutant: Mutant) -> bool:
+        start, copy = time.perf_counter(), free.get()
+        try:
+            chosen_tests = tests.of(mutant)
+            noticed = mutant.name in EQUIVALENT or caught(copy, mutant, chosen_tests, options.timeout)
+        finally:
+            free.put(copy)
+        seconds = round(time.perf_counter() - start, 1)
+        line = {"caught": noticed, "mutant": mutant.name, "kind": mutant.kind, "tests": len(chosen_tests), "s": seconds}
+        print(json.dumps(line), flush=True)
+        if options.out is not None:
+            with options.out.open("a") as out:
+                out.write(json.dumps(line) + "\n")
+        return noticed
+
+    sample = chosen(options.count, options.seed)[options.first :]
+    with ExitStack() as stack, ThreadPoolExecutor(options.jobs) as pool:
+        for _ in range(options.jobs):
+            free.put(_copied(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
+        results = list(pool.map(tried, sample))
+    total, noticed = len(results), sum(results)
+    print(f"{noticed} of {total} caught ({100 * noticed / max(total, 1):.1f} %)")
+    for mutant, result in zip(sample, results, strict=True):
+        if not result:
+            print(f"  survived: {mutant.name} ({mutant.kind})")
+    return 0 if noticed >= 0.95 * total else 1
 
 
 if __name__ == "__main__":

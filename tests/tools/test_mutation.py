@@ -1,0 +1,87 @@
+"""The mutation tool: what it plants, that the copy is as before, and which tests it chooses."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("coverage")
+
+import mutation
+
+_SOURCE = """
+def rule(xp, g, x, axis=-1):
+    if x.ndim > 2:
+        raise ValueError(f"{x.ndim - 2} axes too many")
+    total = xp.sum(
+        g * xp.conj(x) / 4.0,
+        axis=-1,
+    )
+    return -total + x[0 + 1]
+"""
+
+
+def planted() -> list[mutation.Mutant]:
+    finder = mutation._Finder("rule.py", _SOURCE)
+    finder.visit(ast.parse(_SOURCE))
+    return finder.found
+
+
+def test_what_is_planted() -> None:
+    found = {(m.old.strip(), m.new.strip(), m.kind, m.lines) for m in planted()}
+    assert found == {
+        ("-1", "-2", "axis", (2, 2)),
+        (">", ">=", "comparison", (3, 3)),
+        ("*", "/", "factor", (5, 8)),
+        ("xp.conj(x)", "(x)", "conj", (5, 8)),
+        ("/", "*", "factor", (5, 8)),
+        ("4.0", "6.0", "factor", (5, 8)),
+        ("-1", "-2", "axis", (5, 8)),
+        ("-total", "(total)", "sign", (9, 9)),
+        ("+", "-", "sign", (9, 9)),
+    }
+    for m in planted():
+        text = _SOURCE.encode()
+        ast.parse(text[: m.start] + m.new.encode() + text[m.end :])
+
+
+def test_every_place_of_the_package_can_be_parsed() -> None:
+    everything = mutation.mutants()
+    assert len(everything) > 4000
+    for m in mutation.chosen(50, 3):
+        text = (mutation.ROOT / m.file).read_bytes()
+        assert text[m.start : m.end].decode() == m.old
+        assert m.lines[0] <= m.line <= m.lines[1]
+
+
+def test_which_tests_run(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    lines = {"rule.py": {"5": [0, 1], "6": [2], "9": [3]}}
+    file.write_text(json.dumps({"tests": ["a.py::f[1]", "a.py::f[2]", "a.py::g", "b.py::h"], "lines": lines}))
+    (product,) = (m for m in planted() if m.kind == "conj")
+    assert mutation.Tests(file, 9).of(product) == ["a.py::f[1]", "a.py::g", "a.py::f[2]"]
+    assert mutation.Tests(file, 2).of(product) == ["a.py::f[1]", "a.py::g"]
+    default = planted()[0]
+    assert default.lines == (2, 2)  # executed when the module is imported: whatever runs in the file
+    assert mutation.Tests(file, 9).of(default) == ["a.py::f[1]", "a.py::g", "b.py::h", "a.py::f[2]"]
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_mutant_is_taken_out_again(noticed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rule.py"
+    path.write_text(_SOURCE)
+    (m,) = (m for m in planted() if m.kind == "conj")
+    seen = []
+
+    def notices(copy: Path, tests: list[str], timeout: float) -> bool:
+        seen.append(path.read_text())
+        return noticed
+
+    monkeypatch.setattr(mutation, "_notices", notices)
+    assert mutation.caught(tmp_path, m, ["a"], 1.0) is noticed
+    assert "g * (x) / 4.0" in seen[0]
+    assert path.read_text() == _SOURCE
+    assert not mutation.caught(tmp_path, m, [], 1.0)
