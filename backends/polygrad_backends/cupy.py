@@ -10,7 +10,8 @@ from importlib import import_module
 from operator import getitem
 from typing import Any
 
-from polygrad.backend import Backend, RawNamespace, generic_kernel
+from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
+from polygrad.errors import DeviceError
 
 from .special import OwnFunctions
 
@@ -20,7 +21,28 @@ _DTYPES = """
 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128
 """
 _CREATION = "zeros ones empty full eye linspace arange"
-_ATOMIC = "int32 uint32 uint64 float16 float32 float64 complex64 complex128"
+_ATOMIC = "int32 uint32 int64 uint64 float16 float32 float64"
+
+
+_TABLE = 8
+"""CuPy joins so many arrays without a table of them."""
+
+
+class _Nowhere:
+    """The type of no array."""
+
+
+def _real_zeta(library: Any) -> Callable[..., Any]:
+    """Riemann's zeta function as Hurwitz's, the only one that CuPy has: nan left of 1."""
+    return lambda x, q=None: library.zeta(x, 1.0 if q is None else q)
+
+
+def _polygamma(library: Any) -> Callable[..., Any]:
+    """CuPy's takes arrays of orders only."""
+    return lambda n, x: library.polygamma(import_module("cupy").asarray(n), x)
+
+
+_SPECIAL = {"zeta": _real_zeta, "polygamma": _polygamma}
 
 
 class CupyBackend(Backend):
@@ -56,15 +78,14 @@ class CupyBackend(Backend):
     def __init__(self) -> None:
         import array_api_compat.cupy as compat
         import cupy
-        import cupyx
 
         super().__init__()
         self.cp = cupy
         self._compat = compat
-        self._atomic_add = cupyx.scatter_add
         self._atomic = frozenset(cupy.dtype(name) for name in _ATOMIC.split())
         self._count = cupy.cuda.runtime.getDeviceCount()
-        self.array_types = (cupy.ndarray,)
+        # On several GPUs what ops return is looked at: CuPy computes on its current device, whatever the arrays' is.
+        self.array_types = (cupy.ndarray,) if self._count == 1 else (_Nowhere, cupy.ndarray)
         self.native_dtypes = {name: cupy.dtype(name) for name in _DTYPES.split()}
         self.complex_dtypes = frozenset({cupy.dtype("complex64"), cupy.dtype("complex128")})
         self.kernels = {
@@ -83,7 +104,7 @@ class CupyBackend(Backend):
         found = self._namespaces.get(native)
         if found is None:
             mended = self._mended | self._creation(native)
-            special = OwnFunctions(f"cuda:{native}", self._library_special)
+            special = OwnFunctions(f"cuda:{native}", self._library_special, mended=_SPECIAL)
             found = self._namespaces[native] = RawNamespace(self._compat, spaces={"special": lambda: special}, **mended)
         return found
 
@@ -117,7 +138,8 @@ class CupyBackend(Backend):
     def _functions(self) -> dict[str, Any]:
         cp = self.cp
         return {
-            "concat": lambda arrays, axis=0: cp.concatenate(arrays, axis),
+            "concat": self._concat,
+            "stack": self._stack,
             "permute_dims": lambda x, axes: x.transpose(axes),
             "matrix_transpose": lambda x: x.swapaxes(-1, -2),
             "matmul": self._matmul,
@@ -144,7 +166,7 @@ class CupyBackend(Backend):
         }
 
     def _linear_algebra(self) -> dict[str, Any]:
-        cp = self.cp
+        cp, cupyx = self.cp, import_module("cupyx")
 
         def general(name: str) -> Callable[..., Any]:
             def call(x: Any) -> Any:
@@ -161,19 +183,30 @@ class CupyBackend(Backend):
 
             return call
 
+        def told(name: str) -> Callable[..., Any]:
+            """CuPy's function, whose failures raise LinAlgError: by default it looks at none. It waits for the result."""
+            function = getattr(cp.linalg, name)
+
+            def call(*args: Any, **options: Any) -> Any:
+                with cupyx.errstate(linalg="raise"):
+                    return function(*args, **options)
+
+            return call
+
         def cholesky(x: Any, upper: bool = False) -> Any:
-            lower = cp.linalg.cholesky(x) if x.size else x
+            lower = told("cholesky")(x) if x.size else x
             return lower.swapaxes(-1, -2).conj() if upper else lower
 
         return {
-            "linalg.inv": lambda x: cp.linalg.inv(x) if x.size else x,
+            **{f"linalg.{name}": told(name) for name in ("qr", "svd", "eigh", "eigvalsh")},
+            "linalg.inv": lambda x: told("inv")(x) if x.size else x,
             "linalg.inv_or_inf": lambda x: cp.linalg.inv(x) if x.size else x,  # it does not raise
             "linalg.solve": self._solve,
             "linalg.cholesky": cholesky,
             "linalg.eig": general("eig"),
             "linalg.eigvals": general("eigvals"),
             "linalg.diagonal": lambda x, offset=0: cp.diagonal(x, offset, -2, -1),
-            "linalg.svdvals": lambda x: cp.linalg.svd(x, full_matrices=False, compute_uv=False),
+            "linalg.svdvals": lambda x: told("svd")(x, full_matrices=False, compute_uv=False),
             "linalg.solve_triangular": self._solve_triangular,
         }
 
@@ -183,7 +216,8 @@ class CupyBackend(Backend):
 
         stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         a, b = (self.cp.broadcast_to(x, stack + x.shape[-2:]) for x in (a, b))
-        return self.cp.linalg.solve(a, b) if b.size else self.cp.zeros_like(b)
+        with import_module("cupyx").errstate(linalg="raise"):
+            return self.cp.linalg.solve(a, b) if b.size else self.cp.zeros_like(b)
 
     def _solve_triangular(self, a: Any, b: Any, upper: bool = False, unit_diagonal: bool = False) -> Any:
         if a.ndim > 2 or b.ndim > 2 or 0 in b.shape:  # CuPy's takes one matrix
@@ -194,6 +228,37 @@ class CupyBackend(Backend):
         return solve_triangular(a, b, lower=not upper, unit_diagonal=unit_diagonal)
 
     # -- functions that CuPy has otherwise ---------------------------------------------------------
+
+    def _concat(self, arrays: Sequence[Any], axis: int | None = 0) -> Any:
+        """Of many arrays by copies into the result: CuPy's kernel would send tables of them from the host."""
+        cp = self.cp
+        if len(arrays) <= _TABLE:
+            return cp.concatenate(arrays, axis)
+        if axis is None:
+            arrays, axis = [x.reshape(-1) for x in arrays], 0
+        first = arrays[0]
+        if not -first.ndim <= axis < first.ndim or any(
+            (*x.shape[:axis], *x.shape[axis % x.ndim + 1 :])
+            != (*first.shape[:axis], *first.shape[axis % first.ndim + 1 :])
+            if x.ndim == first.ndim
+            else True
+            for x in arrays
+        ):
+            return cp.concatenate(arrays, axis)  # its error
+        axis %= first.ndim
+        shape = (*first.shape[:axis], sum(x.shape[axis] for x in arrays), *first.shape[axis + 1 :])
+        out = cp.empty(shape, cp.result_type(*arrays))
+        start = 0
+        for x in arrays:
+            end = start + x.shape[axis]
+            out[(slice(None),) * axis + (slice(start, end),)] = x
+            start = end
+        return out
+
+    def _stack(self, arrays: Sequence[Any], axis: int = 0) -> Any:
+        if len(arrays) <= _TABLE:
+            return self.cp.stack(arrays, axis)
+        return self._concat([self.cp.expand_dims(x, axis) for x in arrays], axis)
 
     def _matmul(self, x1: Any, x2: Any) -> Any:
         # CuPy's product of batches copies transposed operands and casts float16 up; its product of two
@@ -223,6 +288,14 @@ class CupyBackend(Backend):
 
     def native_device_of(self, array: Any) -> Any:
         return array.data.device_id
+
+    def as_raw(self, value: Any, device: Device) -> Any:
+        if isinstance(value, self.cp.ndarray) and value.data.device_id != device.native:
+            raise DeviceError(
+                f"CuPy computed on its current device, cuda:{value.data.device_id}, for arrays of {device.name}. Make theirs the "
+                f"current one, cupy.cuda.Device({device.native}).use(), or move them: x.to_device('cuda:{value.data.device_id}')"
+            )
+        return value
 
     def find_native(self, rest: str) -> Any:
         return super().find_native(rest) if rest != "cuda" else self.cp.cuda.runtime.getDevice()
@@ -277,7 +350,12 @@ class CupyBackend(Backend):
             if not any(isinstance(k, self.cp.ndarray) for k in entries):
                 total[key] += values
             elif total.dtype in self._atomic:
-                self._atomic_add(total, key, values)
-            else:
                 self.cp.add.at(total, key, values)
+            elif total.dtype.kind == "c":  # CUDA adds numbers, not pairs
+                self.cp.add.at(total.real, key, values.real)
+                self.cp.add.at(total.imag, key, values.imag)
+            else:  # int8, int16, bool: of a wider kind, and cut down as sums that overflow are
+                wide = total.astype(self.cp.int64)
+                self.cp.add.at(wide, key, values.astype(self.cp.int64))
+                total[...] = wide.astype(total.dtype)
         return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from polygrad.errors import DependencyError, NoFunctionError
@@ -33,9 +33,17 @@ class OwnFunctions:
         device: the device's name, for errors.
         library: returns the module (called on first need).
         names: which of polygrad's names stand for which of the module's; None for all, by the same names.
+        mended: functions of the module that return one in place of its own, by name.
     """
 
-    def __init__(self, device: str, library: Callable[[], Any], names: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        device: str,
+        library: Callable[[], Any],
+        names: dict[str, str] | None = None,
+        mended: Mapping[str, Callable[[Any], Callable[..., Any]]] | None = None,
+    ) -> None:
+        self._mended = mended or {}
         self._device = device
         self._library = library
         self._names = names
@@ -43,11 +51,22 @@ class OwnFunctions:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in self._mended:
+            return self._mended[name](self._library())
         own = name if self._names is None else self._names.get(name)
         function = None if own is None else getattr(self._library(), own, None)
         if function is None:
             raise _lacking(self._device, name)
-        return function
+
+        def call(*args: Any, **options: Any) -> Any:
+            try:
+                return function(*args, **options)
+            except TypeError as error:
+                if any(getattr(getattr(x, "dtype", None), "kind", "") == "c" for x in args):
+                    raise _lacking(self._device, f"{name} of complex numbers") from error
+                raise
+
+        return call
 
 
 class SpecialFunctions:

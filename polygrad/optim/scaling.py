@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import polygrad as pg
 
 from .optimizer import Optimizer
 
 __all__ = ["GradScaler"]
+
+_LARGEST_HALF: Final = 2.0**15
+"""The largest power of 2 in half precision."""
 
 
 class GradScaler:
@@ -61,8 +64,14 @@ class GradScaler:
         return self._scale if self.enabled else 1.0
 
     def scale(self, loss: pg.Tensor) -> pg.Tensor:
-        """The loss times the scale, in its own dtype."""
-        return loss * self._scale if self.enabled else loss
+        """The loss times the scale, in its own dtype; of a float16 loss in float32, and the scale is at most 32768: its
+        gradient must fit into half precision."""
+        if not self.enabled:
+            return loss
+        if loss.dtype == pg.float16:
+            self._scale = min(self._scale, _LARGEST_HALF)
+            loss = loss.astype("float32")
+        return loss * self._scale
 
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients by the scale, in order to look at them or clip them before ``step``.

@@ -201,3 +201,17 @@ def test_unscaling_once_only_and_states() -> None:
     assert other.state_dict() == scaler.state_dict()
     with pytest.raises(pg.errors.StateError, match="growth_interval"):
         other.load_state_dict({"scale": 1.0})
+
+
+def test_the_default_scale_does_not_overflow_a_half_loss() -> None:
+    w = pg.nn.Parameter(pg.asarray([1.0, 0.5], dtype="float16"))
+    optimizer, scaler = pg.optim.SGD([w], lr=0.25), pg.optim.GradScaler()
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = scaler.scale(pg.mean(w * w + 3.0))
+        assert np.isfinite(loss.item())
+        loss.backward()
+        assert scaler.step(optimizer)
+        scaler.update()
+    assert scaler.get_scale() == 32768.0
+    assert w.tolist() == [0.5625, 0.28125]

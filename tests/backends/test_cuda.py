@@ -1,0 +1,129 @@
+"""What CuPy does otherwise than NumPy, and the backend mends: run on a GPU, or on ``tools/hostcuda``."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polygrad as pg
+from polygrad.errors import NoFunctionError
+
+pytestmark = pytest.mark.devices("cupy")
+
+DTYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
+
+
+def host(x: Any) -> np.ndarray:
+    return np.asarray(x.to_device("cpu"))
+
+
+# -- indices -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize("way", ["take", "index", "take_along_axis", "mask"])
+def test_gradients_of_indices_add_up(way: str, dtype: str, device: pg.Device) -> None:
+    index = np.asarray([3, 1, 1, 0, 1])
+
+    def f(x: Any) -> Any:
+        i = pg.asarray(index, device=x.device)
+        match way:
+            case "take":
+                picked = pg.take(x, i, axis=0)
+            case "index":
+                picked = x[i]
+            case "take_along_axis":
+                picked = pg.take_along_axis(x, i, axis=0)
+            case _:
+                picked = x[pg.asarray([True, True, False, True], device=x.device)]
+        total = pg.sum(picked * picked)
+        return pg.real(total) if total.dtype.kind == "c" else total
+
+    x = np.asarray([1, 2, 3, 4]).astype(dtype)
+    if dtype.startswith("complex"):
+        x = x + np.asarray(0.5j, dtype)
+    gradient = pg.grad(f)(pg.asarray(x, device=device))
+    assert gradient.device == device
+    np.testing.assert_allclose(host(gradient), np.asarray(pg.grad(f)(pg.asarray(x))), rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_scatter_add_of_every_dtype(dtype: str, device: pg.Device) -> None:
+    values = np.asarray([1, 0, 1, 1, 100, 100]).astype(dtype)
+    key = np.asarray([0, 1, 0, 2, 3, 3])
+    sums = [
+        place.raw.scatter_add((4,), place.backend.native_dtypes[dtype], [(k, v)])
+        for place in (device, pg.Device("cpu"))
+        for k, v in [(pg.asarray(key, device=place)._value, pg.asarray(values, device=place)._value)]
+    ]
+    np.testing.assert_array_equal(device.backend.to_numpy(sums[0]), sums[1])
+
+
+# -- many arrays at once -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [2, 8, 9, 30])
+def test_many_arrays_are_joined(count: int, device: pg.Device) -> None:
+    arrays = [np.arange(6.0).reshape(2, 3)[:, : 1 + i % 3] + i for i in range(count)]
+    joined = pg.concat([pg.asarray(x, device=device) for x in arrays], axis=-1)
+    np.testing.assert_array_equal(host(joined), np.concatenate(arrays, axis=-1))
+    flat = pg.concat([pg.asarray(x, device=device) for x in arrays], axis=None)
+    np.testing.assert_array_equal(host(flat), np.concatenate(arrays, axis=None))
+    mixed = [x.astype("float32" if i else "int32")[:, :1] for i, x in enumerate(arrays)]
+    stacked = pg.stack([pg.asarray(x, device=device) for x in mixed], axis=1)
+    np.testing.assert_array_equal(host(stacked), np.stack(mixed, axis=1))
+    assert stacked.dtype == np.stack(mixed).dtype
+    with pytest.raises(ValueError, match=r"shape|dimension"):
+        pg.concat([pg.asarray(x, device=device) for x in [*arrays, np.ones((3, 1))]], axis=1)
+
+
+# -- special functions ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("name", ["digamma", "gammaln"])
+def test_slopes_of_gamma_functions(name: str, order: int, device: pg.Device) -> None:
+    def f(x: Any) -> Any:
+        return pg.sum(getattr(pg.special, name)(x))
+
+    def next_order(g: Any) -> Any:
+        return lambda x: pg.sum(pg.grad(g)(x))
+
+    g = functools.reduce(lambda g, _: next_order(g), range(order), f)
+    x = np.asarray([1.5, 2.5, -0.5])
+    np.testing.assert_allclose(g(pg.asarray(x, device=device)).item(), g(pg.asarray(x)).item(), rtol=1e-8)
+
+
+def test_zeta_of_one_argument(device: pg.Device) -> None:
+    x = np.asarray([1.5, 3.0])
+    np.testing.assert_allclose(
+        host(pg.special.zeta(pg.asarray(x, device=device))), pg.special.zeta(pg.asarray(x)).numpy()
+    )
+
+
+@pytest.mark.parametrize("name", ["erf", "erfc", "expit"])
+def test_functions_of_real_numbers_refuse_complex_ones(name: str, device: pg.Device) -> None:
+    with pytest.raises(NoFunctionError, match=r"complex numbers' is not there on 'cuda:0'.*to_device"):
+        getattr(device.raw.special, name)(pg.asarray([1j], device=device)._value)
+
+
+# -- linear algebra ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda place: pg.linalg.cholesky(pg.asarray([[1.0, 2.0], [2.0, 1.0]], device=place)),
+        lambda place: pg.linalg.inv(pg.zeros((2, 2), device=place)),
+        lambda place: pg.linalg.solve(pg.zeros((2, 2), device=place), pg.ones(2, device=place)),
+    ],
+    ids=["cholesky", "inv", "solve"],
+)
+def test_linear_algebra_that_fails_says_so(call: Any, device: pg.Device) -> None:
+    with pytest.raises(Exception, match=r"positive definite|ingular") as error:
+        call(device)
+    with pytest.raises(type(error.value)):
+        call(pg.Device("cpu"))
