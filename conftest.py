@@ -38,10 +38,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("polygrad")
     group.addoption("--backend", action="append", default=[], help="run on this backend only (may be repeated)")
     group.addoption("--device", action="append", default=[], help="run on this device only (may be repeated)")
+    group.addoption("--default-device", help="create arrays there in tests that take no device, and run only those")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("POLYGRAD_SAMPLE", datetime.datetime.now(datetime.UTC).strftime("%Y%m%d"))  # workers read it
+    if config.getoption("--default-device"):
+        pg.set_default_device(config.getoption("--default-device"))
     config.addinivalue_line("markers", "devices(*backends): run a test that takes `device` on these backends only")
     config.addinivalue_line(
         "markers",
@@ -172,6 +175,8 @@ def _params(item: pytest.Item) -> dict[str, Any]:
 
 def _is_left_out(item: pytest.Item, seen: Counter[Any]) -> bool:
     params = _params(item)
+    if item.config.getoption("--default-device") and "device" in getattr(item, "fixturenames", ()):
+        return True
     if "device" not in params:  # of a test kept to backends that were not chosen there is nothing to skip
         return "NOTSET" in item.name and "device" in getattr(item, "fixturenames", ())
     for part in () if _ALL_CASES else item.iter_markers("part"):

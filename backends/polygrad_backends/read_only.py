@@ -71,11 +71,11 @@ class ReadOnly:
     def _entry(self, array: Any) -> _Entry:
         """The array's entry; one that nobody has asked for before counts only if NumPy would let go of it again."""
         key = id(array)
-        found = self._entries.get(key)
-        if found is None:
-            found = _Entry(0 if self._restorable(array) else None, weakref.ref(array, lambda _: self._forget(key)))
-            self._entries[key] = found
-        return found
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = _Entry(0 if self._restorable(array) else None, weakref.ref(array, lambda _: self._forget(key)))
+            self._entries[key] = entry
+        return entry
 
     def _restorable(self, array: Any) -> bool:
         """Whether NumPy will make the array writable again: it owns its memory, or who owns it lets write."""

@@ -131,10 +131,10 @@ def binary(
     """
 
     def declare(f: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
-        made = [(None, None, None) if p is None else from_partial(p, finite) for p in partials]
-        real = [r or s or m[0] for r, s, m in zip(real_vjps, vjps, made)]
-        other = [s or m[1] or r for r, s, m in zip(real_vjps, vjps, made)]
-        forward = [s or m[2] for s, m in zip(jvps, made)]
+        rules = [(None, None, None) if p is None else from_partial(p, finite) for p in partials]
+        real = [r or s or m[0] for r, s, m in zip(real_vjps, vjps, rules)]
+        other = [s or m[1] or r for r, s, m in zip(real_vjps, vjps, rules)]
+        forward = [s or m[2] for s, m in zip(jvps, rules)]
         twin = None
         if any(o is not r for o, r in zip(other, real)):
             twin = Op(f.__name__, f, other, forward, broadcasts=broadcasts, same_shape=same_shape)

@@ -1,4 +1,4 @@
-"""What a random draw depends on: the vmaps and the trace that run, and whether a run is repeated."""
+"""The surroundings of a random draw: the vmaps and the trace that run, and whether a run is repeated."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ _replay: ContextVar[Replay | None] = ContextVar("polygrad_replayed_draws", defau
 
 
 class Draws:
-    """What one run of a function draws, so that a second run draws the same.
+    """The draws of one run of a function, kept so that a second run draws the same.
 
     Attributes:
         states: of each generator, before the run first used it.
@@ -147,7 +147,7 @@ class Replay:
         return running is not None and self._opened is running and self._draws.trace is not running
 
     def array(self) -> Any:
-        """What the first run drew next, in the trace that is running; None if it drew nothing more."""
+        """The next draw of the first run, in the trace that is running; None if it drew nothing more."""
         return next(self._arrays, None)
 
     def seed(self) -> int | None:

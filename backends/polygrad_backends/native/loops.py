@@ -74,7 +74,7 @@ Body = Callable[["Turn"], None]
 
 
 def _started(how: str, lanes: Lanes, x: str) -> str:
-    """What a reduction begins with."""
+    """Return the start value of a reduction."""
     return lanes.number(_START[how])
 
 
