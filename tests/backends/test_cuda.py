@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -127,3 +130,43 @@ def test_linear_algebra_that_fails_says_so(call: Any, device: pg.Device) -> None
         call(device)
     with pytest.raises(type(error.value)):
         call(pg.Device("cpu"))
+
+
+# -- several devices -----------------------------------------------------------------------------------
+
+_SECOND = """
+import hostcuda, cupy
+import numpy as np
+import polygrad as pg
+from polygrad.errors import DeviceError
+
+assert [d.name for d in pg.devices() if d.name.startswith("cuda")] == ["cuda:0", "cuda:1"]
+x = pg.asarray([1.0, 2.0], device="cuda:1", requires_grad=True)
+assert x._value.data.device_id == 1
+for f in (lambda: x * x, lambda: pg.exp(x), lambda: pg.sum(x), lambda: x[0] + 1.0):
+    try:
+        y = f()
+    except DeviceError as error:
+        assert "cupy.cuda.Device(1).use()" in str(error), error
+    else:
+        raise AssertionError(f"computed on {y._value.data.device_id} in silence")
+with cupy.cuda.Device(1):
+    y = pg.sum(pg.exp(x) * x)
+    assert y._value.data.device_id == 1 and y.device == "cuda:1"
+    y.backward()
+    assert x.grad._value.data.device_id == 1
+    np.testing.assert_allclose(x.grad.to_device("cpu"), np.exp([1.0, 2.0]) * [2.0, 3.0])
+moved = x.to_device("cuda:0")
+assert (moved * 2.0)._value.data.device_id == 0
+print("all well")
+"""
+
+
+def test_another_device_than_the_current_one_is_refused(device: pg.Device) -> None:
+    if "hostcuda" not in sys.modules:
+        pytest.skip("tools/hostcuda has as many devices as it is told; here is one")
+    env = {**os.environ, "HOSTCUDA_DEVICES": "2", "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _SECOND], env=env, capture_output=True, text=True, check=False
+    )
+    assert run.stdout.strip().endswith("all well"), run.stdout + run.stderr

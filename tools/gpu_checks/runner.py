@@ -41,7 +41,7 @@ SECTIONS: Final = (
     Section("versions", 25, "what was checked, and whether it can run"),
     Section("smoke", 40, "whether anything works: dtypes, families of ops, gradients, compile, exchange, errors"),
     Section("suite", 110, "the CUDA tests of backends, core, optim, random, nn, interop, mistakes and graph"),
-    Section("losses", 60, "100 steps of four networks against NumPy's"),
+    Section("losses", 75, "100 steps of four networks against NumPy's"),
     Section("waits", 30, "copies and waits in training steps; which ops a CUDA graph refuses"),
     Section("steps", 60, "training steps beside PyTorch and JAX, where they are installed"),
     Section("costs", 20, "what a launch and an op cost on the host"),
