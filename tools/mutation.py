@@ -1,6 +1,6 @@
 """Plant small errors in a copy of the package and report which of them the tests do not notice.
 
-    python tools/mutation.py --record /tmp/lines          # once: which tests run which lines, some ten minutes
+    python tools/mutation.py --record /tmp/lines          # once: which tests run which lines; an hour on two cores
     python tools/mutation.py --lines /tmp/lines --count 200 --seed 1 --jobs 2
 
 Each mutant is one change of one expression: a sign, a factor, a missing ``conj``, an axis, a comparison. It is planted in the

@@ -107,6 +107,27 @@ def test_zeta_of_one_argument(device: pg.Device) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("agm", ([1.0, 2.0], [3.0, 0.5])),
+        ("ellipe", ([-2.0, 0.5],)),
+        ("spence", ([0.3, 4.0],)),
+        ("stdtr", ([2.0, 5.0], [-1.0, 0.4])),
+        ("stdtrit", ([2.0, 5.0], [0.2, 0.6])),
+        ("betainccinv", ([2.0, 1.5], [0.7, 3.0], [0.2, 0.8])),
+        ("powm1", ([2.0, 0.5], [1e-5, 3.0])),
+    ],
+)
+def test_functions_that_cupy_lacks(name: str, args: tuple[Any, ...], device: pg.Device) -> None:
+    def f(x: Any) -> Any:
+        others = [pg.asarray(a, device=x.device) for a in args[:-1]]
+        return getattr(pg.special, name)(*others, x)
+
+    x = pg.asarray(args[-1])
+    np.testing.assert_allclose(host(f(x.to_device(device))), f(x).numpy(), rtol=1e-10)
+
+
 @pytest.mark.parametrize("name", ["erf", "erfc", "expit"])
 def test_functions_of_real_numbers_refuse_complex_ones(name: str, device: pg.Device) -> None:
     with pytest.raises(NoFunctionError, match=r"complex numbers' is not there on 'cuda:0'.*to_device"):

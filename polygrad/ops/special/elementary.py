@@ -444,3 +444,14 @@ def cotdg(xp: Namespace, x: Raw, /) -> Raw:
 def radian(xp: Namespace, d: Raw, m: Raw, s: Raw, /) -> Raw:
     """An angle of ``d`` degrees, ``m`` minutes and ``s`` seconds in radians."""
     return xp.special.radian(d, m, s)
+
+
+# -- where a library has none of its own (CuPy) ------------------------------------------------------------
+
+
+@kernel(space="special")
+def _powm1(xp: Namespace, x: Raw, y: Raw) -> Raw:
+    positive = x > 0
+    exponent = y * xp.log(xp.where(positive, x, xp.ones_like(x)))
+    near = positive & (xp.abs(exponent) < 0.5)
+    return xp.where(near, xp.expm1(xp.where(near, exponent, xp.zeros_like(exponent))), xp.pow(x, y) - 1)

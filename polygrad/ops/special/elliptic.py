@@ -3,7 +3,7 @@ integral R_D (DLMF 19.18, 19.25), in which nothing cancels."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ...core.kernels import kernel
 from ...typing import Namespace, Raw
@@ -106,3 +106,43 @@ def _agm_slope(xp: Namespace, out: Raw, a: Raw, b: Raw) -> Raw:
 def agm(xp: Namespace, a: Raw, b: Raw, /) -> Raw:
     """The arithmetic-geometric mean of two numbers of one sign."""
     return xp.special.agm(a, b)
+
+
+# -- where a library has none of its own (CuPy) ------------------------------------------------------------
+
+
+_ROUNDS: Final = 9
+"""Of the arithmetic-geometric mean, which doubles its digits each time: enough for ratios of 1e300."""
+
+# The mean of positive numbers; of negative ones with the sign. With 0 it is 0, of two signs nan.
+
+
+@kernel(space="special")
+def _agm(xp: Namespace, a: Raw, b: Raw) -> Raw:
+    negative = (a < 0) & (b <= 0) | (a <= 0) & (b < 0)
+    mixed = (xp.sign(a) * xp.sign(b)) < 0
+    x, y = xp.abs(a), xp.abs(b)
+    for _ in range(_ROUNDS + 10):  # from ratios beyond 1e16 the first rounds only halve the logarithm
+        x, y = 0.5 * (x + y), xp.sqrt(x) * xp.sqrt(y)
+    mean = xp.where((a == 0) | (b == 0), xp.zeros_like(x), x)
+    mean = xp.where(mixed, xp.full_like(mean, float("nan")), mean)
+    return xp.where(negative, -mean, mean)
+
+
+# With a_0 = 1, b_0 = sqrt(1 - m) and the differences c_0^2 = m, c_n = (a - b)/2 of their mean:
+# K = pi / (2 a_n) and E = K (1 - sum of 2^(n-1) c_n^2) (Abramowitz and Stegun 17.6).
+
+
+@kernel(space="special")
+def _ellipe(xp: Namespace, m: Raw) -> Raw:
+    end = m == 1
+    m = xp.where(end, xp.zeros_like(m), m)
+    a, b = xp.ones_like(m), xp.sqrt(1 - m)
+    total: Any = 0.5 * m
+    weight = 1.0
+    for _ in range(_ROUNDS):
+        c = 0.5 * (a - b)
+        a, b = 0.5 * (a + b), xp.sqrt(a * b)
+        total = total + weight * c * c
+        weight *= 2
+    return xp.where(end, xp.ones_like(m), 0.5 * PI / a * (1 - total))

@@ -434,3 +434,37 @@ def stdtr(xp: Namespace, df: Raw, t: Raw, /) -> Raw:
 def stdtrit(xp: Namespace, df: Raw, p: Raw, /) -> Raw:
     """The inverse of :func:`stdtr` in its second argument."""
     return xp.special.stdtrit(df, p)
+
+
+# -- where a library has none of its own (CuPy) ------------------------------------------------------------
+
+
+@kernel(space="special")
+def _betainccinv(xp: Namespace, a: Raw, b: Raw, y: Raw) -> Raw:
+    high = y > 0.5  # what is near 1 is exact in 1 - y, what is near 0 in y
+    low = xp.where(high, 0.5 * xp.ones_like(y), y)
+    return xp.where(high, xp.special.betaincinv(a, b, xp.where(high, 1 - y, 0.5)), 1 - xp.special.betaincinv(b, a, low))
+
+
+@kernel(space="special")
+def _stdtr(xp: Namespace, df: Raw, t: Raw) -> Raw:
+    square = t * t
+    half = xp.ones_like(df + t) * 0.5
+    near = square < df  # each by the side that does not cancel
+    middle = 0.5 * xp.special.betainc(half, df * half, square / (df + square))
+    tail = 0.5 * xp.special.betainc(df * half, half, df / (df + square))
+    below = xp.where(near, 0.5 - middle, tail)
+    above = xp.where(near, 0.5 + middle, 1 - tail)
+    return xp.where(t < 0, below, above)
+
+
+@kernel(space="special")
+def _stdtrit(xp: Namespace, df: Raw, p: Raw) -> Raw:
+    half = xp.ones_like(df + p) * 0.5
+    away = xp.abs(p - 0.5)
+    near = away < 0.25
+    z = xp.special.betaincinv(half, df * half, 2 * xp.where(near, away, 0 * away))
+    x = xp.special.betaincinv(df * half, half, 2 * xp.where(near, half, 0.5 - away))
+    odds = xp.where(near, z / (1 - z), (1 - x) / xp.where(x == 0, xp.ones_like(x), x))
+    t = xp.where(~near & (x == 0), xp.full_like(odds, float("inf")), xp.sqrt(df * odds))
+    return xp.where(p < 0.5, -t, t)

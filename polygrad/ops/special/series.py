@@ -12,7 +12,7 @@ from ...errors import DTypeError
 from ...typing import ArrayLike, Namespace, Raw
 from ..data_types import astype
 from .declare import COUNTS, NO_FORMULA, special
-from .kernels import horner, like
+from .kernels import PI, horner, like
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
@@ -202,3 +202,45 @@ def _lpmv_end(xp: Namespace, m: Raw, v: Raw, x: Raw) -> Raw:
 def lpmv(xp: Namespace, m: Raw, v: Raw, x: Raw, /) -> Raw:
     """The associated Legendre function of order ``m`` and degree ``v``, for ``abs(x) <= 1``."""
     return xp.special.lpmv(m, v, x)
+
+
+# -- where a library has none of its own (CuPy) ------------------------------------------------------------
+
+
+# Li2(x) with y = -log(1 - x), |y| <= log 2: y - y^2/4 + sum of B_2k y^(2k+1) / (2k+1)!
+_LI2: Final = (
+    2.7777777777777776e-02, -2.7777777777777778e-04, 4.7241118669690098e-06, -9.1857730746619641e-08, 1.8978869988970999e-09,
+    -4.0647616451442256e-11, 8.9216910204564526e-13, -1.9939295860721075e-14, 4.5189800296199182e-16, -1.0356517612182247e-17,
+)  # fmt: skip
+
+
+def _dilogarithm(xp: Namespace, x: Raw) -> Raw:
+    """Of at most 1/2 in magnitude."""
+    y = -xp.log1p(-x)
+    square = y * y
+    series: Any = 0.0
+    for coefficient in reversed(_LI2):
+        series = series * square + coefficient
+    return y - 0.25 * square + y * square * series
+
+
+# Spence's function of z is Li2(1 - z). For u = 1 - z the arguments are brought into [0, 1/2] by Landen's formula (u < 0,
+# behind inversion if u < -1) and by Euler's (u > 1/2).
+
+
+@kernel(space="special")
+def _spence(xp: Namespace, z: Raw) -> Raw:
+    one, u = xp.ones_like(z), 1 - z
+    far = u < -1
+    v = xp.where(far, 1 / xp.where(far, u, one), u)
+    below, above = v < 0, v > 0.5
+    x = xp.where(below, v / (xp.where(below, v, -one) - 1), xp.where(above, 1 - v, v))
+    value = _dilogarithm(xp, xp.where((x >= 0) & (x <= 0.5), x, xp.zeros_like(x)))
+    log = xp.log1p(-xp.where(below, v, xp.zeros_like(v)))
+    landen = -value - 0.5 * log * log
+    w = xp.where(above & (v < 1), v, 0.75 * one)
+    euler = PI * PI / 6 - value - xp.where(v == 1, xp.zeros_like(v), xp.log(w) * xp.log1p(-w))
+    near = xp.where(below, landen, xp.where(above, euler, value))
+    far_log = xp.log(-xp.where(far, u, -one))
+    inverted = -PI * PI / 6 - 0.5 * far_log * far_log - near
+    return xp.where((z < 0) | (z != z), xp.full_like(z, float("nan")), xp.where(far, inverted, near))
