@@ -11,7 +11,6 @@ from gpu_checks import runner
 
 import polygrad as pg
 
-
 pytestmark = pytest.mark.skipif(pg.backends()["cupy"] is None, reason="here is a GPU")
 
 
