@@ -13,6 +13,7 @@ from .noting import Noted, note
 from .outside import global_streams
 from .places import Stream
 from .tracing import Done, Trace, tracing, undo
+from .walking import address
 from .witness import Witness
 
 __all__ = ["Traced", "others", "traced"]
@@ -61,7 +62,8 @@ def traced(call: Callable[[], Any], f: Any, leaves: Sequence[Any], before: Surro
                     if stream.differs(state, stream.get()):
                         stream.write(state)
                 del trace.reached, trace.accepting  # they hold what was there
-        guards = Surroundings(f, *others(leaves), witness=witness, stepped=trace.stepped)
+        inputs = {start for entry in trace.entered.values() if (start := address(entry.value)) is not None}
+        guards = Surroundings(f, *others(leaves), witness=witness, stepped=trace.stepped, inputs=inputs)
         done = True
         return Traced(noted, guards)
     finally:

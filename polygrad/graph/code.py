@@ -50,7 +50,10 @@ def names_in(code: types.CodeType) -> Names:
             modules.add(instruction.argval)
     dynamic = not _DYNAMIC.isdisjoint(everything)
     # A name can be a global's in one place and an attribute's in another: only imports are told apart.
-    texts = {c for c in code.co_consts if isinstance(c, str)} if "globals" in everything else set()
+    words = {c for c in code.co_consts if isinstance(c, str) and c.isidentifier()}
+    texts = words if "globals" in everything else set()
+    if dynamic:  # ``getattr(x, "name")``
+        everything |= words
     return Names(frozenset(globals_), frozenset(everything), frozenset(modules), dynamic, frozenset(texts))
 
 

@@ -13,8 +13,8 @@ from ..backend import Device
 from ..dtypes import DType
 
 __all__ = [
-    "MISSING", "PLAIN", "Attribute", "Bound", "Bytes", "Context", "Elements", "Empty", "Item", "Kind", "Length", "Members",
-    "Order", "Place", "Progress", "Referent", "Stream", "Truth", "Values", "has_plain_attributes", "is_plain", "pairs",
+    "MISSING", "PLAIN", "Attribute", "Bound", "Bytes", "Context", "Derived", "Elements", "Empty", "Item", "Kind", "Length",
+    "Members", "Order", "Place", "Progress", "Referent", "Stream", "Truth", "Values", "has_plain_attributes", "is_plain", "pairs",
     "refill", "same", "same_items",
 ]  # fmt: skip
 
@@ -461,3 +461,18 @@ class Progress(_Whole):
 
     def differs(self, before: Any, now: Any) -> bool:
         return bool(before != now)
+
+
+class Derived(_Whole):
+    """What a function, ``key``, gives for something: a number that stands for all of it."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        return self.key(self.container)
+
+    def differs(self, before: Any, now: Any) -> bool:
+        return bool(before != now)
+
+    def test(self, container: str, key: str, before: str, value: Any) -> str:
+        return f"{key}({container}) == {before}"

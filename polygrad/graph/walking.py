@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import gc
 import os
@@ -9,6 +10,7 @@ import sys
 import threading
 import types
 import weakref
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -27,6 +29,7 @@ from .places import (
     Bound,
     Bytes,
     Context,
+    Derived,
     Elements,
     Empty,
     Item,
@@ -45,7 +48,7 @@ from .places import (
 )
 from .witness import Witness, is_user_module
 
-__all__ = ["Walk"]
+__all__ = ["Walk", "address"]
 
 # Longer containers of plain values are compared as a whole.
 _LONG: Final = 64
@@ -68,6 +71,11 @@ _QUIET_DUNDERS: Final = frozenset(
 _BY_NAME: Final[dict[str, type[Place]]] = {"item": Item, "attribute": Attribute, "length": Length, "truth": Truth}
 """The places that an object's ``__surroundings__`` names; an ``own`` one holds what it goes on to name itself."""
 
+_BUILTIN_ATTRIBUTES: Final = frozenset(
+    "args __name__ __qualname__ __cause__ __context__ __notes__ name obj errno strerror filename value code msg".split()
+)
+"""Attributes of functions, classes and exceptions that lie in no dict."""
+
 _METHODS_OF_MODULES: Final = frozenset({"forward", "__call__"})
 _OPAQUE: Final = (
     types.BuiltinFunctionType, types.CodeType, types.FrameType, types.GetSetDescriptorType, types.MemberDescriptorType,
@@ -83,6 +91,7 @@ class Walk:
         more: what it is given besides tensors.
         witness: which code ran; None before the trace, when all code counts.
         stepped: the optimisers whose ``step`` ran.
+        inputs: where the memory of arrays begins that the graph reads at each run.
 
     Attributes:
         places: every place and what is there.
@@ -92,7 +101,12 @@ class Walk:
     """
 
     def __init__(
-        self, f: Any, *more: Any, witness: Witness | None = None, stepped: Iterable[Any] | None = None
+        self,
+        f: Any,
+        *more: Any,
+        witness: Witness | None = None,
+        stepped: Iterable[Any] | None = None,
+        inputs: Iterable[int] = (),
     ) -> None:
         self.places: dict[Any, tuple[Place, Any]] = {}
         self.loose: dict[Any, tuple[Place, Any]] = {}
@@ -112,6 +126,7 @@ class Walk:
         self._proxies: dict[type, Any] = {}
         self.is_user = is_user_module((getattr(f, "__module__", None) or "").partition(".")[0])
         self._witness = witness
+        self._inputs = frozenset(inputs)
         self._stepped = None if stepped is None else {id(x) for x in stepped}
         self._stack: list[Any] = [f, *more]
         if witness is not None:
@@ -223,7 +238,10 @@ class Walk:
             self._stack += [f.__self__, f.__func__]
             return
         if isinstance(f, functools.partial):
-            self._stack += [f.func, f.args, f.keywords]
+            for name in ("func", "args", "keywords"):
+                value = getattr(f, name)
+                self._note(Attribute(f, name), value)
+                self._stack.append(value)
             self._objects.append(f)
             return
         user = self.is_user(f.__globals__.get("__name__")) or is_generated(f.__code__)
@@ -313,7 +331,10 @@ class Walk:
                 self._note(Elements(thing), elements)
                 self._stack.extend(elements)
                 return
-            place = Bytes(thing)
+            place: Place = Bytes(thing)
+            self._note(place, place.read())
+        elif self._witness is not None and address(thing) not in (None, *self._inputs):
+            place = Derived(thing, _digest)
             self._note(place, place.read())
 
     # -- objects -----------------------------------------------------------------------------------
@@ -323,6 +344,12 @@ class Walk:
         for base in cls.__mro__:
             if self.is_user(base.__module__):
                 self._note(Members(base), tuple(base.__dict__))
+        if type(cls) is not type:
+            self._stack.append(type(cls))
+        if isinstance(cls, abc.ABCMeta) and self.is_user(
+            cls.__module__
+        ):  # whose instances others may be declared to be
+            self._note(Derived(cls, _registrations), _registrations(cls))
 
     def _object(self, thing: Any) -> None:
         cls = type(thing)
@@ -357,12 +384,26 @@ class Walk:
             self._scan_module(thing, names)
         elif issubclass(type(thing), type):
             self._scan_class(thing, names, None)
+            if type(thing) is not type:
+                self._scan_class(type(thing), names, thing.__dict__)
+            self._scan_builtin(thing, names)
         elif issubclass(type(thing), types.FunctionType):
             for name in names & thing.__dict__.keys():
                 self._note(Item(thing.__dict__, name), thing.__dict__[name])
                 self._stack.append(thing.__dict__[name])
+            self._scan_builtin(thing, names)
         else:
             self._scan_object(thing, names)
+            if issubclass(type(thing), BaseException):
+                self._scan_builtin(thing, names)
+
+    def _scan_builtin(self, thing: Any, names: frozenset[str]) -> None:
+        """Note attributes that Python keeps outside of any dict: ``error.args``, ``C.__name__``."""
+        for name in names & _BUILTIN_ATTRIBUTES:
+            value = getattr(thing, name, MISSING)
+            if value is not MISSING:
+                self._note(Attribute(thing, name), value)
+                self._stack.append(value)
 
     def _scan_module(self, module: types.ModuleType, names: frozenset[str]) -> None:
         if is_ours(module.__name__) and not self.is_user(module.__name__):
@@ -419,11 +460,14 @@ class Walk:
             return
         container = cls.__module__.partition(".")[0] in _CONTAINERS or issubclass(type(thing), BaseException)
         local = issubclass(type(thing), threading.local)
-        chosen = set(names & state.keys())
+        chosen = set((names | self._foreign_names if user else names) & state.keys())
         if (user and self._dynamic) or container:
             chosen = set(state)
-        if user and first and self._witness is None:  # an attribute that appears while it is traced
-            self._note(Order(state), tuple(state))
+        if user or container:
+            if (first and self._witness is None) or self._dynamic:  # an attribute that appears while it is traced
+                self._note(Order(state), tuple(state))
+            elif self._witness is not None and type(state) is dict:  # or that was looked for in vain
+                self._note(Length(state), len(state))
         quiet: set[str] = set()
         if not user and not container:
             if self._witness is None and self._foreign < _MOST_FOREIGN_OBJECTS and not is_ours(cls.__module__):
@@ -508,6 +552,25 @@ def witness_functions(witness: Witness) -> Iterator[types.FunctionType]:
         for thing in gc.get_referents(frame):
             if issubclass(type(thing), types.FunctionType) and thing.__code__ is frame.f_code:
                 yield thing
+
+
+def address(array: Any) -> int | None:
+    """Where the memory of a NumPy array begins; None for other arrays, and for objects."""
+    about = getattr(array, "__array_interface__", None)
+    return None if about is None or array.dtype.hasobject else int(about["data"][0])
+
+
+def _digest(array: Any) -> int:
+    """A number that stands for the contents of a large array: other contents have another one, but for one in 2^32."""
+    try:
+        return zlib.crc32(array)
+    except (BufferError, ValueError, TypeError):  # not in C order, or of a dtype that has no letter
+        return zlib.crc32(array.tobytes())
+
+
+def _registrations(cls: type) -> Any:
+    """What changes whenever a class is registered with an abstract one."""
+    return abc.get_cache_token()
 
 
 def _metaclasses(cls: type) -> tuple[type, ...]:

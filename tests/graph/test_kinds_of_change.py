@@ -24,47 +24,17 @@ import time
 import types
 import uuid
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
+from kinds import GUARDED, REFUSED, Case, Kind, attribute, guarded, refused, setting
 
 import polygrad as pg
 from polygrad import nn, optim
 from polygrad.errors import TraceError
 from polygrad.graph.compiled import Compiled
-
-Change = Callable[[], object]
-Case = tuple[Callable[[Any], Any], Change]
-
-
-class Kind(NamedTuple):
-    name: str
-    make: Callable[[], Case]
-
-
-GUARDED: list[Kind] = []
-REFUSED: list[Kind] = []
-
-
-def guarded(make: Callable[[], Case]) -> Callable[[], Case]:
-    GUARDED.append(Kind(make.__name__, make))
-    return make
-
-
-def refused(make: Callable[[], Case]) -> Callable[[], Case]:
-    REFUSED.append(Kind(make.__name__, make))
-    return make
-
-
-def setting(container: Any, key: Any, value: Any) -> Change:
-    return lambda: container.__setitem__(key, value)
-
-
-def attribute(thing: Any, name: str, value: Any) -> Change:
-    return lambda: setattr(thing, name, value)
-
 
 # -- functions and modules -----------------------------------------------------------------------------
 
