@@ -198,6 +198,7 @@ class Conversions:
     def __deepcopy__(self: Any, memo: dict[int, Any]) -> Tensor:
         if self._node is not None and not is_leaf(self._node):
             raise DetachError("only leaves can be deep-copied; a tensor that an op made has a graph: copy x.detach()")
+        leave(self, "copy.deepcopy", "Write pg.asarray(x, copy=True)")
         settle(self)
         cls: Any = type(self)
         made: Tensor = cls.__new__(cls)
@@ -213,6 +214,7 @@ class Conversions:
     def __reduce__(self: Any) -> tuple[Any, ...]:
         if self._node is not None and not is_leaf(self._node):
             raise DetachError("only leaves can be pickled; a tensor that an op made has a graph: pickle x.detach()")
+        leave(self, "pickling (or copy.copy)", "Write pg.asarray(x, copy=True) for a copy")
         host = self._host()
         state = (host.dtype.name, tuple(host.shape), host.tobytes(), self._device.name, self._node is not None)
         return _unpickle, (type(self), *state)

@@ -6,6 +6,8 @@ from typing import Any
 
 import polygrad as pg
 
+from ..core.leaving import leave
+
 __all__ = ["Parameter"]
 
 
@@ -28,6 +30,12 @@ class Parameter(pg.Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        if isinstance(data, pg.Tensor):
+            leave(
+                data,
+                "Parameter",
+                "Use the tensor itself, or functional_call(module, {name: x}, ...)",
+            )
         with pg.no_grad():
             owned = pg.asarray(data, copy=True)
         super().__init__(owned, requires_grad=requires_grad)

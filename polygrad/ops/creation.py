@@ -15,6 +15,7 @@ from ..backend import Device
 from ..core.apply import apply
 from ..core.cell import Cell, borrow, enter, new_tensor, settle
 from ..core.declare import op
+from ..core.leaving import leave
 from ..core.modes import GRAD, TRACE, get_mode
 from ..core.node import Node as _Node
 from ..core.node import is_leaf, next_seq
@@ -73,7 +74,9 @@ def asarray(
         else:
             result = _from_python(obj, dtype, place, copy)
     if requires_grad:
-        result = result.detach() if result._node is not None and not is_leaf(result._node) else result
+        if result._node is not None and not is_leaf(result._node):
+            leave(result, "asarray(requires_grad=True)", "Leave requires_grad out: the tensor has a graph")
+            result = result.detach()
         result.requires_grad_()
     return result  # type: ignore[no-any-return]
 

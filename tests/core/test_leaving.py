@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import array
 import cmath
+import copy
 import decimal
 import fractions
 import functools
 import math
 import operator
+import pickle
 import statistics
 import struct
 import time
@@ -60,6 +62,12 @@ LEAVING: dict[str, Callable[[Any], Any]] = {
     "tolist": lambda x: x.tolist(),
     "numpy": lambda x: x.numpy(),
     "operator.float": lambda x: functools.reduce(operator.add, map(float, x)),
+    "pickle": lambda x: pickle.loads(pickle.dumps(x)),
+    "copy.copy": lambda x: copy.copy(x),
+    "copy.deepcopy": lambda x: copy.deepcopy([x])[0],
+    "Parameter": lambda x: pg.nn.Parameter(x),
+    "load_state_dict": lambda x: pg.nn.Linear(2, 1).load_state_dict({"weight": x[None, :2], "bias": pg.zeros(1)}),
+    "asarray, requires_grad": lambda x: pg.asarray(x * 2, requires_grad=True),
     "math.exp": lambda x: math.exp(x[0]),
     "math.sqrt": lambda x: math.sqrt(x[0]),
     "math.hypot": lambda x: math.hypot(x[0], x[1]),

@@ -27,6 +27,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import kinds_of_reading  # noqa: F401  (its rows)
 import numpy as np
 import pytest
 from kinds import GUARDED, REFUSED, Case, Kind, attribute, guarded, refused, setting
