@@ -5,7 +5,8 @@
 
 Each mutant is one change of one expression: a sign, a factor, a missing ``conj``, an axis, a comparison. It is planted in the
 derivative rules, the passes over graphs or the kernels of a copy of the checkout. Then tests that execute the statement run
-until the first failure: tests that do not execute it cannot notice. Of many tests at most ``--most`` run, taken in turn from
+until the first failure: tests that do not execute it cannot notice. Tests that fail without a mutant are
+left out. Of many tests at most ``--most`` run, taken in turn from
 the test functions, so that a survivor of more may still be noticed by the whole run. A survivor is either a missing test, or
 equivalent: list those in ``EQUIVALENT`` with the reason.
 """
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -223,18 +224,33 @@ def record(copy: Path, file: Path) -> None:
         "--cov-context=test",
         "--cov-report=",
     ]
-    subprocess.run(_command(arguments), cwd=copy, env=_environment(copy), check=False)
+    run = subprocess.run(_command(arguments), cwd=copy, env=_environment(copy), capture_output=True, check=False)
     data = CoverageData(str(copy / ".coverage"))
     data.read()
     lines: dict[str, dict[int, list[str]]] = {}
     tests: dict[str, int] = {}
+    # A test that fails without a mutant would count every mutant as caught.
+    executed = _tests_in(data.measured_contexts())
+    failing = failing_tests(run.stdout.decode(), executed)
+    print(f"{len(executed) - len(failing)} tests recorded; left out, as they fail without a mutant: {sorted(failing)}")
     for name in data.measured_files():
         found = data.contexts_by_lineno(name)
         lines[Path(name).relative_to(copy).as_posix()] = {
-            line: sorted({tests.setdefault(c.partition("|")[0], len(tests)) for c in contexts if c})
+            line: sorted({tests.setdefault(test, len(tests)) for test in _tests_in(contexts) - failing})
             for line, contexts in found.items()
         }
     file.write_text(json.dumps({"tests": list(tests), "lines": lines}))
+
+
+def _tests_in(contexts: Iterable[str]) -> set[str]:
+    """Return the tests of coverage's contexts ``test|phase``; the empty context is the import of a module."""
+    return {context.partition("|")[0] for context in contexts if context}
+
+
+def failing_tests(output: str, names: Iterable[str]) -> set[str]:
+    """Return those of the tests that the summary of a run of pytest names as failed."""
+    lines = [line.partition(" ")[2] for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return {name for name in names if any(line == name or line.startswith(f"{name} - ") for line in lines)}
 
 
 class Tests:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 pytest.importorskip("coverage")
 
 import mutation
+from coverage import CoverageData
 
 _SOURCE = """
 def rule(xp, g, x, axis=-1):
@@ -67,6 +69,27 @@ def test_which_tests_run(tmp_path: Path) -> None:
     default = planted()[0]
     assert default.lines == (2, 2)  # executed when the module is imported: whatever runs in the file
     assert mutation.Tests(file, 9).of(default) == ["a.py::f[1]", "a.py::g", "b.py::h", "a.py::f[2]"]
+
+
+def test_tests_that_fail_without_a_mutant_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = tmp_path / "rule.py"
+    rule.write_text(_SOURCE)
+    data = CoverageData(str(tmp_path / ".coverage"))
+    names = ["a.py::f[x]", "a.py::f[x - y]", "a.py::g", "b.py::h"]
+    for name in ["", *(f"{name}|run" for name in names)]:
+        data.set_context(name)
+        data.add_lines({str(rule): [5]})
+    data.write()
+    output = b"FAILED a.py::f[x - y] - AssertionError: b.py::h\nERROR a.py::g\n2 failed"
+    monkeypatch.setattr(mutation.subprocess, "run", lambda *_, **__: CompletedProcess([], 1, output))
+    mutation.record(tmp_path, tmp_path / "lines")
+    found = json.loads((tmp_path / "lines").read_text())
+    assert sorted(found["tests"]) == ["a.py::f[x]", "b.py::h"]
+    assert found["lines"] == {"rule.py": {"5": [0, 1]}}
+
+
+def test_equivalent_mutants_are_still_planted() -> None:
+    assert set(mutation.EQUIVALENT) <= {m.name for m in mutation.mutants()}  # a line that has moved is listed anew
 
 
 @pytest.mark.parametrize("noticed", [True, False])
