@@ -280,6 +280,13 @@ def test_second_derivatives_where_formulas_meet(x: float) -> None:
         np.testing.assert_allclose(pg.grad(pg.grad(f))(x), expected, rtol=1e-4, atol=1e-12)
 
 
+@pytest.mark.parametrize(("below", "expected"), [(1e-06, 1048572937925.3002), (1e-08, 104857644703762.55)])
+def test_incomplete_integrals_far_out_have_pi_to_more_digits(below: float, expected: float) -> None:
+    """Half a period beyond 2^20 of them the slope by m changes fast; the values are differences in mpmath, 50 digits."""
+    phi = 2**20 * np.pi + np.pi / 2
+    np.testing.assert_allclose(slope(special.ellipkinc, phi, 1 - below, argnum=1), expected, rtol=1e-14)
+
+
 def test_digamma_far_left_returns() -> None:
     """SciPy's trigamma counts up from its argument one by one; the derivative of digamma must not."""
     assert np.isfinite(slope(special.psi, -1e12 + 0.25))
