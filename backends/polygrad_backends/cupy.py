@@ -11,8 +11,9 @@ from operator import getitem
 from typing import Any
 
 from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
-from polygrad.errors import DeviceError
+from polygrad.errors import DeviceError, DeviceMemoryError
 
+from .cupy_special import polygamma, zeta
 from .special import OwnFunctions
 
 __all__ = ["CupyBackend"]
@@ -32,17 +33,7 @@ class _Nowhere:
     """The type of no array."""
 
 
-def _real_zeta(library: Any) -> Callable[..., Any]:
-    """Riemann's zeta function as Hurwitz's, the only one that CuPy has: nan left of 1."""
-    return lambda x, q=None: library.zeta(x, 1.0 if q is None else q)
-
-
-def _polygamma(library: Any) -> Callable[..., Any]:
-    """CuPy's takes arrays of orders only."""
-    return lambda n, x: library.polygamma(import_module("cupy").asarray(n), x)
-
-
-_SPECIAL = {"zeta": _real_zeta, "polygamma": _polygamma}
+_SPECIAL = {"zeta": zeta, "polygamma": polygamma}
 
 
 class CupyBackend(Backend):
@@ -86,6 +77,7 @@ class CupyBackend(Backend):
         self._count = cupy.cuda.runtime.getDeviceCount()
         # On several GPUs what ops return is looked at: CuPy computes on its current device, whatever the arrays' is.
         self.array_types = (cupy.ndarray,) if self._count == 1 else (_Nowhere, cupy.ndarray)
+        _advise_on_memory(cupy)
         self.native_dtypes = {name: cupy.dtype(name) for name in _DTYPES.split()}
         self.complex_dtypes = frozenset({cupy.dtype("complex64"), cupy.dtype("complex128")})
         self.kernels = {
@@ -359,3 +351,24 @@ class CupyBackend(Backend):
                 self.cp.add.at(wide, key, values.astype(self.cp.int64))
                 total[...] = wide.astype(total.dtype)
         return total
+
+
+def _advise_on_memory(cupy: Any) -> None:
+    """Make allocations that fail say what helps: CuPy's own error has sizes only."""
+    allocate = getattr(cupy.cuda, "get_allocator", lambda: None)()
+    if allocate is None or getattr(allocate, "advises", False):
+        return
+    shortage = cupy.cuda.memory.OutOfMemoryError
+
+    def advised(size: int) -> Any:
+        try:
+            return allocate(size)
+        except shortage as error:
+            raise DeviceMemoryError(
+                f"allocating {size:,} bytes on the GPU: {error}; make batches smaller, work under pg.no_grad() where no "
+                "gradients are needed, delete tensors that hold a graph, or free what CuPy keeps: "
+                "cupy.get_default_memory_pool().free_all_blocks()"
+            ) from error
+
+    advised.advises = True  # type: ignore[attr-defined]  # a mark: a second backend does not wrap it again
+    cupy.cuda.set_allocator(advised)

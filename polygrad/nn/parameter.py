@@ -6,8 +6,6 @@ from typing import Any
 
 import polygrad as pg
 
-from ..core.leaving import leave
-
 __all__ = ["Parameter"]
 
 
@@ -30,12 +28,8 @@ class Parameter(pg.Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        if isinstance(data, pg.Tensor):
-            leave(
-                data,
-                "Parameter",
-                "Use the tensor itself, or functional_call(module, {name: x}, ...)",
-            )
+        if isinstance(data, pg.Tensor) and data.requires_grad:  # an error inside a transform that differentiates it
+            data = pg.asarray(data, copy=True, requires_grad=True)
         with pg.no_grad():
             owned = pg.asarray(data, copy=True)
         super().__init__(owned, requires_grad=requires_grad)

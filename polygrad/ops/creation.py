@@ -75,7 +75,11 @@ def asarray(
             result = _from_python(obj, dtype, place, copy)
     if requires_grad:
         if result._node is not None and not is_leaf(result._node):
-            leave(result, "asarray(requires_grad=True)", "Leave requires_grad out: the tensor has a graph")
+            leave(
+                result,
+                "asarray(requires_grad=True)",
+                "Use the tensor itself; functional_call puts it in a parameter's place",
+            )
             result = result.detach()
         result.requires_grad_()
     return result  # type: ignore[no-any-return]
@@ -178,9 +182,12 @@ def _from_python(obj: Any, dtype: Any, place: Device | None, copy: _bool | None)
     want = as_dtype(dtype) if dtype is not None else kind
     if values.dtype.kind == "c" and want.kind not in "cb":
         raise DTypeError(f"asarray: complex values as {want} would drop the imaginary part")
+    native = place.backend.to_native_dtype(want)  # first, so that an error names the device's library
+    if want.name not in host.native_dtypes:  # bfloat16, by way of a dtype that holds it
+        wide = place.backend.from_numpy(values.astype("float32"), place.native)
+        return new_tensor(place.raw.astype(wide, native), None, place)
     if kind is not want:
         values = values.astype(host.to_native_dtype(want))
-    place.backend.to_native_dtype(want)
     return new_tensor(place.backend.from_numpy(values, place.native), None, place)
 
 

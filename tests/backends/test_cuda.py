@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import polygrad as pg
-from polygrad.errors import NoFunctionError
+from polygrad.errors import DTypeError, NoFunctionError
 
 pytestmark = pytest.mark.devices("cupy")
 
@@ -191,3 +191,72 @@ def test_another_device_than_the_current_one_is_refused(device: pg.Device) -> No
         [sys.executable, "-W", "ignore", "-c", _SECOND], env=env, capture_output=True, text=True, check=False
     )
     assert run.stdout.strip().endswith("all well"), run.stdout + run.stderr
+
+
+# -- functions that end earlier, or take other arguments -----------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("name", "points"),
+    [
+        ("zeta", [-7.5, -4.0, -2.25, -0.5, 0.0, 0.25, 0.75, 1.0, 1.5, 4.0, 30.0, np.nan]),
+    ],
+)
+def test_functions_that_end_earlier(name: str, points: list[float], dtype: str, device: pg.Device) -> None:
+    function, x = getattr(pg.special, name), np.asarray(points, dtype)
+    result, expected = function(pg.asarray(x, device=device)), function(pg.asarray(x))
+    assert result.dtype == dtype
+    np.testing.assert_allclose(host(result), np.asarray(expected), rtol=2e-14 if dtype == "float64" else 3e-6)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_polygamma_keeps_the_dtype_and_copies_nothing(n: int, dtype: str, device: pg.Device) -> None:
+    x = np.asarray([0.3, 1.0, 2.5, 40.0], dtype)
+    result = device.raw.special.polygamma(n, pg.asarray(x, device=device)._value)
+    assert result.dtype == dtype
+    expected = pg.Device("cpu").raw.special.polygamma(n, x)
+    np.testing.assert_allclose(device.backend.to_numpy(result), expected, rtol=1e-5 if dtype == "float32" else 1e-12)
+
+
+# -- errors --------------------------------------------------------------------------------------------
+
+
+def test_a_dtype_that_cupy_lacks_names_cupy(device: pg.Device) -> None:
+    with pytest.raises(DTypeError, match="'cupy' has no dtype bfloat16"):
+        pg.asarray([1.0], dtype="bfloat16", device=device)
+
+
+_SHORTAGE = """
+import hostcuda
+import polygrad as pg
+from polygrad.errors import DeviceMemoryError
+
+x = pg.asarray([1.0] * 1000, device="cuda", requires_grad=True)
+for f in (lambda: pg.zeros((60_000_000,), device="cuda"), lambda: pg.sum(pg.broadcast_to(x, (60_000, 1000)) * 2.0)):
+    try:
+        f()
+    except MemoryError as error:
+        assert isinstance(error, DeviceMemoryError) and "free_all_blocks" in str(error), error
+    else:
+        raise AssertionError("there is more memory than there should be")
+pg.sum(x * x).backward()
+assert pg.sum(x.grad).item() == 2000.0
+print("all well")
+"""
+
+
+def test_out_of_memory_says_what_helps(device: pg.Device) -> None:
+    if "hostcuda" not in sys.modules:
+        pytest.skip("tools/hostcuda has as little memory as it is told")
+    env = {**os.environ, "HOSTCUDA_MEMORY": str(64 << 20), "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _SHORTAGE], env=env, capture_output=True, text=True, check=False
+    )
+    assert run.stdout.strip().endswith("all well"), run.stdout + run.stderr
+
+
+def test_an_inverse_for_rules_does_not_raise(device: pg.Device) -> None:
+    singular = pg.zeros((2, 2), device=device)._value
+    assert not np.isfinite(device.backend.to_numpy(device.raw.linalg.inv_or_inf(singular))).all()
