@@ -44,7 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("POLYGRAD_SAMPLE", datetime.datetime.now(datetime.UTC).strftime("%Y%m%d"))  # workers read it
     if config.getoption("--default-device"):
+        os.environ.setdefault("POLYGRAD_CHECK_AT_ONCE", "1")  # tests expect the error from the call
         pg.set_default_device(config.getoption("--default-device"))
+    config.addinivalue_line("markers", "on_host(reason): do not run a test that takes no device with --default-device")
     config.addinivalue_line("markers", "devices(*backends): run a test that takes `device` on these backends only")
     config.addinivalue_line(
         "markers",
@@ -193,6 +195,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out tests that a device does without; skip those of the executor "native" where it cannot run."""
     seen: Counter[Any] = Counter()
     left_out = {i for i in items if _is_left_out(i, seen)}
+    if config.getoption("--default-device"):
+        for item in items:
+            if (marker := item.get_closest_marker("on_host")) is not None:
+                item.add_marker(pytest.mark.skip(reason=f"on the host only: {marker.args[0]}"))
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [i for i in items if i not in left_out]

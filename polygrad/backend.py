@@ -383,6 +383,13 @@ class Backend:
     def synchronize(self, native: Any) -> None:
         """Wait until everything queued on the device has run."""
 
+    def check_later(self, name: str, indices: Raw, low: int, high: int, ignore: int | None = None) -> None:
+        """Have a device look at the integers of an array without waiting: those outside ``low`` to ``high - 1``
+        (but for ``ignore``) raise IndexError, which names the function, when the device is next waited for.
+
+        By default nothing is looked at: the library raises by itself, or its rules for such indices hold.
+        """
+
     def compute(self, *arrays: Raw) -> tuple[Raw, ...]:
         """The arrays with their values present (``lazy`` backends compute here)."""
         return arrays

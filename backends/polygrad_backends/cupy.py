@@ -13,6 +13,7 @@ from typing import Any
 from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad.errors import DeviceError, DeviceMemoryError
 
+from .cupy_checks import IndexChecks
 from .cupy_special import polygamma, zeta
 from .special import OwnFunctions
 
@@ -89,6 +90,7 @@ class CupyBackend(Backend):
         self._mended = self._functions() | self._reductions() | self.native_dtypes | self.kernels
         self._mended |= self._linear_algebra()
         self._namespaces: dict[int, RawNamespace] = {}
+        self._checks: dict[int, IndexChecks] = {}
 
     # -- the namespace -----------------------------------------------------------------------------
 
@@ -297,7 +299,23 @@ class CupyBackend(Backend):
             return array.copy()  # from one device to another if they differ
 
     def to_numpy(self, array: Any) -> Any:
-        return array.get()
+        values = array.get()
+        if self._checks:
+            self._report(array.data.device_id)
+        return values
+
+    def check_later(self, name: str, indices: Any, low: int, high: int, ignore: int | None = None) -> None:
+        if indices.dtype.kind not in "iu" or not indices.size:
+            return
+        native = indices.data.device_id
+        with self._scope(native):
+            if native not in self._checks:
+                self._checks[native] = IndexChecks(self.cp, native)
+            self._checks[native].note(name, indices, low, high, ignore)
+
+    def _report(self, native: int) -> None:
+        if native in self._checks:
+            self._checks[native].report()
 
     def from_numpy(self, array: Any, native: int) -> Any:
         with self._scope(native):
@@ -313,6 +331,7 @@ class CupyBackend(Backend):
 
     def synchronize(self, native: int) -> None:
         self.cp.cuda.Device(native).synchronize()
+        self._report(native)
 
     # -- memory ------------------------------------------------------------------------------------
 

@@ -164,12 +164,12 @@ def check_probabilities(name: str, x: Any) -> None:
 
 
 def check_classes(name: str, target: Any, classes: int, ignore: int) -> None:
-    """Refuse targets that are no class. They are looked at on the host only: elsewhere it would mean to wait."""
+    """Refuse targets that are no class: at once on the host, on a GPU when it is next waited for."""
     _refuse_others(name, "targets must be integer classes", target)
     if is_traced(target):
         at_each_run(InRange(name, classes, ignore), target)
         return
-    outside = _outside(target, classes, ignore)
+    outside = _outside(name, target, classes, ignore)
     if outside is not None:
         raise IndexError(
             f"{name}: the targets range from {outside[0]} to {outside[1]}, but the classes of the input are 0 to "
@@ -178,12 +178,12 @@ def check_classes(name: str, target: Any, classes: int, ignore: int) -> None:
 
 
 def check_indices(name: str, indices: Any, n: int) -> None:
-    """Refuse indices that are none of 0 to n - 1, looked at on the host only."""
+    """Refuse indices that are none of 0 to n - 1: at once on the host, on a GPU when it is next waited for."""
     _refuse_others(name, "indices must be integers", indices)
     if is_traced(indices):
         at_each_run(InRange(name, n, None), indices)
         return
-    outside = _outside(indices, n, None)
+    outside = _outside(name, indices, n, None)
     if outside is not None:
         raise IndexError(f"{name}: the indices range from {outside[0]} to {outside[1]}, but must be 0 to {n - 1}")
 
@@ -198,9 +198,10 @@ def _is_at_hand(x: Any) -> bool:
     return not x._device.backend.lazy and 0 not in x._value.shape and x.__dlpack_device__()[0] == _HOST
 
 
-def _outside(target: Any, n: int, ignore: int | None) -> tuple[int, int] | None:
+def _outside(name: str, target: Any, n: int, ignore: int | None) -> tuple[int, int] | None:
     """The least and largest of some indices where one of them is not 0 to n - 1 (nor ignored)."""
     if not _is_at_hand(target):
+        target._device.backend.check_later(name, target._value, 0, n, ignore)
         return None
     raw = target._value
     xp = target._device.raw

@@ -46,6 +46,7 @@ def same(
     import torch
 
     rtol = RTOL[dtype] if rtol is None else rtol
+    device = pg.default_device() if device is None else device
     arrays = [np.asarray(a).astype(dtype) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in arrays]
     ts = [torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
     ps = [pg.asarray(a, device=device, copy=True) for a in arrays]

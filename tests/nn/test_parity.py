@@ -30,6 +30,7 @@ STACKS = {"TransformerEncoder", "TransformerDecoder"}  # made of layers: their o
 
 def made(row: Row, setting: Any, dtype: str, device: Any = None) -> tuple[Any, Any]:
     """Both libraries' layer, of one dtype."""
+    device = pg.default_device() if device is None else device
     args, kwargs = setting
     weights = {k: v for k, v in kwargs.items() if isinstance(v, np.ndarray)}
     torch.manual_seed(7)
@@ -41,6 +42,7 @@ def made(row: Row, setting: Any, dtype: str, device: Any = None) -> tuple[Any, A
 
 
 def compare(row: Row, setting: Any, dtype: str, device: Any = None) -> None:
+    device = pg.default_device() if device is None else device
     theirs, ours = made(row, setting, dtype, device)
     if row.name not in TOLD_OTHERWISE and not row.name.endswith("Loss") and "Dynamically" not in repr(theirs):
         assert repr(ours).replace("'", "") == repr(theirs).replace("'", "").replace(
