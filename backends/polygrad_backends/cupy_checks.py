@@ -58,7 +58,7 @@ class IndexChecks:
         self._kernel = cp.ElementwiseKernel(
             "T x, int64 low, int64 high, int64 ignore, int64 place",
             "raw int64 notes",
-            "long long v = (long long)x; if ((v < low || v >= high) && v != ignore) "
+            "long long v = (long long)x; if ((v < low || v >= high || (v < 0 && x > 0)) && v != ignore) "
             "{ notes[2 * place + 1] = v; notes[2 * place] = 1; }",
             "polygrad_index_check",
         )
