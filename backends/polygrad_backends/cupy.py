@@ -45,6 +45,7 @@ class CupyBackend(Backend):
     library = "cupy"
     install = 'pip install "polygrad-xp[cuda12]" (or [cuda13], by the version of your CUDA driver)'
     promotes = True
+    checks_later = True
 
     @classmethod
     def reason(cls) -> str | None:

@@ -56,7 +56,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
         x = _beside_key(x, key)
         key = raw_key(x, key)
         basic = is_basic(key)
-        if not basic:
+        if not basic and x._device.backend.checks_later:
             _check_key_later(x, key)
     if basic and _is_element(x, key):  # NumPy would give a scalar, a copy
         key = (*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)
@@ -179,8 +179,9 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Ten
             raise ShapeError(f"take: axis is required for an array of {ndim} dimensions")
         axis = 0
     place = normal_axis("take", axis, ndim)
-    size = x._value.shape[place]
-    x._device.backend.check_later("take", indices._value, -size, size)
+    if x._device.backend.checks_later:
+        size = x._value.shape[place]
+        x._device.backend.check_later("take", indices._value, -size, size)
     try:
         return apply(_take, (x, indices), (place,))
     except IndexError as error:
@@ -231,8 +232,9 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> T
     xp = x._device.xp
     x = xp.broadcast_to(x, (*common[:place], shape[place], *common[place:]))
     indices = xp.broadcast_to(indices, (*common[:place], wanted[place], *common[place:]))
-    size = x._value.shape[place]
-    x._device.backend.check_later("take_along_axis", indices._value, -size, size)
+    if x._device.backend.checks_later:
+        size = x._value.shape[place]
+        x._device.backend.check_later("take_along_axis", indices._value, -size, size)
     return apply(_take_along_axis, (x, indices), (place,))
 
 
