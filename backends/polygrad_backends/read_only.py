@@ -37,14 +37,16 @@ class ReadOnly:
 
     def lock_of(self, array: Any) -> Callable[[bool], None] | None:
         """A function that takes ``writable``; None where the array is read-only for other reasons."""
-        if not array.flags.writeable and not self._is_held(array):
+        # Another thread may let go of it between two looks here: only under the lock is it known who holds it.
+        if not array.flags.writeable and id(array) not in self._entries:
             return None
         entry: _Entry | None = None
 
         def lock(writable: bool) -> None:
             nonlocal entry
             if entry is None:
-                entry = self._entry(array)
+                foreign = not array.flags.writeable and not self._is_held(array)
+                entry = _Entry(None, None) if foreign else self._entry(array)
             if entry.count is None:
                 return
             if not writable:
