@@ -53,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "over(cases, first=()): run a test that takes `device`, `row` and `sample` for each row of these cases of the table, "
         "one sample after the other; on the devices `first` on the first sample only",
     )
+    config.addinivalue_line("markers", "in_turn(k, n): run a long test in one sample of n, the k-th")
     config.addinivalue_line("markers", "part(n, *devices): on these devices run every n-th of a test's parameters only")
     _keep_what_jax_compiles(config)
     if getattr(
@@ -179,6 +180,10 @@ def _is_left_out(item: pytest.Item, seen: Counter[Any]) -> bool:
     params = _params(item)
     if item.config.getoption("--default-device") and "device" in getattr(item, "fixturenames", ()):
         return True
+    for turn in () if _ALL_CASES else item.iter_markers("in_turn"):
+        place, of = turn.args
+        if zlib.crc32(os.environ["POLYGRAD_SAMPLE"].encode()) % of != place:
+            return True
     if "device" not in params:  # of a test kept to backends that were not chosen there is nothing to skip
         return "NOTSET" in item.name and "device" in getattr(item, "fixturenames", ())
     for part in () if _ALL_CASES else item.iter_markers("part"):

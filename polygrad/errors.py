@@ -6,7 +6,6 @@
      ├── BackendError (also RuntimeError)     a backend is unknown, or cannot run on this machine
      │    └── NoFunctionError (also AttributeError)  a library has not this function, or not on this device
      ├── DeviceError (also ValueError)        unknown device, or arrays of different devices in one op
-     ├── DeviceMemoryError (also MemoryError)  a device's memory is used up; the message says what helps
      ├── DTypeError (also TypeError)          a dtype the op, the backend or differentiation does not take
      ├── ShapeError (also ValueError)         shapes that do not fit each other
      │    └── AxisError (also IndexError)     an axis out of range, as NumPy's of this name
@@ -42,7 +41,6 @@ __all__ = [
     "DetachWarning",
     "DetachedError",
     "DeviceError",
-    "DeviceMemoryError",
     "FreedGraphError",
     "GradientError",
     "MutationError",
@@ -71,10 +69,6 @@ class NoFunctionError(BackendError, AttributeError):
 
 class DeviceError(PolygradError, ValueError):
     """An unknown device, or arrays of different devices or backends in one op."""
-
-
-class DeviceMemoryError(PolygradError, MemoryError):
-    """The memory of a device is used up. Tensors stay as they are, so the call can be repeated."""
 
 
 class DTypeError(PolygradError, TypeError):

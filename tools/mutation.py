@@ -5,10 +5,10 @@
 
 Each mutant is one change of one expression: a sign, a factor, a missing ``conj``, an axis, a comparison. It is planted in the
 derivative rules, the passes over graphs or the kernels of a copy of the checkout. Then tests that execute the statement run
-until the first failure: tests that do not execute it cannot notice. Tests that fail without a mutant are
-left out. Of many tests at most ``--most`` run, taken in turn from
-the test functions, so that a survivor of more may still be noticed by the whole run. A survivor is either a missing test, or
-equivalent: list those in ``EQUIVALENT`` with the reason.
+until the first failure: tests that do not execute it cannot notice. Tests that fail without a mutant are left out. Of many
+tests at most ``--most`` run, taken in turn from the test functions, so that a survivor of more may still be noticed by the whole
+run. A run that does not end within ``--timeout`` counts as noticed. A survivor is either a missing test, or equivalent: list
+those in ``EQUIVALENT`` with the reason.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class _Finder(ast.NodeVisitor):
 
     def __init__(self, file: str, text: str) -> None:
         self.file, self.text = file, text
-        self.found: list[Mutant] = []
+        self.mutants: list[Mutant] = []
         starts = [0]
         for line in text.encode().splitlines(keepends=True):
             starts.append(starts[-1] + len(line))
@@ -124,7 +124,7 @@ class _Finder(ast.NodeVisitor):
 
     def _add(self, start: int, end: int, new: str, line: int, kind: str) -> None:
         old = self._bytes[start:end].decode()
-        self.found.append(Mutant(self.file, start, end, old, new, line, self._statement, kind))
+        self.mutants.append(Mutant(self.file, start, end, old, new, line, self._statement, kind))
 
     def _text(self, node: ast.expr) -> str:
         start, end = self._span(node)
@@ -191,14 +191,14 @@ class _Finder(ast.NodeVisitor):
 
 def mutants() -> list[Mutant]:
     """Every change that could be planted."""
-    found: list[Mutant] = []
+    planted: list[Mutant] = []
     for pattern in WHERE:
         for path in sorted(ROOT.glob(pattern)):
             text = path.read_text()
             finder = _Finder(path.relative_to(ROOT).as_posix(), text)
             finder.visit(ast.parse(text))
-            found += finder.found
-    return found
+            planted += finder.mutants
+    return planted
 
 
 def chosen(count: int, seed: int) -> list[Mutant]:
@@ -234,10 +234,10 @@ def record(copy: Path, file: Path) -> None:
     failing = failing_tests(run.stdout.decode(), executed)
     print(f"{len(executed) - len(failing)} tests recorded; left out, as they fail without a mutant: {sorted(failing)}")
     for name in data.measured_files():
-        found = data.contexts_by_lineno(name)
+        by_line = data.contexts_by_lineno(name)
         lines[Path(name).relative_to(copy).as_posix()] = {
             line: sorted({tests.setdefault(test, len(tests)) for test in _tests_in(contexts) - failing})
-            for line, contexts in found.items()
+            for line, contexts in by_line.items()
         }
     file.write_text(json.dumps({"tests": list(tests), "lines": lines}))
 
@@ -262,8 +262,8 @@ class Tests:
     """
 
     def __init__(self, file: Path, most: int) -> None:
-        found = json.loads(file.read_text())
-        self._names, self._lines, self._most = found["tests"], found["lines"], most
+        recorded = json.loads(file.read_text())
+        self._names, self._lines, self._most = recorded["tests"], recorded["lines"], most
 
     def of(self, mutant: Mutant) -> list[str]:
         """The tests to run, one of each test function first."""

@@ -11,7 +11,7 @@ from operator import getitem
 from typing import Any
 
 from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
-from polygrad.errors import DeviceError, DeviceMemoryError
+from polygrad.errors import DeviceError
 
 from .cupy_checks import IndexChecks
 from .cupy_special import polygamma, zeta
@@ -79,7 +79,6 @@ class CupyBackend(Backend):
         self._count = cupy.cuda.runtime.getDeviceCount()
         # On several GPUs what ops return is looked at: CuPy computes on its current device, whatever the arrays' is.
         self.array_types = (cupy.ndarray,) if self._count == 1 else (_Nowhere, cupy.ndarray)
-        _advise_on_memory(cupy)
         self.native_dtypes = {name: cupy.dtype(name) for name in _DTYPES.split()}
         self.complex_dtypes = frozenset({cupy.dtype("complex64"), cupy.dtype("complex128")})
         self.kernels = {
@@ -161,7 +160,7 @@ class CupyBackend(Backend):
         }
 
     def _linear_algebra(self) -> dict[str, Any]:
-        cp, cupyx = self.cp, import_module("cupyx")
+        cp, errstate = self.cp, import_module("cupyx").errstate
 
         def general(name: str) -> Callable[..., Any]:
             def call(x: Any) -> Any:
@@ -178,30 +177,33 @@ class CupyBackend(Backend):
 
             return call
 
-        def told(name: str) -> Callable[..., Any]:
-            """CuPy's function, whose failures raise LinAlgError: by default it looks at none. It waits for the result."""
+        def raising(name: str) -> Callable[..., Any]:
+            """The function, with LinAlgError where it fails, which waits for the result: CuPy ignores failures by default."""
             function = getattr(cp.linalg, name)
 
             def call(*args: Any, **options: Any) -> Any:
-                with cupyx.errstate(linalg="raise"):
+                with errstate(linalg="raise"):
                     return function(*args, **options)
 
             return call
 
+        inv, svd, factor, self._solve_stack = map(raising, ("inv", "svd", "cholesky", "solve"))
+
         def cholesky(x: Any, upper: bool = False) -> Any:
-            lower = told("cholesky")(x) if x.size else x
+            lower = factor(x) if x.size else x
             return lower.swapaxes(-1, -2).conj() if upper else lower
 
         return {
-            **{f"linalg.{name}": told(name) for name in ("qr", "svd", "eigh", "eigvalsh")},
-            "linalg.inv": lambda x: told("inv")(x) if x.size else x,
+            **{f"linalg.{name}": raising(name) for name in ("qr", "eigh", "eigvalsh")},
+            "linalg.svd": svd,
+            "linalg.inv": lambda x: inv(x) if x.size else x,
             "linalg.inv_or_inf": lambda x: cp.linalg.inv(x) if x.size else x,  # it does not raise
             "linalg.solve": self._solve,
             "linalg.cholesky": cholesky,
             "linalg.eig": general("eig"),
             "linalg.eigvals": general("eigvals"),
             "linalg.diagonal": lambda x, offset=0: cp.diagonal(x, offset, -2, -1),
-            "linalg.svdvals": lambda x: told("svd")(x, full_matrices=False, compute_uv=False),
+            "linalg.svdvals": lambda x: svd(x, full_matrices=False, compute_uv=False),
             "linalg.solve_triangular": self._solve_triangular,
         }
 
@@ -211,8 +213,7 @@ class CupyBackend(Backend):
 
         stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         a, b = (self.cp.broadcast_to(x, stack + x.shape[-2:]) for x in (a, b))
-        with import_module("cupyx").errstate(linalg="raise"):
-            return self.cp.linalg.solve(a, b) if b.size else self.cp.zeros_like(b)
+        return self._solve_stack(a, b) if b.size else self.cp.zeros_like(b)
 
     def _solve_triangular(self, a: Any, b: Any, upper: bool = False, unit_diagonal: bool = False) -> Any:
         if a.ndim > 2 or b.ndim > 2 or 0 in b.shape:  # CuPy's takes one matrix
@@ -225,30 +226,12 @@ class CupyBackend(Backend):
     # -- functions that CuPy has otherwise ---------------------------------------------------------
 
     def _concat(self, arrays: Sequence[Any], axis: int | None = 0) -> Any:
-        """Of many arrays by copies into the result: CuPy's kernel would send tables of them from the host."""
-        cp = self.cp
-        if len(arrays) <= _TABLE:
-            return cp.concatenate(arrays, axis)
+        """Join arrays, a few at a time: of more CuPy's kernel takes tables that are copied from the host."""
         if axis is None:
             arrays, axis = [x.reshape(-1) for x in arrays], 0
-        first = arrays[0]
-        if not -first.ndim <= axis < first.ndim or any(
-            (*x.shape[:axis], *x.shape[axis % x.ndim + 1 :])
-            != (*first.shape[:axis], *first.shape[axis % first.ndim + 1 :])
-            if x.ndim == first.ndim
-            else True
-            for x in arrays
-        ):
-            return cp.concatenate(arrays, axis)  # its error
-        axis %= first.ndim
-        shape = (*first.shape[:axis], sum(x.shape[axis] for x in arrays), *first.shape[axis + 1 :])
-        out = cp.empty(shape, cp.result_type(*arrays))
-        start = 0
-        for x in arrays:
-            end = start + x.shape[axis]
-            out[(slice(None),) * axis + (slice(start, end),)] = x
-            start = end
-        return out
+        while len(arrays) > _TABLE:
+            arrays = [self.cp.concatenate(arrays[i : i + _TABLE], axis) for i in range(0, len(arrays), _TABLE)]
+        return self.cp.concatenate(arrays, axis)
 
     def _stack(self, arrays: Sequence[Any], axis: int = 0) -> Any:
         if len(arrays) <= _TABLE:
@@ -371,24 +354,3 @@ class CupyBackend(Backend):
                 self.cp.add.at(wide, key, values.astype(self.cp.int64))
                 total[...] = wide.astype(total.dtype)
         return total
-
-
-def _advise_on_memory(cupy: Any) -> None:
-    """Make allocations that fail say what helps: CuPy's own error has sizes only."""
-    allocate = getattr(cupy.cuda, "get_allocator", lambda: None)()
-    if allocate is None or getattr(allocate, "advises", False):
-        return
-    shortage = cupy.cuda.memory.OutOfMemoryError
-
-    def advised(size: int) -> Any:
-        try:
-            return allocate(size)
-        except shortage as error:
-            raise DeviceMemoryError(
-                f"allocating {size:,} bytes on the GPU: {error}; make batches smaller, work under pg.no_grad() where no "
-                "gradients are needed, delete tensors that hold a graph, or free what CuPy keeps: "
-                "cupy.get_default_memory_pool().free_all_blocks()"
-            ) from error
-
-    advised.advises = True  # type: ignore[attr-defined]  # a mark: a second backend does not wrap it again
-    cupy.cuda.set_allocator(advised)

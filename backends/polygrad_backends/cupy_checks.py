@@ -70,8 +70,8 @@ class IndexChecks:
         Raises:
             IndexError: at once, under the switch.
         """
-        wanted = _Range(name, low, high, ignore)
-        place = self._ranges.setdefault(wanted, min(len(self._ranges), _PLACES - 1))
+        accepted = _Range(name, low, high, ignore)
+        place = self._ranges.setdefault(accepted, min(len(self._ranges), _PLACES - 1))
         self._kernel(indices, low, high, _NONE if ignore is None else ignore, place, self._notes)
         if self._at_once:
             self._cp.cuda.get_current_stream().synchronize()

@@ -57,7 +57,7 @@ class NumpyBackend(Backend):
         self.array_types = (np.ndarray,)
         self.native_dtypes = {n: np.dtype(n) for n in _DTYPES.split()}
         self.complex_dtypes = frozenset({np.dtype("complex64"), np.dtype("complex128")})
-        slope = _tanh_slope(np, lambda out, x: generic_kernel("tanh_slope")(self._namespace, out, x))
+        self.strong = strong_kernels(np, lambda out, x: generic_kernel("tanh_slope")(self._namespace, out, x))
         self.kernels = {
             "adjoint": self._adjoint,
             "floor_quotient": partial(host.floor_divide, np),
@@ -69,10 +69,8 @@ class NumpyBackend(Backend):
             "scatter_add": self._scatter_add,
             "sliding_windows": np.lib.stride_tricks.sliding_window_view,
             "matmul_2d": np.ndarray.dot,  # half the overhead of matmul, and the same BLAS
-            **strong_kernels(np),
+            **self.strong,
             "sum_leading": _sum_leading(np),
-            "tanh_slope": slope,
-            "tanh_vjp": _tanh_vjp(np, slope),
             "linalg.adjugate": self._adjugate,
             "linalg.inv_or_inf": self._inv_or_inf,
             "linalg.p_norm": self._p_norm,
@@ -409,48 +407,6 @@ def _relu_linear(np: Any) -> Callable[..., Any]:
 def _tanh(np: Any) -> Callable[[Any], Any]:
     tanh = np.tanh
     return lambda x: tanh(x) if x.dtype.kind != "c" else host.tanh(np, x)
-
-
-def _tanh_slope(np: Any, generic: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    subtract, array = np.subtract, np.ndarray
-    one = {d: np.ones((), d) for d in (np.dtype("float32"), np.dtype("float64"))}  # quicker than a Python number
-
-    def tanh_slope(out: Any, x: Any, g: Any = None) -> Any:
-        """The slope, for a product with ``g`` 0 where it is nan and ``g`` is 0."""
-        # 1 - tanh^2 loses digits in the tails only: there, and only there, the exact form is worth its price.
-        if out.dtype.kind == "c":
-            return generic(out, x)
-        slope = out * out
-        if slope.__class__ is not array or slope.size == 0:
-            slope = np.asarray(1 - slope)
-            if slope.size == 0:
-                return slope
-        else:
-            subtract(one.get(slope.dtype, 1), slope, slope)
-        least = slope.item(slope.argmin())  # the quickest way to the least element; nan counts as least
-        if least > 1e-3:
-            return slope
-        tail = slope <= 1e-3
-        e = np.exp(-np.abs(x[tail]))
-        sech = 2 * e / (1 + e * e)
-        slope[tail] = sech * sech
-        if least != least and g is not None:
-            slope[np.isnan(slope) & np.equal(g, 0)] = 0
-        return slope
-
-    return tanh_slope
-
-
-def _tanh_vjp(np: Any, tanh_slope: Callable[..., Any]) -> Callable[[Any, Any, Any], Any]:
-    multiply = np.multiply
-
-    def tanh_vjp(g: Any, out: Any, x: Any) -> Any:
-        if g.shape != out.shape:
-            g = np.broadcast_to(g, out.shape)
-        slope = tanh_slope(out, x, g)
-        return multiply(slope, g, slope) if g.dtype is slope.dtype else g * slope
-
-    return tanh_vjp
 
 
 def _sum_leading(np: Any) -> Callable[[Any, int], Any]:

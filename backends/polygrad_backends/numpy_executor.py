@@ -14,11 +14,11 @@ from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any, Final
 
-from polygrad.graph import ELEMENTWISE, REARRANGED, Graph, Instruction, Program, Value, no_collection, resolve
+from polygrad.graph import ELEMENTWISE, PLAIN_OF, REARRANGED, Graph, Instruction, Program, Value, no_collection, resolve
 
 from .numpy_blocks import LINE, Group, Scratch, Step, grouped, inputs_of
 from .numpy_source import Source, is_product, reduction, surely_fresh
-from .numpy_strong import PLAIN_OF, carries_nan
+from .numpy_strong import carries_nan
 from .numpy_threads import one_blas_thread, threads
 
 __all__ = ["Plan", "compile_graph", "threads"]
@@ -116,6 +116,7 @@ class Plan:
         self.ordered = self._ordered()
         self.steps = self._steps()
         self.over: dict[Value, Value] = {}
+        self._mended: dict[Group, list[Value]] = {}
         self.arenas: list[int] = []
         self.place: dict[Value, int] = {}
         self._ends, self._roots = self._lifetimes()
@@ -228,14 +229,30 @@ class Plan:
         (out,) = instruction.outputs
         if out not in self.ordered or out.dtype is None or out.dtype.kind not in "fc" or out.shape == ():
             return False
-        alike = all(v.shape == out.shape and v.dtype is out.dtype for v in instruction.inputs)
-        if instruction.op == "tanh_vjp":
-            return alike and out.dtype.kind == "f"
-        return alike or all(v.shape in ((), out.shape) and v.dtype is out.dtype for v in instruction.inputs)
+        if instruction.op == "tanh_vjp" and out.dtype.kind == "c":
+            return False
+        shapes = (out.shape,) if instruction.op == "tanh_vjp" else ((), out.shape)
+        return all(v.shape in shapes and v.dtype is out.dtype for v in instruction.inputs)
+
+    def written_over(self, instruction: Instruction) -> Sequence[Value]:
+        """The arguments of an instruction whose memory its result may take, element by element."""
+        if self.ufunc(instruction) is not None and not is_product(instruction):
+            return instruction.inputs
+        if not self.is_placed(instruction) or instruction.op == "strong_product":
+            return []
+        second = instruction.args[1]  # the slope: the cotangent is looked at again
+        alone = second.__class__ is Value and sum(v is second for v in instruction.args) == 1
+        return [second] if alone else []
 
     def mended(self, group: Group) -> list[Value]:
-        """The results of a group that a nan would reach of a product with strong zeros: if they have none, plain products
-        give the same. None of them where that is not known, or costs as much as it saves."""
+        """The results of a group that a nan of a product with strong zeros would reach. If no nan is in them, plain products
+        give the same. Empty where that is unknown, or costs as much as it saves."""
+        known = self._mended.get(group)
+        if known is None:
+            known = self._mended[group] = self._reached_by_nan(group)
+        return known
+
+    def _reached_by_nan(self, group: Group) -> list[Value]:
         strong = [i for i in group.instructions if i.op in PLAIN_OF]
         if len(strong) < 2 or any(not self.is_placed(i) or not _is_real(i.outputs[0]) for i in strong):
             return []
@@ -404,12 +421,15 @@ class Plan:
         if v not in self.ordered or v.dtype is None or v.dtype.kind != "f":
             return False
         if not isinstance(step, Group):
-            return self.ufunc(step) is not None and not is_product(step)
+            return v in self.written_over(step)
         if self.mended(step):  # it may have to be computed once more
             return False
         reads = [i for i, instruction in enumerate(step.instructions) if v in instruction.inputs]
         (writes,) = [i for i, instruction in enumerate(step.instructions) if out in instruction.outputs]
-        return reads[-1] < writes or (reads[-1] == writes and not self.is_placed(step.instructions[writes]))
+        last = step.instructions[writes]
+        return reads[-1] < writes or (
+            reads[-1] == writes and (not self.is_placed(last) or v in self.written_over(last))
+        )
 
     def _assign(self) -> None:
         returned = {v for v in self.graph.outputs if v is not None}
@@ -417,11 +437,12 @@ class Plan:
         dying: dict[int, list[Value]] = {}
         for i, step in enumerate(self.steps):
             wanted = [v for v in self.writable(step) if v not in returned and v.nbytes < PLANNED_BYTES]
-            early = isinstance(step, Instruction) and self.ufunc(step) is not None and not is_product(step)
-            if early:  # a ufunc may write over what it reads, element by element
-                for v in dying.pop(i, []):
-                    same = all(v.shape == w.shape and v.nbytes == w.nbytes for w in wanted) and wanted
-                    (free.add(self.place[v]) if same else dying.setdefault(i + 1, []).append(v))
+            early = self.written_over(step) if isinstance(step, Instruction) else ()
+            rest = []
+            for v in dying.pop(i, []):
+                same = v in early and wanted and all(v.shape == w.shape and v.nbytes == w.nbytes for w in wanted)
+                (free.add(self.place[v]) if same else rest.append(v))
+            dying[i] = rest
             for v in wanted:
                 self.place[v] = free.taken(v.nbytes)
                 dying.setdefault(max(self._ends.get(v, i), i), []).append(v)

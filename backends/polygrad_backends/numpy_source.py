@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from polygrad.graph import FRESH, REARRANGED, Instruction, Value, Writer
+from polygrad.graph import FRESH, PLAIN_OF, REARRANGED, Instruction, Value, Writer
 
 from .lending import lend
 from .numpy_blocks import BLOCK_BYTES, LINE, MANY_BYTES, Group, Step, block_of, blocks, inputs_of
 
 if TYPE_CHECKING:
     from .numpy_executor import Plan
-from .numpy_strong import PLAIN_OF, has_nan, placed_kernels
+from .numpy_strong import has_nan
 
 __all__ = ["Source", "is_product", "is_static_key", "reduction", "surely_fresh"]
 
@@ -90,7 +90,7 @@ class Source(Writer):
         scope = {
             "copy": plan.device.backend.copy, "np": np, "as_raw": np.asarray, "blocks": blocks,
             "flat": lambda x: x.reshape(-1), "empty": np.empty, "zeros": np.zeros, "lend": lend,
-            "has_nan": has_nan, **{f"into_{name}": f for name, f in placed_kernels(np).items()},
+            "has_nan": has_nan, **{f"into_{name}": f for name, f in plan.device.backend.strong.items()},
         }  # fmt: skip
         super().__init__(plan.graph, plan.device, scope)
 
@@ -361,9 +361,9 @@ class Source(Writer):
             return self._body(group, group.instructions, outs, sums, scratch), scratch
         plain = [i if i.op not in PLAIN_OF else replace(i, op=PLAIN_OF[i.op]) for i in group.instructions]
         lines = self._body(group, plain, outs, sums, scratch)
-        found = [f"p{v.number}[at] != p{v.number}[at]" if v in sums else f"has_nan(x{v.number})" for v in mended]
+        tests = [f"p{v.number}[at] != p{v.number}[at]" if v in sums else f"has_nan(x{v.number})" for v in mended]
         again = self._body(group, group.instructions, outs, sums, scratch)
-        return [*lines, f"if {' or '.join(found)}:", *("    " + line for line in again)], scratch
+        return [*lines, f"if {' or '.join(tests)}:", *("    " + line for line in again)], scratch
 
     def _body(
         self,
@@ -392,7 +392,8 @@ class Source(Writer):
             in_place = self.plan.ufunc(instruction) is not None
             dying = [v for v in dict.fromkeys(instruction.inputs) if last[v] == i and names.get(v, "").startswith("t")]
             into_place = in_place or self.plan.is_placed(instruction)
-            for v in dying if in_place else ():  # a ufunc may write over what it reads
+            early = [v for v in dying if v in self.plan.written_over(instruction)]
+            for v in early:
                 free.setdefault(self.plan.native(v), []).append(int(names[v][1:]))
             if out not in names and into_place:
                 kind = self.plan.native(out)
@@ -400,7 +401,7 @@ class Source(Writer):
                     scratch.append(kind)
                     free.setdefault(kind, []).append(len(scratch) - 1)
                 names[out] = f"t{free[kind].pop()}"
-            for v in () if in_place else dying:
+            for v in [v for v in dying if v not in early]:
                 free.setdefault(self.plan.native(v), []).append(int(names[v][1:]))
             if into_place:
                 lines += self._call_line(instruction, names[out])

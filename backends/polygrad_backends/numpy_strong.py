@@ -1,6 +1,7 @@
-"""NumPy's kernels of strong zeros: a product is computed, looked at, and mended only if a nan is in it.
+"""NumPy's kernels that multiply cotangents by slopes with strong zeros: a product is computed first, and mended only if a
+nan is in it.
 
-Each has a twin that writes into a place, for static graphs: the same steps, so the same bits.
+Each takes a place to write into as its last argument, for static graphs; without one it makes an array.
 """
 
 from __future__ import annotations
@@ -8,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from polygrad.graph import Instruction, Value
+from polygrad.graph import PLAIN_OF, Instruction, Value
 
-__all__ = ["PLAIN_OF", "carries_nan", "has_nan", "placed_kernels", "strong_kernels"]
-
-PLAIN_OF: Final = {"strong_multiply": "multiply", "strong_product": "multiply", "strong_divide": "divide"}
-"""The function that gives the same where no nan comes of it."""
+__all__ = ["carries_nan", "has_nan", "strong_kernels"]
 
 _ARITHMETIC: Final = frozenset("add subtract multiply divide negative abs sqrt square sum mean divide_linear".split())
 
 
 def has_nan(x: Any) -> bool:
-    """Whether a nan is in an array of real numbers."""
-    if not x.size:
+    """Whether a nan is in an array of floating or complex numbers."""
+    if x.size == 0:
         return False
+    if x.dtype.kind == "c":
+        return bool((x != x).any())
     least = x.item(x.argmin())  # the quickest way to a nan, which counts as least
     return bool(least != least)
 
@@ -35,103 +35,80 @@ def carries_nan(instructions: Iterable[Instruction]) -> set[Value] | None:
     for i in instructions:
         from_them = [a for a in i.args if a.__class__ is Value and a in tainted]
         if i.op in PLAIN_OF or i.op in _ARITHMETIC:
-            hidden = False
-        elif i.op in ("where", "relu_linear", "tanh_vjp"):
-            chosen = i.args[1:] if i.op == "where" else i.args[:1]
-            hidden = any(not any(a is b for b in chosen) for a in from_them)
+            passing = from_them
+        elif i.op == "where":
+            passing = list(i.args[1:])
+        elif i.op in ("relu_linear", "tanh_vjp"):
+            passing = list(i.args[:1])
         else:
-            hidden = bool(from_them)
-        if hidden:
+            passing = []
+        if any(a not in passing for a in from_them):
             return None
         if from_them or i.op in PLAIN_OF:
             tainted.update(i.outputs)
     return tainted
 
 
-def strong_kernels(np: Any) -> dict[str, Callable[..., Any]]:
-    """The kernels, by name."""
-    multiply, divide, isnan, array = np.multiply, np.true_divide, np.isnan, np.ndarray
+def strong_kernels(np: Any, generic_slope: Callable[[Any, Any], Any]) -> dict[str, Callable[..., Any]]:
+    """The kernels, by name.
 
-    def mended(result: Any, zero: Callable[[], Any]) -> Any:
-        """``result``, and 0 where it is nan and ``zero()`` holds."""
-        if result.__class__ is not array or result.dtype.kind == "c" or result.size == 0:
-            if not isnan(result).any():
-                return result
-        else:
-            least = result.item(result.argmin())  # the quickest way to a nan, which counts as least
-            if least == least:
-                return result
-        return np.where(isnan(result) & zero(), result.dtype.type(0), result)
+    Args:
+        np: NumPy.
+        generic_slope: the slope of tanh, of complex numbers too.
+    """
+    multiply, divide, subtract, array = np.multiply, np.true_divide, np.subtract, np.ndarray
+    one = {d: np.ones((), d) for d in (np.dtype("float32"), np.dtype("float64"))}  # quicker than a Python number
 
-    def divide_linear(g: Any, out: Any, x: Any) -> Any:
-        result = multiply(g, out)
-        if result.__class__ is array:
-            divide(result, x, result)
-            np.negative(result, result)
-        else:
-            result = -divide(result, x)
-        return mended(result, lambda: np.equal(g, 0))
+    def mended(result: Any, *factors: Any) -> Any:
+        """``result``, and 0 where it is nan and one of the factors is 0."""
+        if not has_nan(result):
+            return result
+        zero = np.isnan(result) & np.logical_or.reduce([np.broadcast_to(np.equal(f, 0), result.shape) for f in factors])
+        if result.__class__ is not array:  # one of NumPy's scalars
+            return result.dtype.type(0) if zero else result
+        np.copyto(result, 0, where=zero)
+        return result
 
-    return {
-        "divide_linear": divide_linear,
-        "strong_multiply": lambda g, slope: mended(multiply(g, slope), lambda: np.equal(g, 0)),
-        "strong_product": lambda a, b: mended(multiply(a, b), lambda: np.equal(a, 0) | np.equal(b, 0)),
-        "strong_divide": lambda g, x: mended(divide(g, x), lambda: np.equal(g, 0)),
-    }
+    def divide_linear(g: Any, out: Any, x: Any, place: Any = None) -> Any:
+        result = multiply(g, out, place)
+        into = result if result.__class__ is array else None
+        return mended(np.negative(divide(result, x, into), into), g)
 
+    def tanh_tails(slope: Any, x: Any) -> Any:
+        """The slope with its tails, where 1 - tanh^2 loses digits, by the exact form: there only it is worth its price."""
+        tail = np.flatnonzero(slope <= 1e-3)
+        e = np.exp(-np.abs(x.take(tail)))
+        sech = 2 * e / (1 + e * e)
+        slope.put(tail, sech * sech)
+        return slope
 
-def placed_kernels(np: Any) -> dict[str, Callable[..., None]]:
-    """Kernels that write into their last argument, by name."""
-    multiply, divide, subtract, negative, exp = np.multiply, np.true_divide, np.subtract, np.negative, np.exp
-    isnan, equal, flatnonzero, copyto = np.isnan, np.equal, np.flatnonzero, np.copyto
-    one = {d: np.ones((), d) for d in (np.dtype("float32"), np.dtype("float64"))}
+    def tanh_slope(out: Any, x: Any) -> Any:
+        if out.dtype.kind == "c":
+            return generic_slope(out, x)
+        slope = np.asarray(multiply(out, out))
+        if slope.size == 0:
+            return slope
+        subtract(one.get(slope.dtype, 1), slope, slope)
+        return slope if slope.item(slope.argmin()) > 1e-3 else tanh_tails(slope, x)
 
-    def mend(place: Any, *factors: Any) -> None:
-        if place.dtype.kind == "c" or place.size == 0:
-            if not isnan(place).any():
-                return
-        else:
-            least = place.item(place.argmin())
-            if least == least:
-                return
-        for factor in factors:
-            copyto(place, 0, where=isnan(place) & equal(factor, 0))
-
-    def strong_multiply(g: Any, slope: Any, place: Any) -> None:
-        multiply(g, slope, place)
-        mend(place, g)
-
-    def strong_product(a: Any, b: Any, place: Any) -> None:
-        multiply(a, b, place)
-        mend(place, a, b)
-
-    def strong_divide(g: Any, x: Any, place: Any) -> None:
-        divide(g, x, place)
-        mend(place, g)
-
-    def divide_linear(g: Any, out: Any, x: Any, place: Any) -> None:
-        multiply(g, out, place)
-        divide(place, x, place)
-        negative(place, place)
-        mend(place, g)
-
-    def tanh_vjp(g: Any, out: Any, x: Any, place: Any) -> None:
-        multiply(out, out, place)
-        subtract(one.get(place.dtype, 1), place, place)
-        least = place.item(place.argmin()) if place.size else 1.0  # nan counts as least
-        if not least > 1e-3:  # digits are lost there, and only there
-            tail = flatnonzero(place <= 1e-3)
-            e = exp(-abs(x.take(tail)))
-            sech = 2 * e / (1 + e * e)
-            place.put(tail, sech * sech)
-        if least != least:
-            copyto(place, 0, where=isnan(place) & equal(g, 0))
-        multiply(place, g, place)
+    def tanh_vjp(g: Any, out: Any, x: Any, place: Any = None) -> Any:
+        alike = place is not None or (g.shape == out.shape != () and g.dtype is out.dtype)
+        if not alike or out.size == 0:
+            return mended(multiply(tanh_slope(out, x), g), g)
+        slope = multiply(out, out, place)
+        subtract(one.get(slope.dtype, 1), slope, slope)
+        least = slope.item(slope.argmin())  # nan counts as least
+        if not least > 1e-3:
+            tanh_tails(slope, x)
+            if least != least:
+                mended(slope, g)
+        return multiply(slope, g, slope)
 
     return {
         "divide_linear": divide_linear,
-        "strong_divide": strong_divide,
-        "strong_multiply": strong_multiply,
-        "strong_product": strong_product,
+        "strong_divide": lambda g, x, place=None: mended(divide(g, x, place), g),
+        "strong_multiply": lambda g, slope, place=None: mended(multiply(g, slope, place), g),
+        "strong_product": lambda a, b, place=None: mended(multiply(a, b, place), a, b),
+        "tanh_slope": tanh_slope,
         "tanh_vjp": tanh_vjp,
     }

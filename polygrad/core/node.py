@@ -12,17 +12,8 @@ if TYPE_CHECKING:
     from .op import Op
 
 __all__ = [
-    "LEAF",
-    "Node",
-    "NodeExtra",
-    "add_pin",
-    "carry_retained",
-    "extra_of",
-    "is_leaf",
-    "leaf",
-    "next_seq",
-    "reaches",
-]
+    "LEAF", "Node", "NodeExtra", "add_pin", "carry_retained", "extra_of", "is_leaf", "leaf", "next_seq", "reaches",
+]  # fmt: skip
 
 next_seq = count().__next__
 

@@ -10,6 +10,7 @@
       %0 x (above)
 """
 
+from ..ops.strong import PLAIN_OF
 from .collection import no_collection
 from .compiled import CacheInfo, Compiled, Spec, compile, trace
 from .draw import Picture, show, to_dot, to_mermaid, to_text
@@ -25,6 +26,7 @@ __all__ = [
     "ELEMENTWISE",
     "FRESH",
     "PASSES",
+    "PLAIN_OF",
     "REARRANGED",
     "CacheInfo",
     "Compiled",

@@ -10,10 +10,10 @@ from .. import registry
 from ..core.cell import Cell, settle
 from .guards import Change, Surroundings
 from .noting import Noted, note
+from .objects import address
 from .outside import global_streams
 from .places import Stream
 from .tracing import Done, Trace, tracing, undo
-from .walking import address
 from .witness import Witness
 
 __all__ = ["Traced", "others", "traced"]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from ..ops.strong import PLAIN_OF
 from .ir import Graph, Instruction, Value, rewritten
 
 __all__ = ["axes_of", "simplify", "transpose"]
@@ -114,16 +115,13 @@ def _multiply(known: _Known, i: Instruction) -> Value | Instruction | None:
 
 
 # Of a number that is not 0 (the cotangent of a sum or mean) the product with strong zeros is the plain one.
-_PLAIN_OF: Final = {"strong_multiply": "multiply", "strong_divide": "divide"}
-
-
 def _strong(known: _Known, i: Instruction) -> Value | Instruction | None:
     a, b = i.args
     (out,) = i.outputs
     if _plain(out) and _alike(a, out) and known.is_one(b):
         return a  # type: ignore[no-any-return]
     if known.is_never_zero(a):
-        return replace(i, op=_PLAIN_OF[i.op])
+        return replace(i, op=PLAIN_OF[i.op])
     c, d = known.negated(a), known.negated(b)
     return replace(i, args=(c, d)) if c is not None and d is not None else None
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import threading
 import types
+import zlib
 from typing import Any
 
 from .places import MISSING
 
-__all__ = ["descriptor_value", "functions_of", "is_data_descriptor", "is_network", "slots_of", "state_of"]
+__all__ = [
+    "address", "descriptor_value", "digest", "functions_of", "is_data_descriptor", "is_network", "registrations", "slots_of",
+    "state_of",
+]  # fmt: skip
 
 
 def state_of(thing: Any) -> Any:
@@ -59,3 +64,22 @@ def slots_of(cls: type) -> tuple[str, ...]:
         slots = (slots,) if isinstance(slots, str) else tuple(slots)
         names += [s for s in slots if isinstance(base.__dict__.get(s), types.MemberDescriptorType)]
     return tuple(names)
+
+
+def address(array: Any) -> int | None:
+    """Where the memory of a NumPy array begins; None for other arrays, and for objects."""
+    about = getattr(array, "__array_interface__", None)
+    return None if about is None or array.dtype.hasobject else int(about["data"][0])
+
+
+def digest(array: Any) -> int:
+    """A checksum of the contents of a large array; two contents share one with a chance of 2^-32."""
+    try:
+        return zlib.crc32(array)
+    except (BufferError, ValueError, TypeError):  # not in C order, or of a dtype that has no letter
+        return zlib.crc32(array.tobytes())
+
+
+def registrations(cls: type) -> Any:
+    """A token that changes whenever a class is registered with an abstract one."""
+    return abc.get_cache_token()

@@ -464,7 +464,7 @@ class Progress(_Whole):
 
 
 class Derived(_Whole):
-    """What a function, ``key``, gives for something: a number that stands for all of it."""
+    """The result of a function, ``key``, of the container, such as a checksum."""
 
     __slots__ = ()
 

@@ -28,8 +28,8 @@ class Parameter(pg.Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        if isinstance(data, pg.Tensor) and data.requires_grad:  # an error inside a transform that differentiates it
-            data = pg.asarray(data, copy=True, requires_grad=True)
+        if isinstance(data, pg.Tensor) and data.requires_grad:
+            pg.asarray(data, requires_grad=True, copy=True)  # raises inside a transform that differentiates it
         with pg.no_grad():
             owned = pg.asarray(data, copy=True)
         super().__init__(owned, requires_grad=requires_grad)

@@ -194,11 +194,11 @@ def _bend(xp: Namespace, x: Raw) -> Raw:
 
 
 def _gelu_vjp(xp: Namespace, g: list[Any], out: list[Any], x: Raw) -> Raw:
-    made = None if g[0] is None else xp.strong_multiply(g[0], out[1])
+    cotangent = None if g[0] is None else xp.strong_multiply(g[0], out[1])
     if g[1] is None:
-        return made
+        return cotangent
     bend = xp.strong_multiply(g[1], _bend(xp, x))
-    return bend if made is None else made + bend
+    return bend if cotangent is None else cotangent + bend
 
 
 def _gelu_jvp(xp: Namespace, t: Raw, out: list[Any], x: Raw) -> list[Raw]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,17 +104,12 @@ def is_traced(x: Any) -> bool:
     return bool(get_mode() & TRACE) and (enter(x) or x._device.backend.stands_for is not None)
 
 
-def at_each_run(check: Callable[[Any], None], x: Any) -> None:
-    """Have a check made of a tensor at each run of the static graph that is being traced."""
-    x._device.backend.trace.check(check, x)
-
-
 _HOST = 1  # DLPack's number for memory of the host
 
 
 @dataclass(frozen=True)
 class InRange:
-    """What each run of a static graph checks of integers: that they are 0 to n - 1; data, so that a graph can be saved.
+    """A check at each run of a static graph: integers are 0 to n - 1. It is data, so that a graph can be saved.
 
     Attributes:
         name: of the function, for the error.
@@ -136,7 +130,7 @@ class InRange:
 
 @dataclass(frozen=True)
 class AreProbabilities:
-    """What each run of a static graph checks of floating numbers: that they are 0 to 1, or nan.
+    """A check at each run of a static graph: floating numbers are 0 to 1, or nan.
 
     Attributes:
         name: of the function, for the error.
@@ -151,7 +145,7 @@ class AreProbabilities:
 def check_probabilities(name: str, x: Any) -> None:
     """Refuse numbers that are no probabilities, looked at on the host only."""
     if is_traced(x):
-        at_each_run(AreProbabilities(name), x)
+        x._device.backend.trace.check(AreProbabilities(name), x)
         return
     if not _is_at_hand(x):
         return
@@ -167,7 +161,7 @@ def check_classes(name: str, target: Any, classes: int, ignore: int) -> None:
     """Refuse targets that are no class: at once on the host, on a GPU when it is next waited for."""
     _refuse_others(name, "targets must be integer classes", target)
     if is_traced(target):
-        at_each_run(InRange(name, classes, ignore), target)
+        target._device.backend.trace.check(InRange(name, classes, ignore), target)
         return
     outside = _outside(name, target, classes, ignore)
     if outside is not None:
@@ -181,7 +175,7 @@ def check_indices(name: str, indices: Any, n: int) -> None:
     """Refuse indices that are none of 0 to n - 1: at once on the host, on a GPU when it is next waited for."""
     _refuse_others(name, "indices must be integers", indices)
     if is_traced(indices):
-        at_each_run(InRange(name, n, None), indices)
+        indices._device.backend.trace.check(InRange(name, n, None), indices)
         return
     outside = _outside(name, indices, n, None)
     if outside is not None:

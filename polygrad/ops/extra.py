@@ -286,11 +286,11 @@ def softmax(x: ArrayLike, /, *, axis: int | tuple[int, ...] = -1) -> Tensor:
 
 # A gradient sums to 0: what the one largest element gets is what all others lose.
 def _log_softmax_vjp(xp: Namespace, g: Raw, out: Raw, axes: Axes) -> Raw:
-    made = g - xp.strong_multiply(xp.sum(g, axis=axes, keepdims=True), xp.exp(out))
+    cotangent = g - xp.strong_multiply(xp.sum(g, axis=axes, keepdims=True), xp.exp(out))
     top = _largest(xp, out, axes)
     alone = top & (xp.sum(xp.astype(top, xp.int64), axis=axes, keepdims=True) == 1)
-    others = xp.where(alone, xp.zeros_like(made), made)
-    return xp.where(alone, 0 - xp.sum(others, axis=axes, keepdims=True), made)
+    others = xp.where(alone, xp.zeros_like(cotangent), cotangent)
+    return xp.where(alone, 0 - xp.sum(others, axis=axes, keepdims=True), cotangent)
 
 
 def _log_softmax_jvp(xp: Namespace, t: Raw, out: Raw, axes: Axes) -> Raw:

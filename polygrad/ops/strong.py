@@ -16,7 +16,11 @@ from ..typing import Namespace, Raw
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["ON_TENSORS", "product", "quotient", "tip"]
+__all__ = ["ON_TENSORS", "PLAIN_OF", "product", "quotient", "tip"]
+
+
+PLAIN_OF: Final = {"strong_multiply": "multiply", "strong_product": "multiply", "strong_divide": "divide"}
+"""The functions that give the same where no nan comes of it."""
 
 
 @kernel

@@ -167,18 +167,14 @@ def _checked(leaves: list[Any], axes: list[Any], names: list[str], axis_size: in
 
 
 def _device_of(tensors: Sequence[Any], axes: Sequence[Any]) -> Any:
-    """The device of the mapped arguments: the one furthest inside where they are of several vmaps, or a trace's."""
+    """The device of the mapped arguments, the one furthest inside where they are of several vmaps."""
     from .. import registry
 
-    mapped = [x for x, axis in zip(tensors, axes, strict=True) if axis is not None]
-    devices = {id(device): device for device in (innermost(x._device) for x in mapped)}
-    if len(devices) < 2:
-        return next(iter(devices.values()), None) or registry.default_device()
-    for device in devices.values():
-        if all(lifted(x, device) is not None for x in mapped):
-            return device
-    places = " and ".join(device.name for device in devices.values())
-    raise VmapError(f"vmap: the mapped arguments live on different devices: {places}; move one")
+    devices = list({innermost(x._device): None for x, axis in zip(tensors, axes, strict=True) if axis is not None})
+    if len(devices) > 1:
+        places = " and ".join(device.name for device in devices)
+        raise VmapError(f"vmap: the mapped arguments live on different devices: {places}; move one")
+    return devices[0] if devices else registry.default_device()
 
 
 # -- in and out --------------------------------------------------------------------------------------

@@ -63,6 +63,7 @@ def test_lenet_reads_most_digits_after_three_epochs(tmp_path: Path, capsys) -> N
     assert {"curves.png", "misread.png"} <= {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.in_turn(0, 3)
 def test_siamese_network_beats_pixels(tmp_path: Path, capsys) -> None:
     line = run("siamese", tmp_path, capsys, "--epochs", "18")
     told, by_pixels = (float(part.split(" %")[0].split()[-1]) for part in line.split(";"))
@@ -87,6 +88,7 @@ def test_what_torch_taught_helps(tmp_path: Path, capsys) -> None:
     assert tuned > max(scratch, 90)
 
 
+@pytest.mark.in_turn(1, 3)
 def test_chars_learns_more_than_pairs_of_letters_and_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = loaded("chars")
     text = module.load_text()[:60_000]

@@ -34,3 +34,8 @@ def setting(container: Any, key: Any, value: Any) -> Change:
 
 def attribute(thing: Any, name: str, value: Any) -> Change:
     return lambda: setattr(thing, name, value)
+
+
+def in_scope(source: str, **scope: Any) -> dict[str, Any]:
+    exec(source, scope)
+    return scope

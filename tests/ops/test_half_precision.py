@@ -45,7 +45,7 @@ LAYERS = {
     "group_norm": lambda x: pg.mean(pg.square(F.group_norm(x[None, None, ...], 1) - 0.5)),
     "batch_norm": lambda x: pg.mean(pg.square(F.batch_norm(x[None, None, ...], None, None, training=True) - 0.5)),
     "instance_norm": lambda x: pg.mean(pg.square(F.instance_norm(x[None, None, ...]) - 0.5)),
-    "avg_pool2d": lambda x: pg.sum(F.avg_pool2d(x[None, None, ...] + 3.0, 300)),
+    "avg_pool2d": lambda x: pg.sum(F.avg_pool2d(x[None, None, :257, :257] + 3.0, 257)),
     "adaptive_avg_pool2d": lambda x: pg.sum(F.adaptive_avg_pool2d(x[None, None, ...] + 3.0, 1)),
     "adaptive_avg_pool2d of parts": lambda x: pg.sum(F.adaptive_avg_pool2d(x[None, None, :, :299] + 3.0, (1, 2))),
 }

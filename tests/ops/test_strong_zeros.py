@@ -13,7 +13,7 @@ from polygrad.core.op import OPS
 from polygrad.errors import NoRuleError
 
 NO_ELEMENTWISE = "_matmul matmul_matrices linear_rows solve solve_triangular vecdot pinv".split()
-_SLOW = ("hyp0f1", "hyp1f1", "hyp2f1")
+_SLOW = ("hyp0f1", "hyp1f1", "hyp2f1", "lpmv")
 POINTS = np.asarray([0.0, 1.0, -1.0, 0.5, -2.0, 2.0, 1000.0, np.inf, np.nan])
 
 # functions with an infinite or nan slope, and where

@@ -20,6 +20,7 @@ def run(*contestants: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.in_turn(2, 3)
 def test_calls_on_numpy_data() -> None:
     run("polygrad")
 

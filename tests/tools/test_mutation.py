@@ -29,7 +29,7 @@ def rule(xp, g, x, axis=-1):
 def planted() -> list[mutation.Mutant]:
     finder = mutation._Finder("rule.py", _SOURCE)
     finder.visit(ast.parse(_SOURCE))
-    return finder.found
+    return finder.mutants
 
 
 def test_what_is_planted() -> None:
