@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from os import sep
 from pathlib import Path
 from typing import Any, Final
@@ -20,25 +21,38 @@ __all__ = ["differentiating", "is_differentiated", "leave"]
 _PACKAGE: Final = str(Path(__file__).parent.parent) + sep
 _INSTALLED: Final = str(Path(contextlib.__file__).parent) + sep  # Python's own modules
 
-_running: ContextVar[frozenset[Node] | None] = ContextVar("polygrad_differentiating", default=None)
-"""The nodes of the inputs of the transforms that run."""
+
+@dataclass(slots=True)
+class _Scope:
+    """The transforms that run, and what they met."""
+
+    inputs: frozenset[Node]
+    raised: DetachError | None = None
+
+
+_running: ContextVar[_Scope | None] = ContextVar("polygrad_differentiating", default=None)
 
 
 @contextmanager
 def differentiating(inputs: Iterable[Node]) -> Iterator[None]:
     """The scope in which a transform runs the function that it differentiates."""
-    token = _running.set((_running.get() or frozenset()) | frozenset(inputs))
+    outer = _running.get()
+    scope = _Scope(frozenset(inputs) if outer is None else outer.inputs | frozenset(inputs))
+    token = _running.set(scope)
     try:
         yield
     except DetachError:
         raise
     except Exception as error:  # NumPy and compiled callers put errors of their own over ours
         cause = _detach_error(error)
-        if cause is None:
-            raise
-        raise cause from None
+        if cause is not None:
+            raise cause from None
+        if scope.raised is not None and _is_dropped(scope.raised):
+            raise scope.raised from error
+        raise
     finally:
         _running.reset(token)
+        scope.raised = None
 
 
 def _detach_error(error: BaseException | None) -> DetachError | None:
@@ -52,14 +66,23 @@ def _detach_error(error: BaseException | None) -> DetachError | None:
     return None
 
 
+def _is_dropped(error: DetachError) -> bool:
+    """Whether an error never reached a Python caller: compiled code that converted a tensor went on without it.
+
+    SciPy's root finders take the -1 of a failed conversion for the function's value and fail later for a reason of theirs.
+    """
+    trace = error.__traceback__  # Python 3.11 sets it when a handler is reached
+    return trace is None or trace.tb_frame.f_code.co_filename.startswith(_PACKAGE)
+
+
 def is_differentiated(tensor: Any) -> bool:
     """Whether a tensor depends on what a running transform differentiates with respect to."""
-    running = _running.get()
-    if running is None:
+    scope = _running.get()
+    if scope is None:
         return False
     if tensor._node is None:
         return bool(tensor._device.backend.carries_graph(tensor._value))
-    return reaches([tensor._node], running)
+    return reaches([tensor._node], scope.inputs)
 
 
 def leave(tensor: Any, what: str, instead: str, *, warn: bool = False) -> None:
@@ -75,10 +98,14 @@ def leave(tensor: Any, what: str, instead: str, *, warn: bool = False) -> None:
     """
     if is_differentiated(tensor):
         _, where = _caller()
-        raise DetachError(
+        error = DetachError(
             f"{what} at {where} takes the value of a tensor (shape {tuple(tensor._value.shape)}) out of the function that is "
             f"being differentiated: its derivative would be lost. {instead}; x.detach() first, if that is meant"
         )
+        scope = _running.get()
+        if scope is not None:
+            scope.raised = error
+        raise error
     if warn and tensor._node is not None:
         level, where = _caller()
         warnings.warn(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import cmath
+import contextlib
 import copy
 import decimal
 import fractions
@@ -43,9 +44,13 @@ def odeint(x: Any) -> Any:
     return integrate.odeint(lambda y, t: -x[0] * y, [1.0], [0.0, 1.0])[-1, 0]
 
 
-def brentq(x: Any) -> Any:
-    optimize = pytest.importorskip("scipy.optimize")
-    return optimize.brentq(lambda t: t - x[0], -10, 10)
+def bracketed(name: str) -> Callable[[Any], Any]:
+    """A root finder in C, which goes on after a conversion that failed, with -1, and puts an error of its own over ours."""
+
+    def root(x: Any) -> Any:
+        return getattr(pytest.importorskip("scipy.optimize"), name)(lambda t: t - x[0], -10, 10)
+
+    return root
 
 
 def minimize_scalar(x: Any) -> Any:
@@ -115,7 +120,10 @@ LEAVING: dict[str, Callable[[Any], Any]] = {
     "np.random.normal": lambda x: np.random.default_rng(0).normal(x[0]),
     "quad": quad,
     "odeint": odeint,
-    "brentq": brentq,
+    "brentq": bracketed("brentq"),
+    "brenth": bracketed("brenth"),
+    "ridder": bracketed("ridder"),
+    "bisect": bracketed("bisect"),
     "minimize_scalar": minimize_scalar,
     "array.array": lambda x: array.array("d", x),
     "struct.pack": lambda x: struct.pack("d", x[0]),
@@ -204,6 +212,16 @@ def test_the_table_is_long() -> None:
 def test_nothing_leaves_a_function_that_is_differentiated(name: str) -> None:
     with pytest.raises(COVERED.get(name, RAISED)):
         pg.grad(total(LEAVING[name]))(X)
+
+
+def test_an_error_of_the_function_stays_its_own() -> None:
+    def f(x: Any) -> Any:
+        with contextlib.suppress(DetachError):
+            float(x[0])
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        pg.grad(f)(X)
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
