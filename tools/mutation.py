@@ -1,6 +1,6 @@
 """Plant small errors in a copy of the package and report which of them the tests do not notice.
 
-    python tools/mutation.py --record /tmp/lines          # once: which tests run which lines; an hour on two cores
+    python tools/mutation.py --record /tmp/lines          # once: which tests run which lines (Python 3.12 or newer)
     python tools/mutation.py --lines /tmp/lines --count 200 --seed 1 --jobs 2
 
 Each mutant is one change of one expression: a sign, a factor, a missing ``conj``, an axis, a comparison. It is planted in the
@@ -31,8 +31,6 @@ from itertools import zip_longest
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
-
-from coverage import CoverageData
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -211,40 +209,30 @@ def chosen(count: int, seed: int) -> list[Mutant]:
 
 
 def record(copy: Path, file: Path) -> None:
-    """Run the tests on NumPy with coverage's contexts, and write which tests executed each line."""
-    settings = copy / "coverage.ini"
-    settings.write_text(f"[run]\nsource =\n    {copy / 'polygrad'}\n    {copy / 'backends'}\n")
-    arguments = [
-        "-n",
-        "2",
-        "--backend",
-        "numpy",
-        f"--cov-config={settings}",
-        "--cov",
-        "--cov-context=test",
-        "--cov-report=",
-    ]
-    run = subprocess.run(_command(arguments), cwd=copy, env=_environment(copy), capture_output=True, check=False)
-    data = CoverageData(str(copy / ".coverage"))
-    data.read()
-    lines: dict[str, dict[int, list[str]]] = {}
-    tests: dict[str, int] = {}
+    """Run the tests on NumPy, and write which tests executed each line."""
+    folder = copy / "executed"
+    folder.mkdir()
+    noting = ["-p", "executed_lines", f"--executed-lines={folder}", f"--executed-in={copy}"]
+    run = subprocess.run(
+        _command(["-n", "2", "--backend", "numpy", *noting]),
+        cwd=copy, env=_environment(copy), capture_output=True, check=False,
+    )  # fmt: skip
+    executed: dict[str, dict[str, list[int]]] = {}
+    for part in folder.iterdir():
+        executed |= json.loads(part.read_text())
+    if not executed:
+        raise RuntimeError(f"no test was recorded:\n{run.stdout.decode()[-2000:]}{run.stderr.decode()[-2000:]}")
     # A test that fails without a mutant would count every mutant as caught.
-    executed = _tests_in(data.measured_contexts())
     failing = failing_tests(run.stdout.decode(), executed)
-    print(f"{len(executed) - len(failing)} tests recorded; left out, as they fail without a mutant: {sorted(failing)}")
-    for name in data.measured_files():
-        by_line = data.contexts_by_lineno(name)
-        lines[Path(name).relative_to(copy).as_posix()] = {
-            line: sorted({tests.setdefault(test, len(tests)) for test in _tests_in(contexts) - failing})
-            for line, contexts in by_line.items()
-        }
-    file.write_text(json.dumps({"tests": list(tests), "lines": lines}))
-
-
-def _tests_in(contexts: Iterable[str]) -> set[str]:
-    """Return the tests of coverage's contexts ``test|phase``; the empty context is the import of a module."""
-    return {context.partition("|")[0] for context in contexts if context}
+    tests = [name for name in executed if name not in failing]
+    print(f"{len(tests)} tests recorded; left out, as they fail without a mutant: {sorted(failing)}")
+    lines: dict[str, dict[int, list[int]]] = {}
+    for number, test in enumerate(tests):
+        for name, numbers in executed[test].items():
+            by_line = lines.setdefault(name, {})
+            for line in numbers:
+                by_line.setdefault(line, []).append(number)
+    file.write_text(json.dumps({"tests": tests, "lines": lines}))
 
 
 def failing_tests(output: str, names: Iterable[str]) -> set[str]:
@@ -280,7 +268,7 @@ class Tests:
 
 
 def _environment(copy: Path) -> dict[str, str]:
-    path = os.pathsep.join([str(copy), str(copy / "backends")])
+    path = os.pathsep.join([str(copy), str(copy / "backends"), str(copy / "tools")])
     return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "POLYGRAD_SAMPLE": "mutation"}
 
 

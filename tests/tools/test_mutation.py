@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import pytest
-
-pytest.importorskip("coverage")
-
 import mutation
-from coverage import CoverageData
+import pytest
 
 _SOURCE = """
 def rule(xp, g, x, axis=-1):
@@ -72,20 +71,46 @@ def test_which_tests_run(tmp_path: Path) -> None:
 
 
 def test_tests_that_fail_without_a_mutant_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rule = tmp_path / "rule.py"
-    rule.write_text(_SOURCE)
-    data = CoverageData(str(tmp_path / ".coverage"))
     names = ["a.py::f[x]", "a.py::f[x - y]", "a.py::g", "b.py::h"]
-    for name in ["", *(f"{name}|run" for name in names)]:
-        data.set_context(name)
-        data.add_lines({str(rule): [5]})
-    data.write()
     output = b"FAILED a.py::f[x - y] - AssertionError: b.py::h\nERROR a.py::g\n2 failed"
-    monkeypatch.setattr(mutation.subprocess, "run", lambda *_, **__: CompletedProcess([], 1, output))
+
+    def run(*_: object, **__: object) -> CompletedProcess[bytes]:
+        for worker, part in enumerate((names[:3], names[3:])):
+            written = json.dumps({name: {"rule.py": [5]} for name in part})
+            (tmp_path / "executed" / f"gw{worker}.json").write_text(written)
+        return CompletedProcess([], 1, output)
+
+    monkeypatch.setattr(mutation.subprocess, "run", run)
     mutation.record(tmp_path, tmp_path / "lines")
     found = json.loads((tmp_path / "lines").read_text())
     assert sorted(found["tests"]) == ["a.py::f[x]", "b.py::h"]
     assert found["lines"] == {"rule.py": {"5": [0, 1]}}
+
+
+def test_a_run_that_records_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutation.subprocess, "run", lambda *_, **__: CompletedProcess([], 4, b"no such plugin", b""))
+    with pytest.raises(RuntimeError, match="no such plugin"):
+        mutation.record(tmp_path, tmp_path / "lines")
+
+
+@pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="lines are noted by sys.monitoring, of Python 3.12")
+def test_the_lines_that_tests_execute(tmp_path: Path) -> None:
+    (tmp_path / "rule.py").write_text("def f(x):\n    if x > 0:\n        return 1\n    return 2\n")
+    (tmp_path / "test_rule.py").write_text(
+        "import pytest, rule\n@pytest.mark.parametrize('x', [1, -1, 2])\ndef test(x):\n    rule.f(x)\n    rule.f(x)\n"
+    )
+    tools = str(mutation.ROOT / "tools")
+    noting = ["-p", "executed_lines", f"--executed-lines={tmp_path}", f"--executed-in={tmp_path}"]
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *noting],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": tools}, check=True, capture_output=True,
+    )  # fmt: skip
+    found = json.loads((tmp_path / "main.json").read_text())
+    assert {name: files["rule.py"] for name, files in found.items()} == {
+        "test_rule.py::test[1]": [2, 3],
+        "test_rule.py::test[-1]": [2, 4],
+        "test_rule.py::test[2]": [2, 3],
+    }
 
 
 def test_equivalent_mutants_are_still_planted() -> None:
