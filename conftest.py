@@ -54,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "one sample after the other; on the devices `first` on the first sample only",
     )
     config.addinivalue_line("markers", "in_turn(k, n): run a long test in one sample of n, the k-th")
+    config.addinivalue_line("markers", "one_in(n, *devices): run one of n of a test's cases, others each day, on these devices or all")
     config.addinivalue_line("markers", "part(n, *devices): on these devices run every n-th of a test's parameters only")
     _keep_what_jax_compiles(config)
     if getattr(
@@ -103,8 +104,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 def _in_sample(nodeid: str, device: str) -> bool:
     """Whether a test is one of today's on a device of which not all run."""
-    one_in = 1 if _ALL_CASES else _ONE_IN.get(device, 1)
-    return one_in == 1 or zlib.crc32(f"{os.environ['POLYGRAD_SAMPLE']} {nodeid}".encode()) % one_in == 0
+    return _is_one_in(1 if _ALL_CASES else _ONE_IN.get(device, 1), nodeid)
+
+
+def _is_one_in(n: int, nodeid: str) -> bool:
+    return n == 1 or zlib.crc32(f"{os.environ['POLYGRAD_SAMPLE']} {nodeid}".encode()) % n == 0
 
 
 def _backend_of(device: str) -> str:
@@ -183,6 +187,10 @@ def _is_left_out(item: pytest.Item, seen: Counter[Any]) -> bool:
     for turn in () if _ALL_CASES else item.iter_markers("in_turn"):
         place, of = turn.args
         if zlib.crc32(os.environ["POLYGRAD_SAMPLE"].encode()) % of != place:
+            return True
+    for one_in in () if _ALL_CASES else item.iter_markers("one_in"):
+        n, *devices = one_in.args
+        if (not devices or params.get("device") in devices) and not _is_one_in(n, item.nodeid):
             return True
     if "device" not in params:  # of a test kept to backends that were not chosen there is nothing to skip
         return "NOTSET" in item.name and "device" in getattr(item, "fixturenames", ())

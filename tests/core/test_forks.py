@@ -60,6 +60,7 @@ os._exit(0)
 
 @forks
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("what", _HELD)
 def test_children_forked_while_another_thread_holds(what: str) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -244,6 +244,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 @pytest.mark.parametrize("method", ["", *METHODS])
 @pytest.mark.parametrize("ending", ["SIGKILL", "SIGTERM", "SIGINT"])

@@ -126,6 +126,7 @@ def test_every_pass_keeps_what_ops_and_their_derivatives_give(row: Row, sample: 
     each_pass(row, sample, CPU)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("row", "sample"), every(90, FIXED))
 def test_on_strict_too(row: Row, sample: Any) -> None:
     each_pass(row, sample, pg.Device("strict"))

@@ -22,7 +22,7 @@ from small import all_is_large
 import polygrad as pg
 from polygrad.graph import Program
 
-EXAMPLES: Final = int(os.environ.get("POLYGRAD_EXAMPLES", "100"))
+EXAMPLES: Final = int(os.environ.get("POLYGRAD_EXAMPLES", "100" if os.environ.get("POLYGRAD_ALL_CASES") else "50"))
 often = settings(
     max_examples=EXAMPLES, deadline=None, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

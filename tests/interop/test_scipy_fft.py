@@ -56,6 +56,7 @@ def test_values_over_several_axes_are_scipys(name: str, type: int) -> None:
 
 
 @pytest.mark.part(9, "jax:cpu", "dask")  # slow there, and the same functions of the standard everywhere
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("type", TYPES)
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients(name: str, type: int, device: pg.Device) -> None:

@@ -120,6 +120,7 @@ def test_no_optimiser_is_left_out() -> None:
     assert set(OPTIMISERS) == {k for k in kinds if issubclass(getattr(optim, k), optim.Optimizer)} - {"Optimizer"}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_every_optimiser_goes_on_bit_for_bit(tmp_path: Path, name: str, dtype: str) -> None:

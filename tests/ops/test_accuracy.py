@@ -66,6 +66,7 @@ def check(what: str, points: Any, found: Any, wanted: Any, counts: Any) -> None:
     assert error <= TOLERANCE, f"{what} is off by {error:.1e} at {points[at]}: {np.ravel(found)[at]}"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", UNARY)
 def test_functions_of_one_number(name: str, device: pg.Device) -> None:
     points, slope, second, counts, both = unary_reference(name)
@@ -90,6 +91,7 @@ def binary_reference(name: str) -> tuple[Any, ...]:
     return np.array(points), slopes, exact(case.seconds or (), points), counts, both
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", BINARY)
 def test_functions_of_two_numbers(name: str, device: pg.Device) -> None:
     points, slopes, seconds, counts, both = binary_reference(name)
@@ -147,6 +149,7 @@ COMPLEX = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", COMPLEX)
 def test_complex_functions(name: str, device: pg.Device) -> None:
     """vjp(v) = v conj(f'(z)), in the tails too; here relative to the magnitude."""

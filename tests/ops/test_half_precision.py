@@ -67,6 +67,7 @@ def _agree(f, x, run) -> None:
     np.testing.assert_allclose(grad.numpy(), exact_grad.numpy(), rtol=0.03, atol=3e-7)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("executor", ["eager", None, "native"])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_of_many_elements(name, executor, x):

@@ -295,6 +295,7 @@ def test_digamma_far_left_returns() -> None:
 # -- second order of the long ones, vmap ---------------------------------------------------------------
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("row", "sample"), [c for c in CASES if not c.values[0].second])
 def test_second_order_of_the_long_ones(row: Any, sample: Any) -> None:
     check_second_order(lambda *xs: row.f(pg.Device("cpu").xp, *xs), [pg.asarray(x) for x in sample])

@@ -164,6 +164,7 @@ ONE: dict[str, tuple[Any, Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ONE)
 def test_of_one_argument(name: str) -> None:
     points, exact = ONE[name]
@@ -292,6 +293,7 @@ def _agm_slope(a: Any, b: Any) -> Any:
     return 2 / (3 * mp.pi) * m**2 * a * mp.elliprd(0, b**2, a**2)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", MANY)
 def test_of_several_arguments(name: str) -> None:
     function, argument, points, exact = MANY[name]

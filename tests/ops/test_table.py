@@ -77,6 +77,7 @@ def test_jvp(row: Row, sample: Any, device: Any) -> None:
 
 @pytest.mark.devices("numpy", "strict", "torch", "cupy")
 @pytest.mark.part(8, "strict")
+@pytest.mark.one_in(3, "strict:device1")
 @pytest.mark.over(SMOOTH, first=("strict", "strict:device1"))
 def test_jvp_against_vjp(row: Row, sample: Any, device: Any) -> None:
     check_adjoint(function(row, device), arrays(sample, device))
@@ -98,13 +99,14 @@ def test_jvp_as_on_numpy(row: Row, sample: Any, device: Any) -> None:
 
 @pytest.mark.devices("numpy", "strict", "cupy")
 @pytest.mark.part(8, "strict")
-@pytest.mark.part(4, "strict:device1")
+@pytest.mark.one_in(12, "strict:device1")
 @pytest.mark.over([c for c in SMOOTH if c.values[0].second], first=("strict", "strict:device1"))
 def test_second_order(row: Row, sample: Any, device: Any) -> None:
     check_second_order(function(row, device), arrays(sample, device), rtol=row.rtol)
 
 
 @pytest.mark.part(8, "strict", "jax:cpu", "dask")
+@pytest.mark.one_in(3, "strict:device1")
 @pytest.mark.over(SMOOTH, first=("strict", "strict:device1", "jax:cpu", "dask"))
 def test_float32(row: Row, sample: Any, device: Any) -> None:
     """Gradients in single precision: of the inputs' dtype, and close to those in double."""
@@ -135,6 +137,7 @@ def test_float32(row: Row, sample: Any, device: Any) -> None:
 
 @pytest.mark.devices("numpy", "strict", "torch", "cupy")  # JAX's and Dask's arrays do not change
 @pytest.mark.part(8, "strict")
+@pytest.mark.one_in(3, "strict:device1")
 @pytest.mark.over(SMOOTH, first=("strict", "strict:device1"))
 def test_no_side_effects(row: Row, sample: Any, device: Any) -> None:
     """Forward and backward change no input, and gradients share no memory with inputs or each other."""

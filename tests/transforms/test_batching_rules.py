@@ -79,6 +79,7 @@ def gradients(f: Any, args: list[Any], wanted: list[int]) -> Any:
 
 @pytest.mark.devices("numpy", "strict", "torch", "cupy")
 @pytest.mark.part(8, "strict")
+@pytest.mark.one_in(3, "strict:device1")
 @pytest.mark.over(SMOOTH, first=("strict",))
 def test_gradient_of_every_op_inside_and_outside(row: Row, sample: Any, device: pg.Device) -> None:
     """vmap of grad gives each example's gradient; grad of vmap gives them too, and their sum for what is shared."""
@@ -97,6 +98,7 @@ def test_gradient_of_every_op_inside_and_outside(row: Row, sample: Any, device: 
 
 @pytest.mark.devices("numpy", "strict", "torch")
 @pytest.mark.part(8, "strict")
+@pytest.mark.one_in(3, "strict:device1")
 @pytest.mark.over(SHARED, first=("strict",))
 def test_gradient_by_what_is_shared(row: Row, sample: Any, device: pg.Device) -> None:
     many = examples(sample)
