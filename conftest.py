@@ -54,7 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "one sample after the other; on the devices `first` on the first sample only",
     )
     config.addinivalue_line("markers", "in_turn(k, n): run a long test in one sample of n, the k-th")
-    config.addinivalue_line("markers", "one_in(n, *devices): run one of n of a test's cases, others each day, on these devices or all")
+    config.addinivalue_line(
+        "markers", "one_in(n, *devices): run one of n of a test's cases, others each day, on these devices or all"
+    )
     config.addinivalue_line("markers", "part(n, *devices): on these devices run every n-th of a test's parameters only")
     _keep_what_jax_compiles(config)
     if getattr(

@@ -237,8 +237,6 @@ class Backend:
     """Whether ``array[key] = value`` writes into memory that views of the array share."""
     lazy: ClassVar[bool] = False
     """Whether values are computed later (Dask): then shapes may be unknown and reading a value computes."""
-    checks_later: ClassVar[bool] = False
-    """Whether indices out of range are found by :meth:`check_later` (GPUs, whose libraries do not look)."""
 
     promotes: ClassVar[bool] = False
     """Whether the library's operators promote mixed dtypes and Python numbers as NumPy's do; where they do not,

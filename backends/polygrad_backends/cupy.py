@@ -7,13 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
-from operator import getitem
 from typing import Any
 
 from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad.errors import DeviceError
 
-from .cupy_checks import IndexChecks
+from .cupy_checks import IndexChecks, index_arrays
 from .cupy_special import polygamma, zeta
 from .special import OwnFunctions
 
@@ -45,7 +44,6 @@ class CupyBackend(Backend):
     library = "cupy"
     install = 'pip install "polygrad-xp[cuda12]" (or [cuda13], by the version of your CUDA driver)'
     promotes = True
-    checks_later = True
 
     @classmethod
     def reason(cls) -> str | None:
@@ -82,7 +80,7 @@ class CupyBackend(Backend):
         self.native_dtypes = {name: cupy.dtype(name) for name in _DTYPES.split()}
         self.complex_dtypes = frozenset({cupy.dtype("complex64"), cupy.dtype("complex128")})
         self.kernels = {
-            "getitem": getitem,
+            "getitem": self._getitem,
             "with_entries": self._with_entries,
             "scatter_add": self._scatter_add,
             "sigmoid": lambda x: self._library_special().expit(x),
@@ -144,6 +142,8 @@ class CupyBackend(Backend):
             "sign": self._sign,
             # compat's clip and sign write through boolean masks, which stop the host.
             "clip": lambda x, lo=None, hi=None: self._clip(x, lo, hi),
+            "take": self._take,
+            "take_along_axis": self._take_along_axis,
             "repeat": lambda x, repeats, axis=None: cp.repeat(
                 x, repeats if isinstance(repeats, int) else repeats.tolist(), axis
             ),
@@ -288,6 +288,10 @@ class CupyBackend(Backend):
             self._report(array.data.device_id)
         return values
 
+    def _check_key(self, name: str, x: Any, key: Any) -> None:
+        for indices, size in index_arrays(x.shape, key):
+            self.check_later(name, indices, -size, size)
+
     def check_later(self, name: str, indices: Any, low: int, high: int, ignore: int | None = None) -> None:
         if indices.dtype.kind not in "iu" or not indices.size:
             return
@@ -331,16 +335,34 @@ class CupyBackend(Backend):
 
     # -- kernels -----------------------------------------------------------------------------------
 
+    def _getitem(self, x: Any, key: Any) -> Any:
+        self._check_key("getitem", x, key)
+        return x[key]
+
     def _with_entries(self, x: Any, key: Any, value: Any) -> Any:
         made = x.copy()
-        made[key] = value
+        self.write(made, key, value)
         return made
+
+    def write(self, array: Any, key: Any, value: Any) -> None:
+        self._check_key("setitem", array, key)
+        super().write(array, key, value)
+
+    def _take(self, x: Any, indices: Any, axis: int | None = None) -> Any:
+        size = x.size if axis is None else x.shape[axis]
+        self.check_later("take", indices, -size, size)
+        return self.cp.take(x, indices, axis)
+
+    def _take_along_axis(self, x: Any, indices: Any, axis: int = -1) -> Any:
+        self.check_later("take_along_axis", indices, -x.shape[axis], x.shape[axis])
+        return self.cp.take_along_axis(x, indices, axis)
 
     def _scatter_add(self, shape: Sequence[int], dtype: Any, parts: Sequence[tuple[Any, Any]]) -> Any:
         """By atomic additions: the order of floating sums, and so their last bits, differ between runs."""
         with self._scope(parts[0][1].data.device_id):
             total = self.cp.zeros(tuple(shape), dtype)
         for key, values in parts:
+            self._check_key("scatter_add", total, key)
             entries = key if isinstance(key, tuple) else (key,)
             if not any(isinstance(k, self.cp.ndarray) for k in entries):
                 total[key] += values

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-__all__ = ["IndexChecks"]
+__all__ = ["IndexChecks", "index_arrays"]
 
 # Checks between two waits that keep a name of their own; later ones share the last place.
 _PLACES: Final = 256
@@ -14,6 +15,26 @@ _NONE: Final = -(1 << 63)
 
 _SWITCH: Final = "POLYGRAD_CHECK_AT_ONCE"
 """The environment variable under which every check waits, so that the traceback shows the call."""
+
+
+def index_arrays(shape: Sequence[int], key: Any) -> Iterator[tuple[Any, int]]:
+    """Yield the integer arrays of a key, each with the length of the axis that it picks from."""
+    entries = key if isinstance(key, tuple) else (key,)
+    axis = 0
+    for i, entry in enumerate(entries):
+        if entry is Ellipsis:
+            axis = len(shape) - sum(map(_axes_of, entries[i + 1 :]))
+            continue
+        if hasattr(entry, "ndim") and entry.dtype.kind != "b" and axis < len(shape):
+            yield entry, shape[axis]
+        axis += _axes_of(entry)
+
+
+def _axes_of(entry: Any) -> int:
+    """How many axes of an array an entry of a key stands for."""
+    if entry is None:
+        return 0
+    return entry.ndim if hasattr(entry, "ndim") and entry.dtype.kind == "b" else 1
 
 
 class _Range(NamedTuple):
@@ -86,7 +107,9 @@ class IndexChecks:
         if not self._ranges:
             return
         host = self._host
-        error = next((r.error(host[2 * p + 1]) for r, p in self._ranges.items() if host[2 * p]), None)
+        outside = [(r, host[2 * p + 1]) for r, p in self._ranges.items() if host[2 * p]]
+        outside.sort(key=lambda found: found[0].low < 0)  # functions of classes before the take they are made of
+        error = outside[0][0].error(outside[0][1]) if outside else None
         if error is not None:
             for i in range(len(host)):
                 host[i] = 0

@@ -56,8 +56,6 @@ def getitem(x: Tensor, key: Any) -> Tensor:
         x = _beside_key(x, key)
         key = raw_key(x, key)
         basic = is_basic(key)
-        if not basic and x._device.backend.checks_later:
-            _check_key_later(x, key)
     if basic and _is_element(x, key):  # NumPy would give a scalar, a copy
         key = (*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)
     try:
@@ -84,25 +82,6 @@ def _beside_key(x: Any, key: Any) -> Any:
             lifted = entry._device.backend.lift(x, entry._device)
             x = x if lifted is None else lifted
     return x
-
-
-def _check_key_later(x: Any, key: Any) -> None:
-    """Have the integer arrays of a raw key looked at where an index out of range would pass unseen."""
-    shape, backend = x._value.shape, x._device.backend
-    entries = key if isinstance(key, tuple) else (key,)
-    axis = 0
-    for i, entry in enumerate(entries):
-        if entry is Ellipsis:
-            axis = len(shape) - sum(_axes_of(k) for k in entries[i + 1 :])
-            continue
-        if hasattr(entry, "ndim") and not is_mask(entry) and axis < len(shape):
-            backend.check_later("getitem", entry, -shape[axis], shape[axis])
-        axis += _axes_of(entry)
-
-
-def _axes_of(entry: Any) -> int:
-    """How many axes of an array an entry of a key stands for."""
-    return 0 if entry is None else entry.ndim if is_mask(entry) else 1
 
 
 def _has_negative_step(key: Any) -> bool:
@@ -179,9 +158,6 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Ten
             raise ShapeError(f"take: axis is required for an array of {ndim} dimensions")
         axis = 0
     place = normal_axis("take", axis, ndim)
-    if x._device.backend.checks_later:
-        size = x._value.shape[place]
-        x._device.backend.check_later("take", indices._value, -size, size)
     try:
         return apply(_take, (x, indices), (place,))
     except IndexError as error:
@@ -232,9 +208,6 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> T
     xp = x._device.xp
     x = xp.broadcast_to(x, (*common[:place], shape[place], *common[place:]))
     indices = xp.broadcast_to(indices, (*common[:place], wanted[place], *common[place:]))
-    if x._device.backend.checks_later:
-        size = x._value.shape[place]
-        x._device.backend.check_later("take_along_axis", indices._value, -size, size)
     return apply(_take_along_axis, (x, indices), (place,))
 
 

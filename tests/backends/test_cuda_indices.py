@@ -12,6 +12,17 @@ from polygrad.nn import functional as F
 
 pytestmark = pytest.mark.devices("cupy")
 
+
+def leaf(x: Any) -> Any:
+    return pg.asarray(x, requires_grad=True) * 2.0
+
+
+def written(x: Any, i: Any) -> Any:
+    x = x + 0.0
+    x[i] = 1.0
+    return x
+
+
 WRONG: dict[str, tuple[Callable[[Any, Any], Any], list[Any], str]] = {
     "take": (lambda x, i: pg.take(x, i, axis=0), [0, 3], "take: 3 is out of range on the GPU, it must be -3 to 2"),
     "take from the end": (lambda x, i: pg.take(x, i, axis=1), [-5], "take: -5 .* -4 to 3"),
@@ -19,6 +30,20 @@ WRONG: dict[str, tuple[Callable[[Any, Any], Any], list[Any], str]] = {
     "index": (lambda x, i: x[i], [1, 7], "getitem: 7 .* -3 to 2"),
     "index after a slice": (lambda x, i: x[:, i], [4], "getitem: 4 .* -4 to 3"),
     "index after new axes": (lambda x, i: x[None, ..., i], [-5], "getitem: -5 .* -4 to 3"),
+    "a write": (lambda x, i: pg.zeros_like(x).__setitem__(i, 1.0), [1, 3], "setitem: 3 .* -3 to 2"),
+    "a write after a slice": (
+        lambda x, i: (x + 0.0).__setitem__((slice(None), i), 1.0),
+        [-5],
+        "setitem: -5 .* -4 to 3",
+    ),
+    "a tracked write": (lambda x, i: leaf(x).__setitem__(i, 1.0), [3], "setitem: 3 .* -3 to 2"),
+    "scatter_add": (lambda x, i: pg.scatter_add((3, 4), "float64", [(i, x[:1])]), [3], "scatter_add: 3 .* -3 to 2"),
+    "in a gradient": (lambda x, i: pg.grad(lambda x: pg.sum(x[i]))(x), [3], "getitem: 3 .* -3 to 2"),
+    "in vmap": (lambda x, i: pg.vmap(lambda row: pg.take(row, i, axis=0))(x), [4], "take: 4 .* -4 to 3"),
+    "of each example in vmap": (lambda x, i: pg.vmap(lambda row, k: row[k])(x, i), [0, 4, 1], "4 .* out of range"),
+    "compiled": (lambda x, i: pg.compile(lambda x, i: pg.take(x, i, axis=0) * 2.0)(x, i), [0, 3], "take: 3 .* -3 to 2"),
+    "a compiled write": (lambda x, i: pg.compile(written)(x, i), [3], "setitem: 3 .* -3 to 2"),
+    "compiled classes": (lambda x, i: pg.compile(F.cross_entropy)(x, i), [0, 4, 1], "cross_entropy: 4 .* 0 to 3"),
     "cross_entropy": (F.cross_entropy, [0, 4, 1], "cross_entropy: 4 .* 0 to 3 .*-100, which is ignored"),
     "nll_loss": (F.nll_loss, [0, -1, 1], "nll_loss: -1 .* 0 to 3"),
     "embedding": (lambda x, i: F.embedding(i, x), [[3]], "embedding: 3 .* 0 to 2"),
@@ -30,6 +55,9 @@ RIGHT: dict[str, tuple[Callable[[Any, Any], Any], list[Any]]] = {
     "index": (lambda x, i: x[:, i], [-4, 3]),
     "cross_entropy": (F.cross_entropy, [0, -100, 3]),
     "embedding": (lambda x, i: F.embedding(i, x), [0, 2]),
+    "a write": (lambda x, i: written(x, i), [-3, 2]),
+    "a mask beside": (lambda x, i: x[pg.asarray([True, False, True], device=x.device)][:, i], [-4, 3]),
+    "sorted": (lambda x, i: pg.grad(lambda x: pg.sum(pg.sort(x) ** 2))(x), [0]),
 }
 
 
