@@ -6,6 +6,7 @@ import gc
 import operator
 import random
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -42,11 +43,19 @@ def progress(iterator: Any) -> Any:
         return iterator.tell()
     inner = [progress(x) for x in gc.get_referents(iterator) if is_iterator(x)]
     if type(iterator).__name__ == "cycle":
-        try:
-            return inner, iterator.__reduce__()[2][1]
-        except (AttributeError, TypeError):  # Python 3.14 does not show it
-            return inner, [len(x) for x in gc.get_referents(iterator) if isinstance(x, list)]
+        return inner, _place_in_cycle(iterator)
     return inner
+
+
+def _place_in_cycle(iterator: Any) -> Any:
+    """Where an ``itertools.cycle`` stands; what equals nothing where Python (from 3.14) does not tell it."""
+    try:
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            return iterator.__reduce__()[2][1]
+    except (AttributeError, TypeError):
+        referents = gc.get_referents(iterator)
+        first_round = any(is_iterator(x) for x in referents)  # what it has drawn grows
+        return [len(x) for x in referents if isinstance(x, list)] if first_round else object()
 
 
 def _of_python(source: random.Random) -> _Pair:

@@ -95,6 +95,13 @@ def next_of_a_cycle() -> Case:
 
 
 @refused
+def next_of_a_cycle_in_its_second_round() -> Case:
+    it = itertools.cycle([2.0, 5.0])
+    next(it), next(it), next(it)
+    return lambda x: x * next(it), lambda: None
+
+
+@refused
 def next_of_a_count() -> Case:
     it = itertools.count(1)
     return lambda x: x * next(it), lambda: None

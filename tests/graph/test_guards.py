@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import warnings
 from typing import Any
 
@@ -13,6 +14,7 @@ from small import X, equal, tensor
 import polygrad as pg
 from polygrad import nn
 from polygrad.errors import TraceError
+from polygrad.graph.outside import _place_in_cycle
 
 
 def test_runs_the_function_once_for_each_kind_of_call() -> None:
@@ -205,3 +207,16 @@ def test_a_rate_that_becomes_zero_is_seen() -> None:
     optimizer.param_groups[0]["lr"] = 0.5
     step()
     assert w.item() == 0.375
+
+
+def test_a_cycle_that_does_not_tell_its_place_is_never_where_it_was() -> None:
+    class Silent(itertools.cycle):  # as from Python 3.14
+        def __reduce__(self) -> Any:
+            raise TypeError("cannot pickle")
+
+    it = Silent([1, 2])
+    next(it)
+    assert _place_in_cycle(it) == _place_in_cycle(it)  # in the first round what was drawn is kept
+    for _ in range(3):
+        next(it)
+    assert _place_in_cycle(it) != _place_in_cycle(it)
