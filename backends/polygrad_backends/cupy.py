@@ -13,6 +13,7 @@ from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad.errors import DeviceError
 
 from .cupy_checks import IndexChecks, index_arrays
+from .cupy_error_functions import ERROR_FUNCTIONS
 from .cupy_special import polygamma, zeta
 from .special import OwnFunctions
 
@@ -33,7 +34,7 @@ class _Nowhere:
     """The type of no array."""
 
 
-_SPECIAL = {"zeta": zeta, "polygamma": polygamma}
+_SPECIAL = {"zeta": zeta, "polygamma": polygamma, **ERROR_FUNCTIONS}
 
 
 class CupyBackend(Backend):

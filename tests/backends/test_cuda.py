@@ -128,7 +128,34 @@ def test_functions_that_cupy_lacks(name: str, args: tuple[Any, ...], device: pg.
     np.testing.assert_allclose(host(f(x.to_device(device))), f(x).numpy(), rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["erf", "erfc", "expit"])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("name", ["erf", "erfc", "erfi"])
+def test_error_functions_of_complex_numbers(name: str, dtype: str, device: pg.Device) -> None:
+    function, angles = getattr(pg.special, name), np.exp(1j * np.linspace(0.0, 2 * np.pi, 25))
+    z = np.concatenate([(np.logspace(-4, 0.9, 20)[:, None] * angles).ravel(), [0.0]]).astype(dtype)
+    result, expected = function(pg.asarray(z, device=device)), function(pg.asarray(z)).numpy()
+    assert result.dtype == dtype
+    bearable = np.isfinite(expected)
+    error = np.abs(host(result) - expected) / np.maximum(np.abs(expected), 1e-30)
+    assert np.max(error[bearable]) < (3e-7 if dtype == "complex64" else 2e-13)
+    slope = pg.grad(lambda z: pg.sum(pg.real(function(z))))
+    np.testing.assert_allclose(
+        host(slope(pg.asarray(z[:99], device=device))), slope(pg.asarray(z[:99])).numpy(), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["dawsn", "erfi", "fresnel"])
+def test_integrals_of_gaussians(name: str, dtype: str, device: pg.Device) -> None:
+    function, x = getattr(pg.special, name), np.logspace(-6, 1.3, 60)
+    x = np.concatenate([-x, [0.0, -0.0], x, [np.inf, -np.inf, np.nan]]).astype(dtype)
+    result, expected = function(pg.asarray(x, device=device)), function(pg.asarray(x))
+    for a, b in zip(*((r if isinstance(r, tuple) else (r,)) for r in (result, expected)), strict=True):
+        assert a.dtype == dtype
+        np.testing.assert_allclose(host(a), b.numpy(), rtol=3e-6 if dtype == "float32" else 1e-13)
+
+
+@pytest.mark.parametrize("name", ["erfcx", "expit"])
 def test_functions_of_real_numbers_refuse_complex_ones(name: str, device: pg.Device) -> None:
     with pytest.raises(NoFunctionError, match=r"complex numbers' is not there on 'cuda:0'.*to_device"):
         getattr(device.raw.special, name)(pg.asarray([1j], device=device)._value)
