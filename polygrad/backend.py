@@ -56,6 +56,7 @@ class RawNamespace:
     def __init__(self, base: Any, /, *, spaces: Any = None, **mended: Any) -> None:
         self._base = base
         self._spaces = spaces or {}
+        self._wrapper: Callable[[str, Any], Any] | None = None
         self.__dict__.update(mended)
 
     def __getattr__(self, name: str) -> Any:
@@ -67,8 +68,19 @@ class RawNamespace:
             value = self.generic(name)
             if value is None:
                 value = getattr(self._resolved(), name)
+            if self._wrapper is not None:
+                value = self._wrapper(name, value)
         self.__dict__[name] = value
         return value
+
+    def wrap(self, wrapper: Callable[[str, Any], Any]) -> None:
+        """Put ``wrapper(name, function)`` in the place of every function, those of sub-namespaces under dotted names."""
+        for name in [n for n in self.__dict__ if n in SPACES]:
+            del self.__dict__[name]
+        for name, value in list(self.__dict__.items()):
+            if not name.startswith("_") and "." not in name:
+                self.__dict__[name] = wrapper(name, value)
+        self._wrapper = wrapper
 
     def generic(self, name: str) -> Callable[..., Any] | None:
         """The generic version of a kernel on this namespace, or None; ``"special.x"`` for one of a sub-namespace."""
@@ -116,7 +128,10 @@ class RawSpace:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        value = self.__dict__[name] = self._parent._function_of(self._name, name)
+        value = self._parent._function_of(self._name, name)
+        if self._parent._wrapper is not None:
+            value = self._parent._wrapper(f"{self._name}.{name}", value)
+        self.__dict__[name] = value
         return value
 
     def __repr__(self) -> str:
@@ -244,6 +259,8 @@ class Backend:
 
     array_types: tuple[type, ...]
     """The library's array classes, the most common one first."""
+    emulated_dtypes: frozenset[str] = frozenset()
+    """The names of ``native_dtypes`` that the library has by way of another one's arithmetic; files are not read in them."""
     native_dtypes: dict[str, Any]
     """The library's dtype objects by the standard's names; what it lacks is absent."""
     complex_dtypes: frozenset[Any]
@@ -456,8 +473,9 @@ class Backend:
         try:
             return self.native_dtypes[name]
         except KeyError:
+            hint = " (bfloat16 takes `pip install ml_dtypes`)" if name == "bfloat16" else ""
             raise DTypeError(
-                f"backend {self.name!r} has no dtype {name}; it has: {', '.join(self.native_dtypes)}"
+                f"backend {self.name!r} has no dtype {name}{hint}; it has: {', '.join(self.native_dtypes)}"
             ) from None
 
     def dtypes(self) -> list[DType]:

@@ -12,6 +12,7 @@ from typing import Any
 from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad.errors import DeviceError
 
+from .bfloat16 import Bfloat16
 from .cupy_checks import IndexChecks, index_arrays
 from .cupy_error_functions import ERROR_FUNCTIONS
 from .cupy_special import polygamma, zeta
@@ -78,7 +79,9 @@ class CupyBackend(Backend):
         self._count = cupy.cuda.runtime.getDeviceCount()
         # On several GPUs what ops return is looked at: CuPy computes on its current device, whatever the arrays' is.
         self.array_types = (cupy.ndarray,) if self._count == 1 else (_Nowhere, cupy.ndarray)
-        self.native_dtypes = {name: cupy.dtype(name) for name in _DTYPES.split()}
+        self._bfloat16 = Bfloat16((cupy.ndarray,))
+        self.native_dtypes = {name: cupy.dtype(name) for name in _DTYPES.split()} | self._bfloat16.dtypes
+        self.emulated_dtypes = frozenset(self._bfloat16.dtypes)
         self.complex_dtypes = frozenset({cupy.dtype("complex64"), cupy.dtype("complex128")})
         self.kernels = {
             "getitem": self._getitem,
@@ -99,7 +102,14 @@ class CupyBackend(Backend):
             mended = self._mended | self._creation(native)
             special = OwnFunctions(f"cuda:{native}", self._library_special, mended=_SPECIAL)
             found = self._namespaces[native] = RawNamespace(self._compat, spaces={"special": lambda: special}, **mended)
+            self._bfloat16.join(found)
         return found
+
+    def to_native_dtype(self, dtype: Any) -> Any:
+        native = super().to_native_dtype(dtype)
+        if native.kind == "V":
+            self._bfloat16.serve(*self._namespaces.values())
+        return native
 
     def _library_special(self) -> Any:
         return import_module("cupyx.scipy.special")
@@ -266,6 +276,8 @@ class CupyBackend(Backend):
         return [(f"cuda:{i}", i) for i in range(self._count)]
 
     def native_device_of(self, array: Any) -> Any:
+        if array.dtype.kind == "V":
+            self._bfloat16.serve(*self._namespaces.values())
         return array.data.device_id
 
     def as_raw(self, value: Any, device: Device) -> Any:
@@ -307,6 +319,8 @@ class CupyBackend(Backend):
             self._checks[native].report()
 
     def from_numpy(self, array: Any, native: int) -> Any:
+        if array.dtype.kind == "V":
+            self._bfloat16.serve(*self._namespaces.values())
         with self._scope(native):
             return self.cp.asarray(array)
 

@@ -12,6 +12,7 @@ from typing import Any
 from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad_backends import host
 
+from .bfloat16 import Bfloat16
 from .numpy_networks import network_kernels
 from .numpy_strong import strong_kernels
 from .numpy_threads import one_blas_thread
@@ -55,7 +56,9 @@ class NumpyBackend(Backend):
         self.np: Any = np
         self._read_only = ReadOnly(np)
         self.array_types = (np.ndarray,)
-        self.native_dtypes = {n: np.dtype(n) for n in _DTYPES.split()}
+        self._bfloat16 = Bfloat16((np.ndarray, np.generic))
+        self.native_dtypes = {n: np.dtype(n) for n in _DTYPES.split()} | self._bfloat16.dtypes
+        self.emulated_dtypes = frozenset(self._bfloat16.dtypes)
         self.complex_dtypes = frozenset({np.dtype("complex64"), np.dtype("complex128")})
         self.strong = strong_kernels(np, lambda out, x: generic_kernel("tanh_slope")(self._namespace, out, x))
         self.kernels = {
@@ -233,12 +236,22 @@ class NumpyBackend(Backend):
         return (("cpu", "cpu"),)
 
     def native_device_of(self, array: Any) -> Any:
+        if array.dtype.kind == "V":
+            self._bfloat16.serve(self._namespace)
         return "cpu"
+
+    def to_native_dtype(self, dtype: Any) -> Any:
+        native = super().to_native_dtype(dtype)
+        if native.kind == "V":
+            self._bfloat16.serve(self._namespace)
+        return native
 
     def to_numpy(self, array: Any) -> Any:
         return array
 
     def from_numpy(self, array: Any, native: Any) -> Any:
+        if array.dtype.kind == "V":
+            self._bfloat16.serve(self._namespace)
         return self.borrow(array)
 
     def owns(self, array: object) -> bool:

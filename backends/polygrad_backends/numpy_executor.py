@@ -275,7 +275,10 @@ class Plan:
             return [v for v in self.external(step) if v not in sums]
         if len(step.outputs) != 1 or step.outputs[0].shape == () or step.outputs[0] not in self.ordered:
             return []
-        batched = step.op == "matmul" and all(len(v.shape) > 1 and v in self.ordered for v in step.inputs)
+        batched = step.op == "matmul" and all(
+            len(v.shape) > 1 and v in self.ordered and v.dtype is not None and v.dtype.name != "bfloat16"
+            for v in step.inputs
+        )
         if (
             is_product(step)
             or self.is_column_sum(step)

@@ -46,7 +46,12 @@ def is_product(instruction: Instruction) -> bool:
     if a.__class__ is not Value or b.__class__ is not Value or a.dtype is not b.dtype or a.dtype is None:
         return False
     ranks = (len(a.shape), len(b.shape))
-    return a.dtype.kind in "fc" and (ranks in ((2, 2), (2, 1), (1, 2))) and 0 not in a.shape + b.shape
+    return (
+        a.dtype.kind in "fc"
+        and a.dtype.name != "bfloat16"
+        and (ranks in ((2, 2), (2, 1), (1, 2)))
+        and 0 not in a.shape + b.shape
+    )
 
 
 def reduction(instruction: Instruction) -> tuple[str, Any, bool] | None:
@@ -59,7 +64,13 @@ def reduction(instruction: Instruction) -> tuple[str, Any, bool] | None:
     keepdims = options.pop("keepdims", False)
     x, (out,) = instruction.args[0], instruction.outputs
     plain = options.pop("dtype", None) is None and not options and x.dtype is out.dtype
-    if not plain or x.dtype is None or x.dtype.kind not in "fc" or x.dtype.name == "float16" or x.size == 0:
+    if (
+        not plain
+        or x.dtype is None
+        or x.dtype.kind not in "fc"
+        or x.dtype.name in ("float16", "bfloat16")
+        or x.size == 0
+    ):
         return None
     return (_REDUCES[op], axis, keepdims) if x.dtype.kind == "f" or op in ("sum", "mean") else None
 

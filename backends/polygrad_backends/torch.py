@@ -220,14 +220,17 @@ class TorchBackend(Backend):
         return array.to(native)
 
     def to_numpy(self, array: Any) -> Any:
-        """Shares memory with a tensor on the CPU; bfloat16, which NumPy lacks, comes as float32."""
+        """Shares memory with a tensor on the CPU; bfloat16, which NumPy has by ml_dtypes only, comes as float32."""
         if array.dtype is self.torch.bfloat16:
             array = array.float()
         return array.cpu().resolve_conj().numpy()
 
     def from_numpy(self, array: Any, native: Any) -> Any:
         # Always a copy: a graph could not know of writes to memory that NumPy owns.
-        return self.torch.from_numpy(self.np.array(array, order="C")).to(native)
+        array = self.np.array(array, order="C")
+        if array.dtype.name == "bfloat16":  # ml_dtypes'
+            return self.torch.from_numpy(array.view("int16")).view(self.torch.bfloat16).to(native)
+        return self.torch.from_numpy(array).to(native)
 
     def from_dlpack(self, x: Any, native: Any, copy: bool | None) -> Any:
         made = self.namespace(native).from_dlpack(x)

@@ -38,13 +38,13 @@ FRESH: Final = (
 _SIGNS: Final = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "floordiv": "//", "mod": "%", "power": "**",
     "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^", "bitwise_left_shift": "<<", "bitwise_right_shift": ">>",
-    "equal": "==", "not_equal": "!=", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "matmul": "@",
+    "equal": "==", "not_equal": "!=", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=",
 }  # fmt: skip
 
 
 def resolve(xp: Any, op: str) -> Callable[..., Any]:
     """The function of a namespace that an instruction names."""
-    if op in OPERATORS:
+    if op in OPERATORS and op != "matmul":  # the function, which may be better than the operator
         return OPERATORS[op]
     if op == "check":
         return lambda check, *arrays: check(*arrays)

@@ -71,7 +71,7 @@ class Inference:
             made = self._run(f, args[:1], one, self._single)
             return _reduced(values[0].shape, given.get("axis"), bool(given.get("keepdims"))), made.dtype
         if op == "matmul" or op == "matmul_2d":
-            return self._product(f, *values)
+            return self._product(*values)
         if op in _ALONG and len(values) == 1 and values[0].dtype is not None and not kwargs:
             (x,) = values
             shape = x.shape if op in _KEEPING else _reduced(x.shape, args[1], bool(args[-1]))
@@ -87,7 +87,8 @@ class Inference:
             raise TraceError(f"{op}: gives {type(made).__name__}, which is no array, inside a static graph")
         return tuple(made.shape), made.dtype
 
-    def _product(self, f: Callable[..., Any], a: Value, b: Value) -> Any:
+    def _product(self, a: Value, b: Value) -> Any:
+        f = self._device.raw.matmul  # NumPy's operator makes float32 of bfloat16
         made = f(*[self._filled(v, (1,) * len(v.shape)) for v in (a, b)])
         if len(a.shape) == 1 or len(b.shape) == 1 or a.shape[-1] != b.shape[-2]:
             made = f(self._filled(a, a.shape), self._filled(b, b.shape))

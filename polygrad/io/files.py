@@ -313,9 +313,10 @@ class _File:
             where = place
         if where is not None:
             x = x.to_device(where)
-        if dtype == pg.bfloat16:
-            return x.astype("bfloat16") if "bfloat16" in x.device.backend.native_dtypes else x  # as float32, exactly
-        return x
+        backend = x.device.backend
+        if dtype == pg.bfloat16 and "bfloat16" in backend.native_dtypes and "bfloat16" not in backend.emulated_dtypes:
+            return x.astype("bfloat16")
+        return x  # bfloat16 as float32, which holds it exactly
 
 
 def _array(octets: Any, stored: str, shape: tuple[int, ...], dtype: pg.DType) -> Any:

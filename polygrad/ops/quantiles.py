@@ -175,6 +175,7 @@ def quantile(
     x, part = together("quantile", (x, q))
     x = floating("quantile", x)
     weak = type(q) in SCALARS
+    kind = x.dtype if weak else part.dtype if part.dtype.inexact else "float64"
     part = astype(part, "float64", copy=False) if not weak else asarray(float(q), dtype="float64", device=x.device)
     shape, wanted = tuple(x._value.shape), tuple(part._value.shape)
     axes = normal_axes("quantile", axis, len(shape))
@@ -190,7 +191,7 @@ def quantile(
     below = astype(low, "int64")
     a, b = ranked(below), ranked(clip(below + 1, 0, n - 1))
     t = at - low
-    made = lerp(a, b, astype(t, x.dtype) if weak else t)
+    made = lerp(a, b, astype(t, kind, copy=False))
     last = ranked(slice(n - 1, n))
     made = moveaxis(where(inside, where(isnan(last), last, made), _NAN), -1, 0)
     made = reshape(made, wanted + tuple(made._value.shape)[1:])

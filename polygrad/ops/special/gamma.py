@@ -281,5 +281,5 @@ def multigammaln(a: ArrayLike, d: int) -> Tensor:
     total: Any = size * (size - 1) * LOG_PI / 4
     for j in range(size):
         total = gammaln(a - 0.5 * j) + total
-    total = total * where(a > (size - 1) / 2, 1.0, float("nan"))
+    total = where(a > (size - 1) / 2, total, float("nan"))
     return total if narrow is None else astype(total, narrow)

@@ -1,0 +1,124 @@
+"""bfloat16 on NumPy and CuPy: ml_dtypes' dtype, whose functions compute in float32 and round what they return.
+
+ml_dtypes gives most ufuncs that do that; NumPy's sums, products of matrices and the rest add up in bfloat16, return float32 or
+refuse it. So, as soon as an array of bfloat16 is seen, every other function of the namespace that does more than move numbers is
+wrapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
+
+from polygrad.backend import RawNamespace
+
+__all__ = ["Bfloat16"]
+
+# What moves numbers, makes views of them or is told the dtype of what it makes; NumPy's do that with any dtype.
+_MOVING: Final = frozenset("""
+arange asarray astype broadcast_arrays broadcast_to can_cast concat copy empty empty_like expand_dims eye flip from_dlpack full
+full_like getitem linspace matrix_transpose meshgrid moveaxis newaxis ones ones_like permute_dims repeat reshape result_type
+roll sliding_windows spread_chosen squeeze stack take take_along_axis tile unstack with_entries zeros zeros_like
+""".split())  # fmt: skip
+
+
+class Bfloat16:
+    """Serves bfloat16 on a backend from the first array of it on; until then nobody pays for it.
+
+    Args:
+        array_types: the library's arrays and scalars.
+
+    Attributes:
+        dtypes: NumPy's dtype object by its name; empty where ml_dtypes is not installed.
+    """
+
+    def __init__(self, array_types: tuple[type, ...]) -> None:
+        self.dtypes: dict[str, Any] = {}
+        if find_spec("ml_dtypes") is not None:
+            import numpy as np
+
+            self.dtypes["bfloat16"] = np.dtype(import_module("ml_dtypes").bfloat16)
+        self._array_types = array_types
+        self._served = False
+
+    def serve(self, *namespaces: RawNamespace) -> None:
+        """Wrap the functions of a backend's namespaces, once."""
+        if not self._served and self.dtypes:
+            self._served = True
+            self.join(*namespaces)
+
+    def join(self, *namespaces: RawNamespace) -> None:
+        """Wrap the functions of namespaces that are made later."""
+        if self._served:
+            wrapped = _wrapper(self.dtypes["bfloat16"], self._array_types)
+            for namespace in namespaces:
+                namespace.wrap(wrapped)
+
+
+def _wrapper(narrow: Any, array_types: tuple[type, ...]) -> Callable[[str, Any], Any]:
+    """What gives the function that stands in a function's place; ``narrow`` is the dtype object of bfloat16."""
+    import numpy as np
+
+    single = np.dtype("float32")
+    limits = import_module("ml_dtypes").finfo(narrow)
+
+    def is_narrow(x: Any) -> bool:
+        return isinstance(x, array_types) and x.dtype == narrow  # type: ignore[attr-defined]
+
+    def is_wide(x: Any) -> bool:
+        return isinstance(x, array_types) and x.dtype.kind in "fc"  # type: ignore[attr-defined]
+
+    def widened(x: Any, seen: list[bool]) -> Any:
+        """An argument with float32 in place of bfloat16; ``seen`` gets whether there was any, and any other inexact array."""
+        if is_narrow(x):
+            seen[0] = True
+            return x.astype(single)
+        if type(x) in (list, tuple):
+            return type(x)([widened(v, seen) for v in x])
+        if isinstance(x, np.dtype) and x == narrow:
+            seen[0] = True
+            return single
+        seen[1] = seen[1] or is_wide(x) or (isinstance(x, np.dtype) and x.kind in "fc")
+        return x
+
+    def rounded(x: Any) -> Any:
+        if isinstance(x, array_types) and x.dtype == single:  # type: ignore[attr-defined]
+            return x.astype(narrow)  # type: ignore[attr-defined]
+        if isinstance(x, tuple):
+            return type(x)(*map(rounded, x)) if hasattr(x, "_fields") else tuple(map(rounded, x))
+        return [rounded(v) for v in x] if type(x) is list else x
+
+    def is_served(function: Any) -> bool:
+        """Whether ml_dtypes has a loop for a ufunc."""
+        if not isinstance(function, np.ufunc):
+            return False
+        try:
+            made = function.resolve_dtypes((narrow,) * function.nin + (None,) * function.nout)[function.nin :]
+        except TypeError:
+            return False
+        return all(dtype in (narrow, np.dtype(bool)) for dtype in made)
+
+    def wrapped(name: str, function: Any) -> Any:
+        if name == "finfo":
+            return lambda dtype: limits if getattr(dtype, "dtype", dtype) == narrow else function(dtype)
+        if name == "isdtype":
+            return lambda dtype, kind: function(single if dtype == narrow else dtype, kind)
+        if name in _MOVING or not callable(function) or isinstance(function, (type, np.dtype)) or is_served(function):
+            return function
+
+        @wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            seen = [False, False]
+            wide = [widened(x, seen) for x in args]
+            named = {k: widened(v, seen) for k, v in options.items()}
+            if not seen[0]:
+                return function(*args, **options)
+            result = function(*wide, **named)
+            return result if seen[1] else rounded(result)
+
+        return call
+
+    return wrapped

@@ -1,0 +1,132 @@
+"""bfloat16 on NumPy: every row of the table gives bfloat16, close to what float32 gives, eager and compiled."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import rows_extras  # noqa: F401  (appends its rows)
+import rows_special
+from table import ROWS, Row
+
+import polygrad as pg
+from polygrad.errors import DTypeError, NoFunctionError, TraceError
+
+ml_dtypes = pytest.importorskip("ml_dtypes")
+
+REAL = [row for row in [*ROWS, *rows_special.ROWS] if all(x.dtype == "float64" for x in row.samples[0])]
+
+
+def narrowed(row: Row) -> list[Any]:
+    return [np.asarray(x, ml_dtypes.bfloat16) for x in row.samples[0]]
+
+
+def function(row: Row, device: pg.Device) -> Callable[..., Any]:
+    own, xp = row.f, device.xp
+
+    def f(*tensors: Any) -> Any:
+        out = own(xp, *tensors)
+        return out if isinstance(out, tuple) else (out,)
+
+    return f
+
+
+def slopes(f: Callable[..., Any], arrays: list[Any]) -> Any:
+    def loss(*xs: Any) -> Any:
+        outputs = [y for y in f(*xs) if y.dtype.kind in "fc"]
+        return sum(
+            (pg.sum(pg.real(y * y) if y.dtype.kind == "c" else y * y) for y in outputs),
+            pg.asarray(0.0, dtype="float32", device=xs[0].device),
+        )
+
+    return pg.grad(loss, argnums=tuple(range(len(arrays))))(*arrays)
+
+
+def close(found: Any, expected: Any, tolerance: float) -> None:
+    if expected is None:
+        assert found is None
+        return
+    a, b = (
+        np.asarray(v.to_device("cpu").numpy(), "complex128" if v.dtype.kind == "c" else "float64")
+        for v in (found, expected)
+    )
+    assert a.shape == b.shape
+    if expected.dtype == pg.float32:
+        assert found.dtype == pg.bfloat16
+    elif expected.dtype.kind != "c":
+        assert found.dtype == expected.dtype
+    scale = np.max(np.abs(b), initial=0.0, where=np.isfinite(b))
+    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
+
+
+def check(row: Row, device: pg.Device, executor: str | None) -> None:
+    f, arrays = function(row, device), [pg.asarray(x, device=device) for x in narrowed(row)]
+    wide = [pg.astype(x, "float32") for x in arrays]
+    compiled = (lambda f: f) if executor is None else functools.partial(pg.compile, executor=executor)
+    try:
+        found, expected = compiled(f)(*arrays), f(*wide)
+    except (
+        DTypeError,
+        TraceError,
+    ):  # linear algebra and transforms want float32 at least; shapes that depend on values
+        return
+    for a, b in zip(found, expected, strict=True):
+        close(a, b, 0.04)
+    if row.differentiable:
+        gradients = compiled(lambda *xs: slopes(f, list(xs)))(*arrays)
+        for a, b in zip(gradients, slopes(f, wide), strict=True):
+            close(a, b, 0.15)
+
+
+@pytest.mark.devices("numpy", "cupy")
+@pytest.mark.parametrize("row", REAL, ids=[row.name for row in REAL])
+def test_values_and_gradients(row: Row, device: pg.Device) -> None:
+    if device.backend.name in row.skip:
+        pytest.skip(row.skip[device.backend.name])
+    check(row, device, None)
+
+
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("executor", ["planned", "native"])
+@pytest.mark.parametrize("row", REAL, ids=[row.name for row in REAL])
+def test_compiled(row: Row, executor: str) -> None:
+    check(row, pg.Device("cpu"), executor)
+
+
+def test_sums_and_products_are_made_in_float32() -> None:
+    x = np.ones(4000, ml_dtypes.bfloat16)
+    assert pg.sum(x).item() == 4000  # ml_dtypes' own sums end at 256
+    assert pg.mean(pg.asarray(x)).item() == 1
+    assert pg.sum(x, dtype="float32").dtype is pg.float32
+    product = pg.ones((2, 3, 4), dtype="bfloat16") @ pg.ones((4, 5), dtype="bfloat16")
+    assert product.dtype is pg.bfloat16
+    assert (pg.asarray(x) * pg.ones(4000, dtype="float32")).dtype is pg.float32
+    assert pg.finfo(pg.bfloat16).eps == 2.0**-7
+    with pytest.raises(DTypeError, match="float32"):
+        pg.linalg.inv(pg.eye(2, dtype="bfloat16"))
+
+
+def test_a_network_learns_in_bfloat16() -> None:
+    rng = np.random.default_rng(0)
+    net = pg.nn.Sequential(pg.nn.Linear(4, 16), pg.nn.Tanh(), pg.nn.Linear(16, 1)).to(dtype="bfloat16")
+    x = pg.asarray(rng.normal(size=(64, 4)).astype(ml_dtypes.bfloat16))
+    y = pg.sum(x, axis=1, keepdims=True)
+    optimizer = pg.optim.SGD(net.parameters(), lr=0.05)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = pg.nn.functional.mse_loss(net(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert {p.dtype for p in net.parameters()} == {pg.bfloat16}
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_without_ml_dtypes_an_error_says_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(pg.Device("cpu").backend.native_dtypes, "bfloat16")
+    with pytest.raises(DTypeError, match=r"'numpy' has no dtype bfloat16.*ml_dtypes"):
+        pg.asarray([1.0], dtype="bfloat16")
