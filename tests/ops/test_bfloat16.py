@@ -68,10 +68,9 @@ def check(row: Row, device: pg.Device, executor: str | None) -> None:
     compiled = (lambda f: f) if executor is None else functools.partial(pg.compile, executor=executor)
     try:
         found, expected = compiled(f)(*arrays), f(*wide)
-    except (
-        DTypeError,
-        TraceError,
-    ):  # linear algebra and transforms want float32 at least; shapes that depend on values
+    except NoFunctionError as error:
+        pytest.skip(str(error))
+    except (DTypeError, TraceError):  # what wants float32 at least; shapes that depend on values
         return
     for a, b in zip(found, expected, strict=True):
         close(a, b, 0.04)
@@ -81,6 +80,7 @@ def check(row: Row, device: pg.Device, executor: str | None) -> None:
             close(a, b, 0.15)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.devices("numpy", "cupy")
 @pytest.mark.parametrize("row", REAL, ids=[row.name for row in REAL])
 def test_values_and_gradients(row: Row, device: pg.Device) -> None:
@@ -89,7 +89,7 @@ def test_values_and_gradients(row: Row, device: pg.Device) -> None:
     check(row, device, None)
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("executor", ["planned", "native"])
 @pytest.mark.parametrize("row", REAL, ids=[row.name for row in REAL])
 def test_compiled(row: Row, executor: str) -> None:
