@@ -37,6 +37,7 @@ SPECIAL = (
     709.8,
     -745.0,
     0.625,
+    -1.0,
 )
 REFERENCES = {
     "exp": np.exp, "log": np.log, "log1p": np.log1p, "sin": np.sin, "cos": np.cos, "tanh": np.tanh,

@@ -66,6 +66,15 @@ def test_attention_weights_in_both_modes_and_to_second_order(masked: bool) -> No
     check_grads(lambda *a: pg.neural.attention_weights(*a, scale=0.7), arrays)
 
 
+@pytest.mark.parametrize("shape", [(2, 1, 1), (3, 1, 4, 4), (4, 4)])
+def test_masks_that_broadcast_the_weights(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    q, k, mask = rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), rng.normal(size=shape)
+    made = pg.neural.attention_weights(q, k, mask, scale=0.5).numpy()
+    scores = np.exp(q @ k.T * 0.5 + mask)
+    np.testing.assert_allclose(made, scores / np.sum(scores, axis=-1, keepdims=True), rtol=1e-12)
+
+
 def test_attention_under_vmap() -> None:
     f = pg.grad(lambda q, k: pg.sum(pg.square(F.scaled_dot_product_attention(q, k, k, is_causal=True))))
     each = pg.vmap(f)(pg.asarray(Q), pg.asarray(K))

@@ -38,7 +38,7 @@ def test_values_where_the_table_leaves_them_out(row: table.Row, device: Any) -> 
 
 
 def test_closeness_against_numpy(device: Any) -> None:
-    edge = [0.0, 1.0, 1.0 + 5e-6, 1.0 + 5e-5, INF, -INF, NAN, 1e-9]
+    edge = [0.0, 1.0, 1.0 + 9e-6, 1.0 + 1.2e-5, 1.0 + 5e-5, 1.2e-8, INF, -INF, NAN, 1e-9]
     a, b = (np.asarray(v) for v in np.meshgrid(edge, edge))
     for x, y in [(a, b), (a + 1j, b + 1j), (np.asarray([[1, 2]]), np.asarray([1, 3])), (np.asarray([True]), a[1])]:
         there = [pg.asarray(v, device=device, copy=True) for v in (x, y)]
