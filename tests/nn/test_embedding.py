@@ -73,6 +73,7 @@ def test_the_row_of_padding_is_zero_and_stays() -> None:
     assert abs(layer.weight.grad[1]).sum() > 0
 
 
+@pytest.mark.on_host("NumPy arrays meet tensors on the default device")
 def test_a_given_table_is_frozen_unless_told() -> None:
     table = _rng.normal(size=(4, 2))
     frozen = nn.Embedding.from_pretrained(table)
@@ -117,6 +118,7 @@ def test_embedding_to_second_order() -> None:
     )
 
 
+@pytest.mark.on_host("values are looked at, at once, in the host's memory only")
 def test_wrong_use_of_tables_is_told() -> None:
     layer, errors = nn.Embedding(5, 3), pg.errors
     bag = nn.EmbeddingBag(5, 3)

@@ -54,6 +54,7 @@ def test_cross_entropy_takes_lists_and_small_integers(device: pg.Device) -> None
     assert F.cross_entropy(x, pg.asarray([2, 0], dtype="int32", device=device)).item() == expected
 
 
+@pytest.mark.on_host("values are looked at, at once, in the host's memory only")
 @pytest.mark.parametrize(
     ("target", "error", "words"),
     [

@@ -132,6 +132,7 @@ def test_cross_entropy_in_forward_mode_and_under_vmap() -> None:
     np.testing.assert_allclose(each.numpy(), 4 * pg.grad(f)(x).numpy(), rtol=1e-13)
 
 
+@pytest.mark.on_host("NumPy arrays meet tensors on the default device")
 def test_ignored_targets_alone_give_torchs_nan_or_zero() -> None:
     x, t = pg.asarray(A, requires_grad=True), pg.asarray([-100] * 4)
     assert np.isnan(F.cross_entropy(x, t).item())
@@ -225,6 +226,7 @@ def test_loss_layer_is_torchs(layer: Any, options: dict[str, Any], args: Any) ->
     same(theirs, ours, args)
 
 
+@pytest.mark.on_host("values are looked at, at once, in the host's memory only")
 def test_losses_refuse_what_does_not_fit() -> None:
     x = pg.ones((2, 3))
     for name in ("l1_loss", "huber_loss", "smooth_l1_loss", "kl_div", "binary_cross_entropy", "poisson_nll_loss"):

@@ -129,6 +129,7 @@ def test_numpy_kernels_are_the_generic_ones(name: str) -> None:
             assert a.dtype == b.dtype
 
 
+@pytest.mark.on_host("NumPy arrays meet tensors on the default device")
 @pytest.mark.parametrize("pool", [
     lambda x: pg.neural.max_pool(x, (2, 3), stride=2, padding=1)[0],
     lambda x: pg.neural.sum_windows(x, (2, 3), stride=1, padding=1),

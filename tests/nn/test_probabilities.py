@@ -29,6 +29,7 @@ CALLS: dict[str, Any] = {
 }
 
 
+@pytest.mark.on_host("values are looked at, at once, in the host's memory only")
 @pytest.mark.parametrize("bad", [[1.5, 0.2], [0.2, -0.1], [np.inf, 0.5], [1 + 1e-12, 0.5]])
 @pytest.mark.parametrize("call", CALLS)
 def test_binary_cross_entropy_refuses_what_is_no_probability(call: str, bad: list[float]) -> None:
@@ -49,6 +50,7 @@ def test_binary_cross_entropy_without_a_look_is_nan() -> None:
         np.testing.assert_array_equal(np.isnan(slope(x).numpy()), [True, True, False, True])
 
 
+@pytest.mark.on_host("values are looked at, at once, in the host's memory only")
 def test_the_check_of_probabilities_is_saved_with_a_graph(tmp_path: Path) -> None:
     graph = pg.trace(_entropy, pg.asarray([0.5, 0.7]))
     graph.save(tmp_path / "loss.safetensors")

@@ -169,6 +169,7 @@ def test_sequence_op_twice_with_other_values_in_the_same_cotangent() -> None:
     np.testing.assert_allclose(q.grad.numpy(), 2 * first)
 
 
+@pytest.mark.on_host("NumPy arrays meet tensors on the default device")
 @pytest.mark.parametrize("reverse", [False, True])
 def test_sequence_of_lstm_is_steps_of_cells(reverse: bool) -> None:
     gx, w, h, c = (pg.asarray(a, requires_grad=True) for a in arrays("lstm"))
@@ -228,6 +229,7 @@ def test_sequence_op_changes_no_input_and_frees_what_it_saved() -> None:
         gc.enable()
 
 
+@pytest.mark.on_host("NumPy arrays meet tensors on the default device")
 def test_dropout_between_layers_acts_in_training_only() -> None:
     pg.random.manual_seed(0)
     layer = nn.LSTM(W, 20, 2, dropout=0.5)

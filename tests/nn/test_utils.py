@@ -117,6 +117,7 @@ def test_spectral_norm_is_torchs(dim: int | None) -> None:
     np.testing.assert_allclose(ours.weight.detach().numpy(), value)
 
 
+@pytest.mark.on_host("NumPy arrays meet tensors on the default device")
 def test_parametrized_modules_train_copy_and_refuse() -> None:
     net = utils.weight_norm(nn.LSTM(2, 3), "weight_hh_l0")
     other = copy.deepcopy(net)

@@ -103,6 +103,7 @@ def test_plots_look_at_the_array_and_not_at_each_number(monkeypatch: pytest.Monk
     assert max(walked, default=0) <= 256
 
 
+@pytest.mark.on_host("NumPy arrays meet tensors on the default device")
 def test_iteration_gives_views_in_order_whatever_the_length() -> None:
     for n in (0, 1, 256, 257, 1000):
         x = pg.asarray(np.arange(2.0 * n).reshape(n, 2))

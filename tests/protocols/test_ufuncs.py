@@ -49,6 +49,7 @@ def test_arccosh() -> None:
     same(np.arccosh(pg.asarray(Q, requires_grad=True)), np.arccosh(Q))
 
 
+@pytest.mark.on_host("NumPy arrays meet tensors on the default device")
 @pytest.mark.parametrize("name", BINARY)
 def test_binary(name: str) -> None:
     f = getattr(np, name)
@@ -69,6 +70,7 @@ def test_of_integers(name: str) -> None:
     same(np.invert(pg.asarray(a)), np.invert(a))
 
 
+@pytest.mark.on_host("NumPy arrays meet tensors on the default device")
 def test_products_of_matrices() -> None:
     a, b, v = X, X.T, X[0]
     same(np.matmul(a, pg.asarray(b)), a @ b)
@@ -127,6 +129,7 @@ def test_at() -> None:
         np.add.at(X.copy(), [0], pg.asarray(X[0], requires_grad=True))
 
 
+@pytest.mark.on_host("NumPy arrays meet tensors on the default device")
 def test_out_dtype_where() -> None:
     x = pg.asarray(X, requires_grad=True)
     out = pg.zeros((3, 4))
