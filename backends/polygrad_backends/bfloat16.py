@@ -119,6 +119,8 @@ def _wrapper(narrow: Any, array_types: tuple[type, ...]) -> Callable[[str, Any],
             result = function(*wide, **named)
             return result if seen[1] else rounded(result)
 
+        if isinstance(function, np.ufunc):
+            call.nout = function.nout  # type: ignore[attr-defined]  # Dask asks how many arrays it makes
         return call
 
     return wrapped

@@ -13,6 +13,7 @@ from ..core.modes import TRACE, get_mode
 from ..core.operands import together
 from ..errors import DTypeError, ShapeError
 from ..typing import ArrayLike, Namespace, Raw
+from .data_types import astype
 from .half import in_single, single
 
 if TYPE_CHECKING:
@@ -287,6 +288,7 @@ def binary_entropy(x: ArrayLike, target: ArrayLike, /) -> Tensor:
         ValueError: if a number of ``x`` is outside 0 to 1; where looking would mean to wait (on a GPU) its loss is nan.
     """
     x, target = together("binary_entropy", (x, target))
-    if x._value.dtype in x._device.inexact_dtypes:
-        check_probabilities("binary_cross_entropy", x)
+    if x._value.dtype not in x._device.inexact_dtypes:
+        x = astype(x, target.dtype if target.dtype.inexact else "float64")
+    check_probabilities("binary_cross_entropy", x)
     return apply(_binary_entropy, (x, target))

@@ -220,3 +220,12 @@ def test_a_cycle_that_does_not_tell_its_place_is_never_where_it_was() -> None:
     for _ in range(3):
         next(it)
     assert _place_in_cycle(it) != _place_in_cycle(it)
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": "float32"}, {"copy": True}, {"device": "cpu"}])
+def test_an_array_taken_in_a_trace_is_the_graphs_own_by_reference(options: Any) -> None:
+    array = np.asarray([1.0, 2.0])
+    f = pg.compile(lambda x: x * pg.asarray(array, **options))
+    assert f(pg.ones(2)).tolist() == [1.0, 2.0]
+    array[0] = 5.0
+    assert f(pg.ones(2)).tolist() == [5.0, 2.0]

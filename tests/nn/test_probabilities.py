@@ -40,6 +40,13 @@ def test_binary_cross_entropy_refuses_what_is_no_probability(call: str, bad: lis
     f(pg.asarray([0.0, 1.0]))
 
 
+def test_whole_numbers_are_probabilities() -> None:
+    assert F.binary_cross_entropy(np.asarray([0, 1]), np.asarray([1, 1])).item() == 50.0
+    assert F.binary_cross_entropy(np.asarray([True]), np.asarray([1.0], "float32")).dtype is pg.float32
+    with pytest.raises(ValueError, match="must be probabilities"):
+        F.binary_cross_entropy(np.asarray([2]), np.asarray([1.0]))
+
+
 def test_binary_cross_entropy_without_a_look_is_nan() -> None:
     """Under vmap numbers are not looked at, as on a GPU."""
     x = pg.asarray([1.5, -0.5, 0.5, np.nan])

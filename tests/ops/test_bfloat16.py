@@ -109,6 +109,14 @@ def test_sums_and_products_are_made_in_float32() -> None:
         pg.linalg.inv(pg.eye(2, dtype="bfloat16"))
 
 
+def test_dask_makes_as_many_arrays_as_before() -> None:
+    pytest.importorskip("dask")
+    pg.exp(np.ones(3, ml_dtypes.bfloat16))
+    x = np.linspace(0.1, 2.0, 4)
+    for a, b in zip(pg.special.fresnel(pg.asarray(x, device="dask")), pg.special.fresnel(x), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
 def test_a_network_learns_in_bfloat16() -> None:
     rng = np.random.default_rng(0)
     net = pg.nn.Sequential(pg.nn.Linear(4, 16), pg.nn.Tanh(), pg.nn.Linear(16, 1)).to(dtype="bfloat16")

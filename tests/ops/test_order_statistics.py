@@ -110,7 +110,9 @@ def test_dtypes_of_order_statistics() -> None:
     assert pg.median(single).dtype is pg.float32
     assert pg.quantile(single, 0.5).dtype is pg.float32
     assert pg.quantile(single, np.asarray(0.5)).dtype is pg.float64  # as in NumPy
-    assert pg.quantile(single, np.asarray(0.5, "float32")).dtype is pg.float64  # positions need the digits
+    assert (
+        pg.quantile(single, np.asarray(0.5, "float32")).dtype is pg.float32
+    )  # as there, though positions are found in float64
     assert pg.topk(x, 1).values.dtype is pg.int64
     assert pg.cummax(x).dtype is pg.int64
     for f in (pg.median, pg.nanmedian, lambda v: pg.quantile(v, 0.5), lambda v: pg.topk(v, 1), pg.cummax, pg.nanmax):

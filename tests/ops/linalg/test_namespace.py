@@ -200,3 +200,15 @@ def test_empty_stacks(device: pg.Device) -> None:
         assert [v.shape[0] for v in values] == [shape[0]] * len(values)
         sum((pg.sum(v) for v in values), pg.asarray(0.0, device=device)).backward()
         assert x.grad.shape == shape  # type: ignore[union-attr]
+
+
+def test_derivatives_at_empty_matrices() -> None:
+    empty = np.zeros((0, 0))
+
+    def everything(a: Any) -> Any:
+        values, vectors = linalg.eigh(a)
+        return linalg.det(a) + pg.sum(values) + pg.sum(vectors)
+
+    assert pg.hessian(everything)(empty).shape == (0, 0, 0, 0)
+    assert pg.grad(lambda a: pg.sum(pg.grad(lambda b: pg.sum(pg.grad(everything)(b)))(a)))(empty).shape == (0, 0)
+    assert pg.jvp(pg.grad(everything), (empty,), (empty,))[1].shape == (0, 0)
