@@ -104,6 +104,7 @@ def test_sums_and_products_are_made_in_float32() -> None:
     product = pg.ones((2, 3, 4), dtype="bfloat16") @ pg.ones((4, 5), dtype="bfloat16")
     assert product.dtype is pg.bfloat16
     assert (pg.asarray(x) * pg.ones(4000, dtype="float32")).dtype is pg.float32
+    assert pg.asarray([1.0, 2.5], dtype="bfloat16").tolist() == [1.0, 2.5]
     assert pg.finfo(pg.bfloat16).eps == 2.0**-7
     with pytest.raises(DTypeError, match="float32"):
         pg.linalg.inv(pg.eye(2, dtype="bfloat16"))
