@@ -7,7 +7,7 @@ checks any of them. CONTRIBUTING.md has the recipe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from .dtypes import BY_NAME, DType, as_dtype
 from .errors import BackendError, DependencyError, DeviceError, DTypeError, NoFunctionError, PolygradError
 from .typing import Raw
 
-__all__ = ["SPACES", "Backend", "Device", "ForkLock", "RawNamespace", "Scope", "generic_kernel"]
+__all__ = ["SPACES", "Backend", "Device", "ForkLock", "NativeDtypes", "RawNamespace", "Scope", "generic_kernel"]
 
 SPACES: Final = ("linalg", "fft", "special")
 """The namespaces inside a namespace: two of the standard's extensions, and the special functions."""
@@ -138,6 +138,25 @@ class RawSpace:
         return f"<{self._name} of {self._parent!r}>"
 
 
+class NativeDtypes(dict[str, Any]):
+    """A library's dtype objects by polygrad's names; what is added later is there for every device at once.
+
+    Attributes:
+        inexact: those of floating and complex numbers.
+    """
+
+    def __init__(self, dtypes: dict[str, Any]) -> None:
+        super().__init__()
+        self.inexact: set[Any] = set()
+        for name, dtype in dtypes.items():
+            self[name] = dtype
+
+    def __setitem__(self, name: str, dtype: Any) -> None:
+        super().__setitem__(name, dtype)
+        if BY_NAME[name].inexact:
+            self.inexact.add(dtype)
+
+
 class Device:
     """Where arrays live: a backend and one of its devices. Hashable; one object per device.
 
@@ -173,7 +192,7 @@ class Device:
     array_type: type
     promotes: bool
     complex_dtypes: frozenset[Any]
-    inexact_dtypes: frozenset[Any]
+    inexact_dtypes: Set[Any]
     _xp: Any
     _units: dict[Any, Any]
 
@@ -191,7 +210,8 @@ class Device:
         self.array_type = backend.array_types[0]
         self.promotes = backend.promotes
         self.complex_dtypes = backend.complex_dtypes
-        self.inexact_dtypes = frozenset(d for n, d in backend.native_dtypes.items() if BY_NAME[n].inexact)
+        dtypes = backend.native_dtypes
+        self.inexact_dtypes = (dtypes if isinstance(dtypes, NativeDtypes) else NativeDtypes(dtypes)).inexact
         self._xp = None
         self._units = {}
         return self
@@ -259,7 +279,7 @@ class Backend:
 
     array_types: tuple[type, ...]
     """The library's array classes, the most common one first."""
-    emulated_dtypes: frozenset[str] = frozenset()
+    emulated_dtypes: ClassVar[frozenset[str]] = frozenset()
     """The names of ``native_dtypes`` that the library has by way of another one's arithmetic; files are not read in them."""
     native_dtypes: dict[str, Any]
     """The library's dtype objects by the standard's names; what it lacks is absent."""
@@ -477,6 +497,14 @@ class Backend:
             raise DTypeError(
                 f"backend {self.name!r} has no dtype {name}{hint}; it has: {', '.join(self.native_dtypes)}"
             ) from None
+
+    def has_dtype(self, name: str) -> bool:
+        """Whether the library has the dtype of this name."""
+        try:
+            self.native_dtypes[name]
+        except KeyError:
+            return False
+        return True
 
     def dtypes(self) -> list[DType]:
         """The dtypes this library has."""

@@ -7,15 +7,15 @@ wrapped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
-from polygrad.backend import RawNamespace
+from polygrad.backend import NativeDtypes, RawNamespace
 
-__all__ = ["Bfloat16"]
+__all__ = ["DtypesWithBfloat16"]
 
 # What moves numbers, makes views of them or is told the dtype of what it makes; NumPy's do that with any dtype.
 _MOVING: Final = frozenset("""
@@ -25,37 +25,43 @@ roll sliding_windows spread_chosen squeeze stack take take_along_axis tile unsta
 """.split())  # fmt: skip
 
 
-class Bfloat16:
-    """Serves bfloat16 on a backend from the first array of it on; until then nobody pays for it.
+class DtypesWithBfloat16(NativeDtypes):
+    """A library's dtypes, with bfloat16 from its first use on: ml_dtypes takes a second to import, and until then nobody pays.
 
     Args:
+        dtypes: the others.
         array_types: the library's arrays and scalars.
-
-    Attributes:
-        dtypes: NumPy's dtype object by its name; empty where ml_dtypes is not installed.
+        namespaces: returns those whose functions are to take bfloat16.
     """
 
-    def __init__(self, array_types: tuple[type, ...]) -> None:
-        self.dtypes: dict[str, Any] = {}
-        if find_spec("ml_dtypes") is not None:
-            import numpy as np
+    def __init__(
+        self,
+        dtypes: dict[str, Any],
+        array_types: tuple[type, ...],
+        namespaces: Callable[[], Iterable[RawNamespace]],
+    ) -> None:
+        super().__init__(dtypes)
+        self._array_types, self._namespaces = array_types, namespaces
 
-            self.dtypes["bfloat16"] = np.dtype(import_module("ml_dtypes").bfloat16)
-        self._array_types = array_types
-        self._served = False
+    def __missing__(self, name: str) -> Any:
+        if name != "bfloat16" or find_spec("ml_dtypes") is None:
+            raise KeyError(name)
+        import numpy as np
 
-    def serve(self, *namespaces: RawNamespace) -> None:
-        """Wrap the functions of a backend's namespaces, once."""
-        if not self._served and self.dtypes:
-            self._served = True
-            self.join(*namespaces)
+        self.see(np.dtype(import_module("ml_dtypes").bfloat16))
+        return self[name]
 
-    def join(self, *namespaces: RawNamespace) -> None:
-        """Wrap the functions of namespaces that are made later."""
-        if self._served:
-            wrapped = _wrapper(self.dtypes["bfloat16"], self._array_types)
-            for namespace in namespaces:
-                namespace.wrap(wrapped)
+    def see(self, dtype: Any) -> None:
+        """Serve bfloat16 if an array's dtype is that."""
+        if dtype.name == "bfloat16" and "bfloat16" not in self:
+            self["bfloat16"] = dtype
+            for namespace in self._namespaces():
+                self.join(namespace)
+
+    def join(self, namespace: RawNamespace) -> None:
+        """Wrap the functions of a namespace if bfloat16 has been seen."""
+        if "bfloat16" in self:
+            namespace.wrap(_wrapper(self["bfloat16"], self._array_types))
 
 
 def _wrapper(narrow: Any, array_types: tuple[type, ...]) -> Callable[[str, Any], Any]:

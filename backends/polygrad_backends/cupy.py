@@ -12,7 +12,7 @@ from typing import Any
 from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad.errors import DeviceError
 
-from .bfloat16 import Bfloat16
+from .bfloat16 import DtypesWithBfloat16
 from .cupy_checks import IndexChecks, index_arrays
 from .cupy_error_functions import ERROR_FUNCTIONS
 from .cupy_special import polygamma, zeta
@@ -46,6 +46,8 @@ class CupyBackend(Backend):
     library = "cupy"
     install = 'pip install "polygrad-xp[cuda12]" (or [cuda13], by the version of your CUDA driver)'
     promotes = True
+    emulated_dtypes = frozenset({"bfloat16"})
+    native_dtypes: DtypesWithBfloat16
 
     @classmethod
     def reason(cls) -> str | None:
@@ -79,9 +81,8 @@ class CupyBackend(Backend):
         self._count = cupy.cuda.runtime.getDeviceCount()
         # On several GPUs what ops return is looked at: CuPy computes on its current device, whatever the arrays' is.
         self.array_types = (cupy.ndarray,) if self._count == 1 else (_Nowhere, cupy.ndarray)
-        self._bfloat16 = Bfloat16((cupy.ndarray,))
-        self.native_dtypes = {name: cupy.dtype(name) for name in _DTYPES.split()} | self._bfloat16.dtypes
-        self.emulated_dtypes = frozenset(self._bfloat16.dtypes)
+        dtypes = {name: cupy.dtype(name) for name in _DTYPES.split()}
+        self.native_dtypes = DtypesWithBfloat16(dtypes, (cupy.ndarray,), lambda: list(self._namespaces.values()))
         self.complex_dtypes = frozenset({cupy.dtype("complex64"), cupy.dtype("complex128")})
         self.kernels = {
             "getitem": self._getitem,
@@ -102,14 +103,8 @@ class CupyBackend(Backend):
             mended = self._mended | self._creation(native)
             special = OwnFunctions(f"cuda:{native}", self._library_special, mended=_SPECIAL)
             found = self._namespaces[native] = RawNamespace(self._compat, spaces={"special": lambda: special}, **mended)
-            self._bfloat16.join(found)
+            self.native_dtypes.join(found)
         return found
-
-    def to_native_dtype(self, dtype: Any) -> Any:
-        native = super().to_native_dtype(dtype)
-        if native.kind == "V":
-            self._bfloat16.serve(*self._namespaces.values())
-        return native
 
     def _library_special(self) -> Any:
         return import_module("cupyx.scipy.special")
@@ -277,7 +272,7 @@ class CupyBackend(Backend):
 
     def native_device_of(self, array: Any) -> Any:
         if array.dtype.kind == "V":
-            self._bfloat16.serve(*self._namespaces.values())
+            self.native_dtypes.see(array.dtype)
         return array.data.device_id
 
     def as_raw(self, value: Any, device: Device) -> Any:
@@ -320,7 +315,7 @@ class CupyBackend(Backend):
 
     def from_numpy(self, array: Any, native: int) -> Any:
         if array.dtype.kind == "V":
-            self._bfloat16.serve(*self._namespaces.values())
+            self.native_dtypes.see(array.dtype)
         with self._scope(native):
             return self.cp.asarray(array)
 

@@ -12,7 +12,7 @@ from typing import Any
 from polygrad.backend import Backend, Device, RawNamespace, generic_kernel
 from polygrad_backends import host
 
-from .bfloat16 import Bfloat16
+from .bfloat16 import DtypesWithBfloat16
 from .numpy_networks import network_kernels
 from .numpy_strong import strong_kernels
 from .numpy_threads import one_blas_thread
@@ -47,6 +47,8 @@ class NumpyBackend(Backend):
     library = "numpy"
     install = "pip install numpy"
     promotes = True
+    emulated_dtypes = frozenset({"bfloat16"})
+    native_dtypes: DtypesWithBfloat16
 
     def __init__(self) -> None:
         import numpy as np
@@ -56,9 +58,8 @@ class NumpyBackend(Backend):
         self.np: Any = np
         self._read_only = ReadOnly(np)
         self.array_types = (np.ndarray,)
-        self._bfloat16 = Bfloat16((np.ndarray, np.generic))
-        self.native_dtypes = {n: np.dtype(n) for n in _DTYPES.split()} | self._bfloat16.dtypes
-        self.emulated_dtypes = frozenset(self._bfloat16.dtypes)
+        dtypes = {n: np.dtype(n) for n in _DTYPES.split()}
+        self.native_dtypes = DtypesWithBfloat16(dtypes, (np.ndarray, np.generic), lambda: [self._namespace])
         self.complex_dtypes = frozenset({np.dtype("complex64"), np.dtype("complex128")})
         self.strong = strong_kernels(np, lambda out, x: generic_kernel("tanh_slope")(self._namespace, out, x))
         self.kernels = {
@@ -237,21 +238,15 @@ class NumpyBackend(Backend):
 
     def native_device_of(self, array: Any) -> Any:
         if array.dtype.kind == "V":
-            self._bfloat16.serve(self._namespace)
+            self.native_dtypes.see(array.dtype)
         return "cpu"
-
-    def to_native_dtype(self, dtype: Any) -> Any:
-        native = super().to_native_dtype(dtype)
-        if native.kind == "V":
-            self._bfloat16.serve(self._namespace)
-        return native
 
     def to_numpy(self, array: Any) -> Any:
         return array
 
     def from_numpy(self, array: Any, native: Any) -> Any:
         if array.dtype.kind == "V":
-            self._bfloat16.serve(self._namespace)
+            self.native_dtypes.see(array.dtype)
         return self.borrow(array)
 
     def owns(self, array: object) -> bool:

@@ -277,7 +277,7 @@ class _Reader:
             raise self.fault(f"{what} has the shape {shape}")
         if dtype is None and not (number_too and not lengths):
             raise self.fault(f"{what} is a Python number, which only inputs and arithmetic on them are")
-        if dtype is not None and (type(dtype) is not str or dtype not in self.device.backend.native_dtypes):
+        if dtype is not None and (type(dtype) is not str or not self.device.backend.has_dtype(dtype)):
             raise self.fault(f"{what} has the dtype {dtype!r}, which {self.device} has not")
         made = Value(number, tuple(lengths), None if dtype is None else BY_NAME[dtype])
         if made.nbytes > _LARGEST:
@@ -421,7 +421,7 @@ class _Reader:
                 case {"ellipsis": True}:
                     return Ellipsis
                 case {"dtype": str(name), "native": bool(native)} if name in BY_NAME:
-                    if name not in self.device.backend.native_dtypes:
+                    if not self.device.backend.has_dtype(name):
                         raise self.fault(f"{op} takes the dtype {name}, which {self.device} has not")
                     return self.device.backend.to_native_dtype(name) if native else BY_NAME[name]
                 case {"in range": [str(name), int(n), None | int() as ignore]}:

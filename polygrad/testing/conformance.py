@@ -194,7 +194,7 @@ class BackendConformance:
         backend = self.load()
         device = backend.default_device
         for dtype in (pg.uint16, pg.bfloat16):
-            if dtype.name not in backend.native_dtypes:
+            if not backend.has_dtype(dtype.name):
                 self.refused(DTypeError, partial(pg.zeros, 2, dtype=dtype, device=device), dtype.name)
 
     # -- arrays, devices, memory -------------------------------------------------------------------------
