@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
-from polygrad.backend import NativeDtypes, RawNamespace
+from polygrad.backend import ForkLock, NativeDtypes, RawNamespace
 
 __all__ = ["DtypesWithBfloat16"]
 
@@ -42,6 +42,7 @@ class DtypesWithBfloat16(NativeDtypes):
     ) -> None:
         super().__init__(dtypes)
         self._array_types, self._namespaces = array_types, namespaces
+        self._adding = ForkLock()
 
     def __missing__(self, name: str) -> Any:
         if name != "bfloat16" or find_spec("ml_dtypes") is None:
@@ -53,19 +54,28 @@ class DtypesWithBfloat16(NativeDtypes):
 
     def see(self, dtype: Any) -> None:
         """Serve bfloat16 if an array's dtype is that."""
-        if dtype.name == "bfloat16" and "bfloat16" not in self:
-            self["bfloat16"] = dtype
-            for namespace in self._namespaces():
-                self.join(namespace)
+        if dtype.name != "bfloat16" or "bfloat16" in self:
+            return
+        with self._adding.held:  # the dtype is there when all functions take it, for other threads too
+            if "bfloat16" not in self:
+                wrapper = _wrapper(dtype, self._array_types)
+                for namespace in self._namespaces():
+                    namespace.wrap(wrapper)
+                self["bfloat16"] = dtype
 
     def join(self, namespace: RawNamespace) -> None:
-        """Wrap the functions of a namespace if bfloat16 has been seen."""
+        """Wrap the functions of a namespace that is made after bfloat16 has been seen."""
         if "bfloat16" in self:
             namespace.wrap(_wrapper(self["bfloat16"], self._array_types))
 
 
 def _wrapper(narrow: Any, array_types: tuple[type, ...]) -> Callable[[str, Any], Any]:
-    """What gives the function that stands in a function's place; ``narrow`` is the dtype object of bfloat16."""
+    """Return the function that wraps another one by its name.
+
+    Args:
+        narrow: the dtype object of bfloat16.
+        array_types: the library's arrays and scalars.
+    """
     import numpy as np
 
     single = np.dtype("float32")
@@ -102,10 +112,10 @@ def _wrapper(narrow: Any, array_types: tuple[type, ...]) -> Callable[[str, Any],
         if not isinstance(function, np.ufunc):
             return False
         try:
-            made = function.resolve_dtypes((narrow,) * function.nin + (None,) * function.nout)[function.nin :]
+            dtypes = function.resolve_dtypes((narrow,) * function.nin + (None,) * function.nout)
         except TypeError:
             return False
-        return all(dtype in (narrow, np.dtype(bool)) for dtype in made)
+        return all(dtype in (narrow, np.dtype(bool)) for dtype in dtypes[function.nin :])
 
     def wrapped(name: str, function: Any) -> Any:
         if name == "finfo":

@@ -85,16 +85,16 @@ def _preamble() -> str:
 
 
 @cache
-def _kernel(name: str, kinds: tuple[str, str], body: str) -> Any:
-    (given, made), cp = kinds, import_module("cupy")
-    return cp.ElementwiseKernel(f"{given} x", f"{made} y", body, f"polygrad_{name}_{given}", preamble=_preamble())
+def _kernel(name: str, dtype: str, body: str) -> Any:
+    cp = import_module("cupy")
+    return cp.ElementwiseKernel(f"{dtype} x", f"{dtype} y", body, f"polygrad_{name}_{dtype}", preamble=_preamble())
 
 
 _Function = Callable[..., Any]
 
 
 def _of_real(name: str, body: str) -> Callable[[Any], _Function]:
-    return lambda library: lambda x: _kernel(name, (x.dtype.name, x.dtype.name), body)(x)
+    return lambda library: lambda x: _kernel(name, x.dtype.name, body)(x)
 
 
 def _of_complex(name: str, real: Callable[[Any], _Function]) -> Callable[[Any], _Function]:
@@ -105,7 +105,7 @@ def _of_complex(name: str, real: Callable[[Any], _Function]) -> Callable[[Any], 
             if x.dtype.kind != "c":
                 return of_real(x)
             kind = f"complex<{'float' if x.dtype.itemsize == 8 else 'double'}>"
-            return _kernel(name, (x.dtype.name, x.dtype.name), f"y = {kind}(complex_{name}(complex<double>(x)))")(x)
+            return _kernel(name, x.dtype.name, f"y = {kind}(complex_{name}(complex<double>(x)))")(x)
 
         return call
 

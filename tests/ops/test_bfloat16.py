@@ -150,6 +150,11 @@ FIRST_USES = {
     "taken": "import ml_dtypes; print(pg.sum(np.ones(300, ml_dtypes.bfloat16)).item())",
     "cast to while differentiating": "print(pg.grad(lambda x: pg.sum(pg.astype(x, 'bfloat16') * 3.0))(np.ones(3))[0] * 100.0)",
     "in vmap": "print(pg.vmap(lambda x: pg.sum(pg.astype(x, 'bfloat16')))(np.ones((2, 300)))[0])",
+    "in eight threads at once": (
+        "import ml_dtypes, concurrent.futures as c\n"
+        "sums = c.ThreadPoolExecutor(8).map(lambda _: pg.sum(np.ones(300, ml_dtypes.bfloat16)).item(), range(64))\n"
+        "print(*set(sums))"
+    ),
     "compiled": "print(pg.compile(pg.grad(lambda x: pg.sum(pg.astype(x, 'bfloat16') * 3.0)))(np.ones(3))[0] * 100.0)",
 }
 
